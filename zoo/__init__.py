@@ -1,0 +1,9 @@
+"""Sequence-to-sequence models in Keras: the RNN Seq2Seq and the Transformer, behind one contract."""
+
+from .contract import Seq2Seq
+from .presets import build, list_presets
+from .rnn import rnn_seq2seq
+from .search import greedy_search
+from .transformer import transformer
+
+__all__ = ["Seq2Seq", "build", "greedy_search", "list_presets", "rnn_seq2seq", "transformer"]

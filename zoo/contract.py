@@ -1,0 +1,150 @@
+"""The contract that every model of the zoo answers: three calls."""
+
+import keras
+from keras import ops
+
+
+class Seq2Seq(keras.Model):
+    """Base of the zoo's models: what search, recipes and export may rely on.
+
+    A family is added by writing three calls. Shapes are `(batch, source_length)` for `source`,
+    `(batch, target_length)` for `target` and `(batch,)` for `token`, all int32 ids.
+
+    | call | gives |
+    |---|---|
+    | `model({"source", "target"})` | logits `(batch, target_length, vocabulary_size)` |
+    | `model.encode(source)` | the state: a flat dict, name to tensor, batch first in each |
+    | `model.decode_step(token, state)` | logits `(batch, vocabulary_size)`, the next state |
+
+    Stepwise decoding equals the first call (teacher forcing) on the same ids. All state is
+    explicit: no layer keeps anything from one call to the next.
+
+    Args:
+        vocabulary_size: Number of token ids.
+        pad_id: Id that fills the end of shorter sequences; padding changes no result.
+        start_id: Id that the target begins with.
+        end_id: Id that ends a source and a target.
+        options: The builder's other arguments, kept so that the model can be saved.
+    """
+
+    def __init__(self, *, vocabulary_size, pad_id, start_id, end_id, name=None, **options):
+        super().__init__(name=name)
+        require("vocabulary_size", vocabulary_size, "a positive integer", _is_positive_integer)
+        for option, value in (("pad_id", pad_id), ("start_id", start_id), ("end_id", end_id)):
+            require(
+                option,
+                value,
+                f"an integer in [0, vocabulary_size={vocabulary_size})",
+                lambda v: _is_integer(v) and 0 <= v < vocabulary_size,
+            )
+        if len({pad_id, start_id, end_id}) < 3:
+            raise ValueError(
+                "`pad_id`, `start_id` and `end_id` must differ. "
+                f"Received: pad_id={pad_id}, start_id={start_id}, end_id={end_id}"
+            )
+        self.vocabulary_size = vocabulary_size
+        self.pad_id = pad_id
+        self.start_id = start_id
+        self.end_id = end_id
+        self._config = {
+            "vocabulary_size": vocabulary_size,
+            "pad_id": pad_id,
+            "start_id": start_id,
+            "end_id": end_id,
+            **options,
+        }
+
+    def build(self, input_shape=None):
+        """Does nothing: the builders make every weight, so that any call may come first."""
+
+    def call(self, inputs, training=False):
+        raise NotImplementedError
+
+    def encode(self, source):
+        raise NotImplementedError
+
+    def decode_step(self, token, state):
+        raise NotImplementedError
+
+    def get_config(self):
+        return {**self._config, "name": self.name}
+
+    def padding_bias(self, source):
+        """What attention scores are raised by: 0 at tokens, a large negative number at padding.
+
+        Args:
+            source: int32 ids `(batch, source_length)`.
+
+        Returns:
+            `(batch, source_length)` in the compute dtype. exp of it is exactly zero at padding.
+        """
+        return ops.cast(ops.equal(source, self.pad_id), self.compute_dtype) * PADDING_BIAS
+
+
+# Small enough for float16 (-65504 at the least), large enough that exp gives zero.
+PADDING_BIAS = -3e4
+
+
+def attention_weights(scores):
+    """Softmax over the last axis. Over one position it is one, of which `ops.softmax` warns."""
+    return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores)
+
+
+def added(layer, input_shape):
+    """Builds `layer` for `input_shape` at once, so that its weights exist before any call."""
+    layer.build(input_shape)
+    return layer
+
+
+def empty_length(source):
+    """Zero, as a tensor whose value no tracer knows: the first length of a growing cache.
+
+    A literal 0 would become a static shape, and a loop that grows the cache would not trace.
+    """
+    return ops.sum(ops.cast(ops.less(source, 0), "int32"))
+
+
+def layer_pair(num_layers):
+    """Reads `num_layers`: one integer for both stacks, or (encoder, decoder)."""
+    pair = (num_layers, num_layers) if _is_integer(num_layers) else num_layers
+    require(
+        "num_layers",
+        num_layers,
+        "a positive integer or a pair (encoder, decoder) of them",
+        lambda _: (
+            isinstance(pair, (tuple, list))
+            and len(pair) == 2
+            and all(_is_positive_integer(n) for n in pair)
+        ),
+    )
+    return tuple(pair)
+
+
+def require(option, value, what, holds):
+    """Raises ValueError unless `holds(value)`; `what` says what the option must be."""
+    if not holds(value):
+        raise ValueError(f"`{option}` must be {what}. Received: {option}={value!r}")
+
+
+def require_sizes(**sizes):
+    """Raises ValueError unless each is a positive integer."""
+    for option, value in sizes.items():
+        require(option, value, "a positive integer", _is_positive_integer)
+
+
+def require_rate(option, value):
+    """Raises ValueError unless `value` is a dropout rate."""
+    require(
+        option,
+        value,
+        "a number in [0, 1)",
+        lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < 1,
+    )
+
+
+def _is_integer(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_positive_integer(value):
+    return _is_integer(value) and value > 0

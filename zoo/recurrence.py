@@ -1,0 +1,129 @@
+"""One recurrent layer, run three ways over the same weights.
+
+Training calls the Keras layer (and its fused kernel, where a GPU has one). A device gets `step` and
+`loop`: the input's product is taken once for the whole sequence, so that a step holds one product
+only, and the loop writes its outputs in place, with built-in TFLite ops at any batch and length.
+"""
+
+from collections import namedtuple
+
+from keras import layers, ops
+
+Cell = namedtuple("Cell", ["layer", "states", "step"])
+
+
+def _lstm_step(projected, recurrent, states):
+    """Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
+    _, cell = states
+    input_gate, forget_gate, candidate, output_gate = ops.split(projected + recurrent, 4, axis=-1)
+    cell = ops.sigmoid(forget_gate) * cell + ops.sigmoid(input_gate) * ops.tanh(candidate)
+    return [ops.sigmoid(output_gate) * ops.tanh(cell), cell]
+
+
+def _gru_step(projected, recurrent, states):
+    """Cho et al. 2014, with the reset gate after the product, as Keras and cuDNN have it."""
+    (hidden,) = states
+    update, reset, candidate = ops.split(projected, 3, axis=-1)
+    update_, reset_, candidate_ = ops.split(recurrent, 3, axis=-1)
+    update = ops.sigmoid(update + update_)
+    candidate = ops.tanh(candidate + ops.sigmoid(reset + reset_) * candidate_)
+    return [candidate + update * (hidden - candidate)]
+
+
+CELLS = {
+    "lstm": Cell(layers.LSTM, ("hidden", "cell"), _lstm_step),
+    "gru": Cell(layers.GRU, ("hidden",), _gru_step),
+}
+
+
+class Recurrence(layers.Layer):
+    """One LSTM or GRU layer in one direction.
+
+    Args:
+        cell: `"lstm"` or `"gru"`.
+        units: Size of its states.
+        backward: Read sequences from their last token to their first; outputs keep their places.
+    """
+
+    def __init__(self, cell, units, backward=False, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.cell = cell
+        self.units = units
+        self.backward = backward
+        self.layer = CELLS[cell].layer(
+            units, return_sequences=True, return_state=True, go_backwards=backward
+        )
+
+    def build(self, shape):
+        self.layer.build(shape)
+
+    def call(self, x, mask=None, initial_state=None):
+        """`(batch, length, dim)` to outputs `(batch, length, units)` and the list of last states.
+
+        Args:
+            x: The sequences.
+            mask: bool `(batch, length)`, False at padding, which leaves states as they are.
+            initial_state: List of `(batch, units)`; zeros if None.
+        """
+        outputs, *states = self.layer(x, mask=mask, initial_state=initial_state)
+        return (ops.flip(outputs, axis=1) if self.backward else outputs), states
+
+    def project(self, x):
+        """The input's part of all gates: `(rows, dim)` to `(rows, gates * units)`."""
+        bias = self._biases()[0]
+        return ops.matmul(x, self.layer.cell.kernel) + bias
+
+    def step(self, projected, states):
+        """One token: `project`'s result `(batch, gates * units)` and states to the next states."""
+        cell = self.layer.cell
+        recurrent = ops.matmul(states[0], cell.recurrent_kernel)
+        bias = self._biases()[1]
+        if bias is not None:
+            recurrent = recurrent + bias
+        return CELLS[self.cell].step(projected, recurrent, states)
+
+    def loop(self, x, token):
+        """`call` as a loop of `step`; `token` is the mask, True at the first tokens of each row."""
+        batch, length, dim = ops.shape(x)
+        if self.backward:
+            lengths = ops.sum(ops.cast(token, "int32"), axis=1, keepdims=True)
+            place = ops.expand_dims(ops.arange(length, dtype="int32"), 0)
+            # Each row's tokens reversed, its padding left at the end.
+            place = ops.where(ops.less(place, lengths), lengths - 1 - place, place)
+            x = _take_rows(x, place)
+        projected = self.project(ops.reshape(x, (-1, dim)))
+        # Time first: a step reads one row, and writes one.
+        projected = ops.transpose(ops.reshape(projected, (batch, length, -1)), (1, 0, 2))
+        keep = ops.cast(ops.expand_dims(ops.transpose(token), 2), x.dtype)
+        zeros = ops.zeros((batch, self.units), x.dtype)
+        states = [zeros for _ in CELLS[self.cell].states]
+
+        def step(t, outputs, *states):
+            keep_t = ops.take(keep, t, axis=0)
+            after = self.step(ops.take(projected, t, axis=0), list(states))
+            states = [old + keep_t * (new - old) for new, old in zip(after, states, strict=True)]
+            outputs = ops.slice_update(outputs, [t, 0, 0], ops.expand_dims(states[0], 0))
+            return (t + 1, outputs, *states)
+
+        outputs = ops.zeros((length, batch, self.units), x.dtype)
+        _, outputs, *states = ops.while_loop(
+            lambda t, *_: ops.less(t, length),
+            step,
+            (ops.convert_to_tensor(0, "int32"), outputs, *states),
+        )
+        outputs = ops.transpose(outputs, (1, 0, 2))
+        return (_take_rows(outputs, place) if self.backward else outputs), states
+
+    def _biases(self):
+        """The input's and the recurrent bias; an LSTM has one, a GRU both."""
+        bias = self.layer.cell.bias
+        return (bias, None) if self.cell == "lstm" else (bias[0], bias[1])
+
+
+def _take_rows(x, place):
+    """`x[b, place[b, t]]` for `x` `(batch, length, dim)`, as one gather of whole rows."""
+    batch, length, dim = ops.shape(x)
+    first = ops.expand_dims(ops.arange(batch, dtype="int32") * length, 1)
+    rows = ops.take(ops.reshape(x, (-1, dim)), ops.reshape(first + place, (-1,)), axis=0)
+    return ops.reshape(rows, (batch, length, dim))
