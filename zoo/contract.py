@@ -29,6 +29,8 @@ class Seq2Seq(keras.Model):
 
     def __init__(self, *, vocabulary_size, pad_id, start_id, end_id, name=None, **options):
         super().__init__(name=name)
+        # The families make every weight as they are constructed, so that any call may come first.
+        self.built = True
         require("vocabulary_size", vocabulary_size, "a positive integer", _is_positive_integer)
         for option, value in (("pad_id", pad_id), ("start_id", start_id), ("end_id", end_id)):
             require(
@@ -53,9 +55,6 @@ class Seq2Seq(keras.Model):
             "end_id": end_id,
             **options,
         }
-
-    def build(self, input_shape=None):
-        """Does nothing: the builders make every weight, so that any call may come first."""
 
     def call(self, inputs, training=False):
         raise NotImplementedError

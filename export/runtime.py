@@ -1,0 +1,166 @@
+"""Runs a bundle: ai-edge-litert, numpy and sentencepiece, neither TensorFlow nor Keras."""
+
+import hashlib
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from .tokenizer import Tokenizer
+
+FORMAT = 1
+MODEL_FILE, TOKENIZER_FILE, DESCRIPTION_FILE = "model.tflite", "tokenizer.model", "bundle.json"
+
+
+class BundleError(ValueError):
+    """A bundle is missing, damaged, or put together from parts of different ones."""
+
+
+class Runner:
+    """A bundle, ready to generate. Made by `load`.
+
+    Attributes:
+        description: What bundle.json says: lengths, special ids, languages, quantization.
+        tokenizer: The bundle's `Tokenizer`.
+    """
+
+    def __init__(self, description, interpreter, tokenizer):
+        self.description = description
+        self.tokenizer = tokenizer
+        self._generate = interpreter.get_signature_runner("generate")
+
+    def generate(self, texts, max_length=None, batch_size=32):
+        """Generates a target for each source text: greedy search, in the file.
+
+        Text that is empty, or only spaces, gives "". Text longer than the model was trained for
+        (`max_source_length` tokens in bundle.json) is cut there, with a UserWarning that names it.
+
+        Args:
+            texts: List of str.
+            max_length: Most tokens to generate for a text. Default: the bundle's
+                `max_target_length`.
+            batch_size: Texts run at a time, of like length.
+
+        Returns:
+            List of str, in the order of `texts`.
+
+        Raises:
+            ValueError: `texts` is no list of str, or a number is not positive.
+        """
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"`texts` must be a list of str. Received: {texts!r:.80}")
+        for name, number in (("max_length", max_length), ("batch_size", batch_size)):
+            if number is not None and (not isinstance(number, int) or number < 1):
+                raise ValueError(f"`{name}` must be a positive integer. Received: {number!r}")
+        for text in texts:
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(f"`texts` must be Unicode text. Received: {text!r:.80}") from error
+        sources = self._sources(texts)
+        # Like lengths together, so that padding is short; what is blank needs no model.
+        order = sorted((i for i, s in enumerate(sources) if s), key=lambda i: len(sources[i]))
+        results = [""] * len(texts)
+        for start in range(0, len(order), batch_size):
+            places = order[start : start + batch_size]
+            batch = pad([sources[i] for i in places], self.tokenizer.pad_id)
+            tokens, lengths = self.generate_ids(batch, max_length)
+            rows = [row[:n] for row, n in zip(tokens, lengths, strict=True)]
+            for place, text in zip(places, self.tokenizer.decode(rows), strict=True):
+                results[place] = text
+        return results
+
+    def generate_ids(self, source, max_length=None):
+        """int32 ids `(batch, source_length)` to `tokens (batch, length)`, `lengths (batch,)`."""
+        limit = self.description["max_target_length"] if max_length is None else max_length
+        result = self._generate(
+            source=np.asarray(source, np.int32), max_length=np.array(limit, np.int32)
+        )
+        return result["tokens"], result["length"]
+
+    def _sources(self, texts):
+        limit = self.description["max_source_length"]
+        sources = []
+        for text, ids in zip(texts, self.tokenizer.encode(texts), strict=True):
+            if len(ids) + 1 > limit:
+                warnings.warn(
+                    f"a text of {len(ids)} tokens is cut to {limit - 1}, the longest this model "
+                    f"was trained for: {text!r:.60}",
+                    stacklevel=3,
+                )
+            ids = ids[: limit - 1]
+            sources.append([*ids, self.tokenizer.end_id] if text.strip() else [])
+        return sources
+
+
+def load(path, num_threads=1):
+    """Opens a bundle, after checking that its parts are whole and belong together.
+
+    Args:
+        path: The bundle's folder.
+        num_threads: Threads that the interpreter may use.
+
+    Returns:
+        A `Runner`.
+
+    Raises:
+        BundleError: What is wrong with the bundle, naming the part.
+
+    Example:
+        >>> from seq2lite import export
+        >>> export.load(bundle).generate(["Open File", ""])[1]
+        ''
+    """
+    folder = Path(path)
+    description = _read_description(folder)
+    contents = {}
+    for name in (MODEL_FILE, TOKENIZER_FILE):
+        try:
+            contents[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise BundleError(f"{folder / name} cannot be read: {error.strerror}") from error
+        expected = description["sha256"][name]
+        if hashlib.sha256(contents[name]).hexdigest() != expected:
+            raise BundleError(
+                f"{folder / name} is damaged or of another bundle: its SHA-256 is not the one in "
+                f"{DESCRIPTION_FILE}. Received: {len(contents[name])} bytes"
+            )
+    interpreter = open_interpreter(contents[MODEL_FILE], num_threads, folder / MODEL_FILE)
+    return Runner(description, interpreter, Tokenizer(contents[TOKENIZER_FILE]))
+
+
+def open_interpreter(content, num_threads, name):
+    """A LiteRT interpreter of a file's bytes; BundleError if it is none."""
+    try:
+        return Interpreter(model_content=content, num_threads=num_threads)
+    except (ValueError, RuntimeError) as error:
+        raise BundleError(f"{name} is no TFLite file that this runtime can run: {error}") from error
+
+
+def pad(rows, pad_id):
+    """Lists of ids to one int32 array `(len(rows), longest)`."""
+    width = max(len(row) for row in rows)
+    return np.array([[*row, *[pad_id] * (width - len(row))] for row in rows], np.int32)
+
+
+def _read_description(folder):
+    path = folder / DESCRIPTION_FILE
+    if not path.is_file():
+        raise BundleError(f"{folder} is no bundle: there is no {path}")
+    try:
+        description = json.loads(path.read_text("utf-8"))
+        needed = {"format", "sha256", "max_source_length", "max_target_length"}
+        if not needed <= description.keys() or not {MODEL_FILE, TOKENIZER_FILE} <= set(
+            description["sha256"]
+        ):
+            raise ValueError("entries are missing")
+    except (ValueError, AttributeError, TypeError) as error:
+        raise BundleError(f"{path} is damaged: {error}") from error
+    if description["format"] != FORMAT:
+        raise BundleError(
+            f"{path} must be of format {FORMAT}, which this version of seq2lite reads. "
+            f"Received: format {description['format']!r}"
+        )
+    return description

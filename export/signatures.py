@@ -1,0 +1,117 @@
+"""The three signatures of an exported model, as TensorFlow functions over the zoo's contract."""
+
+from contextlib import contextmanager
+
+import keras
+import tensorflow as tf
+
+from ..zoo.contract import Seq2Seq
+from ..zoo.embedding import TokenEmbedding
+from ..zoo.search import greedy_search
+
+
+class Signatures(tf.Module):
+    """`generate`, `encode` and `decode_step` of a model, ready for `tf.saved_model.save`.
+
+    Attributes:
+        functions: Name to concrete function, with dynamic batch and length.
+    """
+
+    def __init__(self, model):
+        super().__init__()
+        # Tracked here as raw variables: from a Keras model alone the converter can lose them.
+        self.weights = [variable.value for variable in model.variables]
+        ids = tf.TensorSpec((None, None), tf.int32, name="source")
+
+        @tf.function
+        def generate(source, max_length):
+            tokens, lengths = greedy_search(model, source, max_length)
+            return {"tokens": tokens, "length": lengths}
+
+        wire = _Wire(model)
+
+        @tf.function
+        def encode(source):
+            return wire.pack(model.encode(source))
+
+        @tf.function
+        def decode_step(token, **state):
+            logits, state = model.decode_step(token, wire.unpack(state))
+            return {"logits": logits, **wire.pack(state)}
+
+        self.generate, self.encode, self.decode_step = generate, encode, decode_step
+        with _one_buffer_lookup(model):
+            encode = encode.get_concrete_function(ids)
+            state = {
+                name: tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
+                for name, tensor in encode.structured_outputs.items()
+            }
+            self.functions = {
+                "generate": generate.get_concrete_function(
+                    ids, tf.TensorSpec((), tf.int32, name="max_length")
+                ),
+                "encode": encode,
+                "decode_step": decode_step.get_concrete_function(
+                    tf.TensorSpec((None,), tf.int32, name="token"), **state
+                ),
+            }
+
+
+class _Wire:
+    """How the state crosses a signature: a cache that begins empty carries one row of zeros first.
+
+    A runtime cannot hand an empty tensor to its host. The row is off again before the model sees
+    the state, so a host loop passes it on like the rest.
+    """
+
+    def __init__(self, model):
+        state = model.encode(tf.constant([[model.end_id]]))
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        self.empty_axis = {name: shape.index(0) for name, shape in shapes.items() if 0 in shape}
+
+    def pack(self, state):
+        state = dict(state)
+        for name, axis in self.empty_axis.items():
+            paddings = [[int(i == axis), 0] for i in range(state[name].shape.rank)]
+            state[name] = tf.pad(state[name], paddings)
+        return state
+
+    def unpack(self, state):
+        state = dict(state)
+        for name, axis in self.empty_axis.items():
+            state[name] = state[name][(slice(None),) * axis + (slice(1, None),)]
+        return state
+
+
+@tf.function(experimental_implements="embedding_matmul")
+def _embedding_lookup(table, ids):
+    """What the converter turns into EMBEDDING_LOOKUP, table first, ids of rank 1.
+
+    That op reads the int8 table which the tied output projection multiplies with. A GATHER would
+    need a second copy of it.
+    """
+    return tf.gather(table, ids)
+
+
+@contextmanager
+def _one_buffer_lookup(model):
+    """While this holds, `model` traces its embeddings as `_embedding_lookup`."""
+    embeddings = [layer for layer in model._flatten_layers() if isinstance(layer, TokenEmbedding)]
+    for layer in embeddings:
+        layer.gather = lambda table, ids: _embedding_lookup(tf.convert_to_tensor(table), ids)
+    try:
+        yield
+    finally:
+        for layer in embeddings:
+            del layer.gather
+
+
+def check_model(model):
+    """Raises ValueError unless `model` answers the contract and its variables are TensorFlow's."""
+    if not isinstance(model, Seq2Seq):
+        raise ValueError(f"`model` must be a zoo.Seq2Seq. Received: {type(model).__name__}")
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Exporting needs Keras on TensorFlow: save the model to a .keras file and load it with "
+            f"KERAS_BACKEND=tensorflow. Received: backend={keras.backend.backend()!r}"
+        )

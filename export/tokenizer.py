@@ -1,0 +1,48 @@
+"""The host's tokenizer: SentencePiece over NFC text."""
+
+import unicodedata
+from pathlib import Path
+
+import sentencepiece
+
+
+class Tokenizer:
+    """Text to ids and back, the same in recipes, in export and on the host that runs a bundle.
+
+    Text is brought to NFC first: Hangul in NFD (as macOS file names have it) would fall to bytes.
+
+    Args:
+        model: A SentencePiece model: its bytes, or the path of its file.
+
+    Raises:
+        ValueError: `model` is no SentencePiece model.
+        FileNotFoundError: There is no such file.
+    """
+
+    def __init__(self, model):
+        self.model_bytes = model if isinstance(model, bytes) else Path(model).read_bytes()
+        what = "bytes" if isinstance(model, bytes) else str(model)
+        self._processor = sentencepiece.SentencePieceProcessor()
+        try:
+            if not self.model_bytes:
+                raise RuntimeError("empty")
+            self._processor.LoadFromSerializedProto(self.model_bytes)
+        except RuntimeError as error:
+            raise ValueError(f"The tokenizer must be a SentencePiece model. Received: {what}") from error
+        self.vocabulary_size = self._processor.vocab_size()
+        self.pad_id = self._processor.pad_id()
+        self.start_id = self._processor.bos_id()
+        self.end_id = self._processor.eos_id()
+
+    def encode(self, texts):
+        """List of str to a list of lists of ids, without start and end."""
+        return self._processor.encode([unicodedata.normalize("NFC", text) for text in texts])
+
+    def decode(self, ids):
+        """List of lists of ids to a list of str."""
+        return self._processor.decode([[int(i) for i in row] for row in ids])
+
+    @property
+    def special_ids(self):
+        """The ids that a model and its tokenizer must agree on."""
+        return {"pad_id": self.pad_id, "start_id": self.start_id, "end_id": self.end_id}
