@@ -19,17 +19,19 @@ class BundleError(ValueError):
 
 
 class Runner:
-    """A bundle, ready to generate. Made by `load`.
+    """Text in, text out, over a model of ids: a bundle's file, or Keras. `load` makes the first.
 
-    Attributes:
+    Args:
         description: What bundle.json says: lengths, special ids, languages, quantization.
-        tokenizer: The bundle's `Tokenizer`.
+        tokenizer: A `Tokenizer`.
+        generate_ids: Takes ids `(batch, source_length)` int32 and the most tokens to generate,
+            gives tokens `(batch, length)` and lengths `(batch,)`.
     """
 
-    def __init__(self, description, interpreter, tokenizer):
+    def __init__(self, description, tokenizer, generate_ids):
         self.description = description
         self.tokenizer = tokenizer
-        self._generate = interpreter.get_signature_runner("generate")
+        self.generate_ids = generate_ids
 
     def generate(self, texts, max_length=None, batch_size=32):
         """Generates a target for each source text: greedy search, in the file.
@@ -59,28 +61,22 @@ class Runner:
                 text.encode()
             except UnicodeEncodeError as error:
                 raise ValueError(f"`texts` must be Unicode text. Received: {text!r:.80}") from error
-        sources = self._sources(texts)
+        limit = self.description["max_target_length"] if max_length is None else max_length
+        sources = self.source_ids(texts)
         # Like lengths together, so that padding is short; what is blank needs no model.
         order = sorted((i for i, s in enumerate(sources) if s), key=lambda i: len(sources[i]))
         results = [""] * len(texts)
         for start in range(0, len(order), batch_size):
             places = order[start : start + batch_size]
             batch = pad([sources[i] for i in places], self.tokenizer.pad_id)
-            tokens, lengths = self.generate_ids(batch, max_length)
+            tokens, lengths = self.generate_ids(batch, limit)
             rows = [row[:n] for row, n in zip(tokens, lengths, strict=True)]
             for place, text in zip(places, self.tokenizer.decode(rows), strict=True):
                 results[place] = text
         return results
 
-    def generate_ids(self, source, max_length=None):
-        """int32 ids `(batch, source_length)` to `tokens (batch, length)`, `lengths (batch,)`."""
-        limit = self.description["max_target_length"] if max_length is None else max_length
-        result = self._generate(
-            source=np.asarray(source, np.int32), max_length=np.array(limit, np.int32)
-        )
-        return result["tokens"], result["length"]
-
-    def _sources(self, texts):
+    def source_ids(self, texts):
+        """What the model reads of each text: ids with their end, cut; [] for blank text."""
         limit = self.description["max_source_length"]
         sources = []
         for text, ids in zip(texts, self.tokenizer.encode(texts), strict=True):
@@ -128,7 +124,24 @@ def load(path, num_threads=1):
                 f"{DESCRIPTION_FILE}. Received: {len(contents[name])} bytes"
             )
     interpreter = open_interpreter(contents[MODEL_FILE], num_threads, folder / MODEL_FILE)
-    return Runner(description, interpreter, Tokenizer(contents[TOKENIZER_FILE]))
+    signatures = interpreter.get_signature_list()
+    if "generate" not in signatures:
+        raise BundleError(
+            f"{folder / MODEL_FILE} must have a signature `generate`. Received: {list(signatures)}"
+        )
+    tokenizer = Tokenizer(contents[TOKENIZER_FILE])
+    return Runner(description, tokenizer, interpreter_search(interpreter))
+
+
+def interpreter_search(interpreter):
+    """A file's `generate` signature as the `generate_ids` of a `Runner`."""
+    signature = interpreter.get_signature_runner("generate")
+
+    def generate_ids(source, max_length):
+        result = signature(source=source, max_length=np.array(max_length, np.int32))
+        return result["tokens"], result["length"]
+
+    return generate_ids
 
 
 def open_interpreter(content, num_threads, name):

@@ -115,3 +115,14 @@ def check_model(model):
             "Exporting needs Keras on TensorFlow: save the model to a .keras file and load it with "
             f"KERAS_BACKEND=tensorflow. Received: backend={keras.backend.backend()!r}"
         )
+
+
+def check_tokenizer(model, tokenizer):
+    """Raises ValueError unless `tokenizer` has the model's number of ids, and its special ids."""
+    ids = {name: getattr(model, name) for name in tokenizer.special_ids}
+    if (tokenizer.vocabulary_size, tokenizer.special_ids) != (model.vocabulary_size, ids):
+        raise ValueError(
+            "`tokenizer` must be the one that the model was built for: "
+            f"vocabulary_size={model.vocabulary_size}, {ids}. Received: "
+            f"vocabulary_size={tokenizer.vocabulary_size}, {tokenizer.special_ids}"
+        )

@@ -1,0 +1,57 @@
+"""`python -m seq2lite.export run BUNDLE [TEXT ...]` and `... check BUNDLE`."""
+
+import argparse
+import sys
+import warnings
+
+from .golden import check_golden
+from .runtime import load
+
+
+def main(arguments=None):
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m seq2lite.export")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="generate for each text, or each line of standard input")
+    run.add_argument("bundle")
+    run.add_argument("text", nargs="*")
+    run.add_argument("--threads", type=int, default=1)
+    run.add_argument("--max-length", type=int, default=None)
+    check = commands.add_parser("check", help="compare this device's answers with golden.json")
+    check.add_argument("bundle")
+    options = parser.parse_args(arguments)
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    try:
+        if options.command == "check":
+            print(check_golden(options.bundle))
+        else:
+            _run(options)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(options):
+    runner = load(options.bundle, num_threads=options.threads)
+    if options.text:
+        texts = [options.text]
+    else:
+        # Line by line, so that a pipe gets each answer as soon as it is there.
+        texts = ([_decode(line, n)] for n, line in enumerate(sys.stdin.buffer, start=1))
+    for group in texts:
+        for result in runner.generate(group, max_length=options.max_length):
+            print(result, flush=True)
+
+
+def _decode(line, number):
+    try:
+        return line.decode().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"standard input, line {number}: must be UTF-8. Received: {line[:40]!r}"
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

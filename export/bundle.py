@@ -1,0 +1,293 @@
+"""A bundle: the folder that leaves the house."""
+
+import hashlib
+import json
+import platform
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from .isolation import run_isolated
+from .parity import TOLERANCES, KerasReference, Parity, check_parity
+from .runtime import DESCRIPTION_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE
+from .signatures import check_model, check_tokenizer
+from .tflite import check_ops, check_quantization, convert_saved, save_signatures
+from .whole import write_whole
+
+NUM_GOLDEN = 8
+NUM_TIMED = 24
+TIMEOUT = 600  # seconds, for a measurement
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured of a bundle, as in its report.md.
+
+    Attributes:
+        path: The bundle's folder.
+        quantization: Its quantization.
+        num_parameters: Of the Keras model.
+        file_size: Bytes of model.tflite.
+        min_runtime: Least version of the TFLite runtime that has all its ops.
+        ops: Op name to count, over the whole file.
+        parity: A `Parity`.
+        tokens_per_second: Of the file, batch 1, one thread.
+        keras_tokens_per_second: Of the same loop in TensorFlow, batch 1, one thread.
+    """
+
+    path: Path
+    quantization: str
+    num_parameters: int
+    file_size: int
+    min_runtime: str
+    ops: dict
+    parity: Parity
+    tokens_per_second: float
+    keras_tokens_per_second: float
+
+
+def to_bundle(
+    model,
+    path,
+    tokenizer,
+    held_out,
+    *,
+    quantization="int8",
+    max_source_length=128,
+    max_target_length=None,
+    languages=None,
+    tolerance=None,
+):
+    """Exports a model with all that a device needs to run it, and to test itself.
+
+    | file | holds |
+    |---|---|
+    | `model.tflite` | the signatures of `to_tflite`, checked against Keras |
+    | `tokenizer.model` | the SentencePiece model |
+    | `bundle.json` | signatures, lengths, special ids, languages, quantization, versions, checksums |
+    | `golden.json` | sentences with the file's ids, tokens and first logits |
+    | `report.md` | size, ops, least runtime, parity with Keras, speed |
+
+    The folder appears whole, or what stood at `path` stays as it was.
+
+    Args:
+        model: A `zoo.Seq2Seq`.
+        path: Folder to write. A bundle there is replaced; anything else is left, with an error.
+        tokenizer: The `Tokenizer` that the model was trained with.
+        held_out: List of (source, reference) text that the model was not trained on.
+        quantization: `"int8"`, `"float16"` or `"float32"`; see `to_tflite`.
+        max_source_length: Most tokens of a source, its end among them: that of the training.
+        max_target_length: Most tokens that are generated for one, unless the caller says
+            otherwise. Default: `max_source_length`.
+        languages: Language tags (source, target), such as `("en", "ko")`.
+        tolerance: A `Tolerance`. Default: that of the quantization, in `parity.TOLERANCES`.
+
+    Returns:
+        A `Report`.
+
+    Raises:
+        ValueError: An argument is not as above; nothing was written.
+        ConversionError: The model cannot be converted, or its file cannot be run.
+        ParityError: The file is not within the tolerance of Keras.
+
+    Example:
+        >>> from seq2lite import export
+        >>> report = export.to_bundle(model, folder / "my-model", tokenizer, held_out,
+        ...                           quantization="float32")
+        >>> sorted(file.name for file in report.path.iterdir())
+        ['bundle.json', 'golden.json', 'model.tflite', 'report.md', 'tokenizer.model']
+    """
+    path = Path(path)
+    _check_arguments(model, path, tokenizer, held_out, quantization)
+    limits = {
+        "max_source_length": max_source_length,
+        "max_target_length": max_source_length if max_target_length is None else max_target_length,
+    }
+    for name, length in limits.items():
+        if not isinstance(length, int) or length < 2:
+            raise ValueError(f"`{name}` must be an integer of 2 or more. Received: {length!r}")
+    tolerance = TOLERANCES[quantization] if tolerance is None else tolerance
+
+    with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
+        folder = Path(folder)
+        saved_model = save_signatures(model, folder / "saved_model")
+        content = convert_saved(saved_model, quantization)
+        file = folder / MODEL_FILE
+        file.write_bytes(content)
+        reference = KerasReference(model, tokenizer, held_out, limits)
+        parity, answers = check_parity(file, reference, tolerance)
+        report = Report(
+            path=path,
+            quantization=quantization,
+            num_parameters=model.count_params(),
+            file_size=len(content),
+            min_runtime=_min_runtime(content),
+            ops=dict(sorted(check_ops(content).items())),
+            parity=parity,
+            tokens_per_second=_measure_speed(file, reference),
+            keras_tokens_per_second=_measure_speed(saved_model, reference),
+        )
+        description = {
+            "format": FORMAT,
+            "name": model.name,
+            **limits,
+            **tokenizer.special_ids,
+            "vocabulary_size": tokenizer.vocabulary_size,
+            "normalization": "NFC",
+            "languages": list(languages) if languages else None,
+            "quantization": quantization,
+            "num_parameters": report.num_parameters,
+            "signatures": _signatures(content),
+            "min_runtime": report.min_runtime,
+            "versions": {
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("seq2lite", "tensorflow", "keras")},
+            },
+            "sha256": {
+                MODEL_FILE: hashlib.sha256(content).hexdigest(),
+                TOKENIZER_FILE: hashlib.sha256(tokenizer.model_bytes).hexdigest(),
+            },
+        }
+
+    def write(partial):
+        partial.mkdir()
+        (partial / MODEL_FILE).write_bytes(content)
+        (partial / TOKENIZER_FILE).write_bytes(tokenizer.model_bytes)
+        _write_json(partial / "golden.json", _golden(reference, answers))
+        (partial / "report.md").write_text(_report_text(report, tolerance), "utf-8")
+        _write_json(partial / DESCRIPTION_FILE, description)
+
+    write_whole(path, write)
+    return report
+
+
+def _check_arguments(model, path, tokenizer, held_out, quantization):
+    check_model(model)
+    check_quantization(quantization)
+    check_tokenizer(model, tokenizer)
+    pairs = list(held_out)
+    if not any(source.strip() for source, _ in pairs):
+        raise ValueError(
+            "`held_out` must be a list of (source, reference) text, for comparing the file with "
+            f"Keras. Received: {pairs!r:.80}"
+        )
+    if path.exists() and not (path / DESCRIPTION_FILE).is_file():
+        raise ValueError(
+            f"`path` must be free, or a bundle, which is replaced. Received: {path}, which is "
+            "neither"
+        )
+
+
+def _measure_speed(model, reference):
+    # Every so-manieth sentence: they are sorted by length.
+    rows = slice(None, None, max(1, len(reference.source) // NUM_TIMED))
+    inputs, output = model.parent / "timed.npz", model.parent / "speed.json"
+    np.savez(
+        inputs,
+        source=reference.source[rows],
+        lengths=reference.lengths[rows],
+        max_length=reference.max_length,
+    )
+    run_isolated(".speed", model, inputs, output, timeout=TIMEOUT)
+    return json.loads(output.read_text())["tokens_per_second"]
+
+
+def _signatures(content):
+    """Signature name to its inputs and outputs, each name to dtype and shape; -1 is dynamic."""
+    model = schema.ModelT.InitFromPackedBuf(content)
+    types = {number: name for name, number in vars(schema.TensorType).items() if name.isupper()}
+
+    def tensors(graph, maps):
+        found = {}
+        for entry in maps:
+            tensor = graph.tensors[entry.tensorIndex]
+            shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
+            shape = [] if shape is None else [int(size) for size in shape]
+            found[entry.name.decode()] = {"dtype": types[tensor.type].lower(), "shape": shape}
+        return found
+
+    return {
+        signature.signatureKey.decode(): {
+            "inputs": tensors(model.subgraphs[signature.subgraphIndex], signature.inputs),
+            "outputs": tensors(model.subgraphs[signature.subgraphIndex], signature.outputs),
+        }
+        for signature in model.signatureDefs
+    }
+
+
+def _min_runtime(content):
+    model = schema.ModelT.InitFromPackedBuf(content)
+    for entry in model.metadata or []:
+        if entry.name == b"min_runtime_version":
+            return bytes(model.buffers[entry.buffer].data).rstrip(b"\0").decode()
+    return "unknown"
+
+
+def _golden(reference, answers):
+    """Sentences with what the file itself answered: a device must answer the same."""
+    sentences = []
+    for row in range(min(NUM_GOLDEN, len(answers["logits"]))):
+        logits = answers["logits"][row, 0]
+        greatest = np.argsort(-logits, kind="stable")[:10]
+        length = int(answers["token_lengths"][row])
+        sentences.append(
+            {
+                "text": reference.sources[row],
+                "source": reference.source[row, : reference.lengths[row]].tolist(),
+                "tokens": answers["tokens"][row, :length].tolist(),
+                "first_logits": {str(i): float(logits[i]) for i in greatest},
+            }
+        )
+    return {"max_length": reference.max_length, "sentences": sentences}
+
+
+def _report_text(report, tolerance):
+    parity = report.parity
+    bytes_a_parameter = report.file_size / report.num_parameters
+    ratio = report.tokens_per_second / report.keras_tokens_per_second
+    ops = ", ".join(f"{name} {count}" for name, count in report.ops.items())
+    return f"""# {report.path.name}
+
+| | |
+|---|---|
+| quantization | {report.quantization} |
+| parameters | {report.num_parameters:,} |
+| model.tflite | {report.file_size:,} bytes, {bytes_a_parameter:.3f} a parameter |
+| least runtime | {report.min_runtime} |
+
+## Parity with Keras
+
+{parity.num_sentences} held-out sentences; {parity.num_steps} steps compared logit by logit.
+
+| | measured | allowed |
+|---|---|---|
+| greatest logit error | {parity.max_logit_error:.3g} | |
+| as a part of the greatest logit | {parity.relative_logit_error:.3g} | {tolerance.logit_error:.3g} |
+| steps that choose Keras's token | {parity.token_agreement:.2%} | {tolerance.token_agreement:.2%} |
+| sentences with equal output | {parity.same_outputs:.2%} | |
+| chrF, Keras | {parity.keras_chrf:.2f} | |
+| chrF, this file | {parity.file_chrf:.2f} | {parity.keras_chrf - tolerance.chrf_loss:.2f} |
+
+The logits differ most at {parity.worst}.
+
+## Speed
+
+Greedy search, batch 1, one thread, on the machine that exported it: {report.tokens_per_second:.0f}
+tokens a second; Keras in a tf.function: {report.keras_tokens_per_second:.0f} (ratio {ratio:.1f}).
+
+## Ops
+
+{sum(report.ops.values())} built-in ops: {ops}.
+
+```json
+{json.dumps(asdict(parity), ensure_ascii=False, indent=1)}
+```
+"""
+
+
+def _write_json(path, content):
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")

@@ -1,0 +1,60 @@
+"""A device tests itself: its answers against those that were stored with the file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from .runtime import MODEL_FILE, BundleError, load, open_interpreter
+
+# Other processors sum in another order, and int8 rounds activations anew at each product.
+LOGIT_TOLERANCE = 0.05  # of the greatest logit
+
+
+def check_golden(bundle):
+    """Runs a bundle's golden sentences and compares ids, tokens and first logits.
+
+    Args:
+        bundle: The bundle's folder.
+
+    Returns:
+        One line that says what was compared.
+
+    Raises:
+        BundleError: The bundle cannot be used, or an answer differs.
+    """
+    folder = Path(bundle)
+    runner = load(folder)
+    try:
+        golden = json.loads((folder / "golden.json").read_text("utf-8"))
+        sentences = golden["sentences"]
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleError(f"{folder / 'golden.json'} cannot be read: {error}") from error
+    interpreter = open_interpreter((folder / MODEL_FILE).read_bytes(), 1, folder / MODEL_FILE)
+    encode = interpreter.get_signature_runner("encode")
+    decode_step = interpreter.get_signature_runner("decode_step")
+    start = np.array([runner.description["start_id"]], np.int32)
+    worst = 0.0
+    for sentence in sentences:
+        ids = runner.source_ids([sentence["text"]])[0]
+        if ids != sentence["source"]:
+            raise BundleError(f"ids of {sentence['text']!r} must be {sentence['source']}. Received: {ids}")
+        source = np.array([ids], np.int32)
+        tokens = runner.generate_ids(source, golden["max_length"])[0][0].tolist()
+        if tokens != sentence["tokens"]:
+            raise BundleError(
+                f"tokens for {sentence['text']!r} must be {sentence['tokens']}. Received: {tokens}"
+            )
+        logits = decode_step(token=start, **encode(source=source))["logits"][0]
+        expected = sentence["first_logits"]
+        error = max(abs(logits[int(i)] - value) for i, value in expected.items())
+        error = float(error / max(map(abs, expected.values())))
+        if not error <= LOGIT_TOLERANCE:
+            raise BundleError(
+                f"first logits for {sentence['text']!r} must be within {LOGIT_TOLERANCE} of those "
+                f"stored. Received: a difference of {error:.3g}"
+            )
+        worst = max(worst, error)
+    return (
+        f"{len(sentences)} golden sentences: ids and tokens equal, first logits within {worst:.2g}"
+    )

@@ -1,0 +1,203 @@
+"""The parity gate: a file is compared with Keras before anybody gets it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import sacrebleu
+import tensorflow as tf
+
+from ..zoo.search import greedy_search
+from .isolation import run_isolated
+from .runtime import Runner, pad
+
+TIMEOUT = 600  # seconds
+NUM_TEACHER_FORCED = 16  # sentences whose logits are compared, the longest first
+MAX_STEPS = 48  # of each
+
+
+class ParityError(RuntimeError):
+    """A file's answers differ from Keras's beyond the tolerance."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a file may be from Keras.
+
+    Attributes:
+        logit_error: Greatest |file - Keras| of any logit, as a part of the greatest |logit|.
+        token_agreement: Least part of steps that choose the same token after the same tokens.
+        chrf_loss: Most that the corpus chrF (0 to 100, against the references) may fall.
+    """
+
+    logit_error: float
+    token_agreement: float
+    chrf_loss: float
+
+
+# float32: rounding in another order. float16: 11 bits of mantissa. int8: 8 bits a weight, and 8 of
+# each activation, rounded anew at each product.
+TOLERANCES = {
+    "float32": Tolerance(logit_error=1e-4, token_agreement=0.999, chrf_loss=0.1),
+    "float16": Tolerance(logit_error=1e-2, token_agreement=0.98, chrf_loss=0.3),
+    "int8": Tolerance(logit_error=0.15, token_agreement=0.9, chrf_loss=1.0),
+}
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What the gate measured.
+
+    Attributes:
+        max_logit_error: Greatest |file - Keras| of any logit.
+        relative_logit_error: The same, as a part of the greatest |logit|.
+        token_agreement: Part of steps that choose the same token after the same tokens.
+        same_outputs: Part of sentences with equal output.
+        keras_chrf: Corpus chrF of Keras's outputs against the references.
+        file_chrf: Corpus chrF of the file's outputs.
+        num_sentences: Sentences that were generated.
+        num_steps: Steps whose logits were compared.
+        worst: The sentence and step of the greatest logit error.
+    """
+
+    max_logit_error: float
+    relative_logit_error: float
+    token_agreement: float
+    same_outputs: float
+    keras_chrf: float
+    file_chrf: float
+    num_sentences: int
+    num_steps: int
+    worst: str
+
+
+class KerasReference:
+    """Keras's answers on held-out text, taken once for all files of a model.
+
+    Args:
+        model: A `zoo.Seq2Seq`.
+        tokenizer: Its `Tokenizer`.
+        pairs: List of (source, reference) that the model was not trained on.
+        limits: dict of `max_source_length` and `max_target_length`.
+    """
+
+    def __init__(self, model, tokenizer, pairs, limits):
+        self.runner = keras_runner(model, tokenizer, limits)
+        self.max_length = limits["max_target_length"]
+        ids = self.runner.source_ids([source for source, _ in pairs])
+        pairs, ids = zip(*((p, i) for p, i in zip(pairs, ids, strict=True) if i), strict=True)
+        # The longest first: they are compared step by step.
+        order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+        self.sources, self.references = zip(*(pairs[i] for i in order), strict=True)
+        self.lengths = np.array([len(ids[i]) for i in order])
+        self.source = pad([ids[i] for i in order], tokenizer.pad_id)
+        self.texts = self.runner.generate(list(self.sources))
+        tokens, token_lengths = self.runner.generate_ids(
+            self.source[:NUM_TEACHER_FORCED], min(self.max_length, MAX_STEPS)
+        )
+        start = np.full((len(tokens), 1), tokenizer.start_id, np.int32)
+        self.teacher = np.concatenate([start, tokens], axis=1)
+        self.steps = np.arange(self.teacher.shape[1]) <= token_lengths[:, None]
+        inputs = {"source": self.source[:NUM_TEACHER_FORCED], "target": self.teacher}
+        self.logits = model(inputs, training=False).numpy()
+
+    def save_inputs(self, path):
+        """Writes what `.probe` reads."""
+        np.savez(
+            path,
+            source=self.source,
+            lengths=self.lengths,
+            max_length=self.max_length,
+            teacher=self.teacher,
+        )
+
+    def compare(self, answers):
+        """`Parity` of the file that gave `answers` (see `probe`)."""
+        rows = [
+            row[:n] for row, n in zip(answers["tokens"], answers["token_lengths"], strict=True)
+        ]
+        texts = self.runner.tokenizer.decode(rows)
+        error = np.abs(answers["logits"] - self.logits).max(axis=-1)
+        # A NaN is the greatest error of all, and compares as none.
+        error = np.where(self.steps, np.where(np.isnan(error), np.inf, error), 0)
+        agree = answers["logits"].argmax(-1) == self.logits.argmax(-1)
+        sentence, step = np.unravel_index(error.argmax(), error.shape)
+        greatest = np.abs(self.logits[self.steps]).max()
+        return Parity(
+            max_logit_error=float(error.max()),
+            relative_logit_error=float(error.max() / greatest),
+            token_agreement=float(agree[self.steps].mean()),
+            same_outputs=float(np.mean([a == b for a, b in zip(texts, self.texts, strict=True)])),
+            keras_chrf=self._chrf(self.texts),
+            file_chrf=self._chrf(texts),
+            num_sentences=len(texts),
+            num_steps=int(self.steps.sum()),
+            worst=f"step {step} of {self.sources[sentence]!r:.80}",
+        )
+
+    def _chrf(self, texts):
+        return sacrebleu.corpus_chrf(texts, [list(self.references)]).score
+
+
+def keras_runner(model, tokenizer, limits):
+    """A `Runner` over Keras: greedy search in a tf.function."""
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((), tf.int32)]
+    )
+    def search(source, max_length):
+        return greedy_search(model, source, max_length)
+
+    def generate_ids(source, max_length):
+        return tuple(result.numpy() for result in search(source, max_length))
+
+    return Runner(limits, tokenizer, generate_ids)
+
+
+def check_parity(path, reference, tolerance):
+    """Runs a file and compares it with Keras.
+
+    Args:
+        path: The TFLite file.
+        reference: A `KerasReference`.
+        tolerance: A `Tolerance`.
+
+    Returns:
+        The `Parity`, and the file's answers.
+
+    Raises:
+        ParityError: The file is beyond the tolerance; the message says where and by how much.
+    """
+    inputs, outputs = Path(path).with_suffix(".in.npz"), Path(path).with_suffix(".out.npz")
+    reference.save_inputs(inputs)
+    run_isolated(".probe", path, inputs, outputs, timeout=TIMEOUT)
+    answers = dict(np.load(outputs))
+    parity = reference.compare(answers)
+    require_within(parity, tolerance)
+    return parity, answers
+
+
+def require_within(parity, tolerance):
+    """Raises ParityError unless `parity` is within `tolerance`."""
+    chrf_loss = parity.keras_chrf - parity.file_chrf
+    failures = []
+    if not parity.relative_logit_error <= tolerance.logit_error:
+        failures.append(
+            f"logits differ by up to {parity.max_logit_error:.3g}, "
+            f"{parity.relative_logit_error:.2g} of the greatest (at most "
+            f"{tolerance.logit_error:.2g}), most at {parity.worst}"
+        )
+    if not parity.token_agreement >= tolerance.token_agreement:
+        failures.append(
+            f"{parity.token_agreement:.2%} of {parity.num_steps} steps choose Keras's token "
+            f"(at least {tolerance.token_agreement:.2%}); the logits differ most at {parity.worst}"
+        )
+    if not chrf_loss <= tolerance.chrf_loss:
+        failures.append(
+            f"chrF falls by {chrf_loss:.2f}, from {parity.keras_chrf:.2f} to "
+            f"{parity.file_chrf:.2f} (at most {tolerance.chrf_loss})"
+        )
+    if failures:
+        raise ParityError(
+            "The exported file must answer like Keras. Received: " + "; ".join(failures)
+        )

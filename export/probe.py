@@ -1,0 +1,50 @@
+"""Subprocess: what a TFLite file answers. `python -m seq2lite.export.probe FILE IN.npz OUT.npz`.
+
+No TensorFlow in it: the file is run as a device would run it.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from .runtime import interpreter_search, open_interpreter
+
+BATCH = 32
+
+
+def probe(path, source, lengths, max_length, teacher):
+    """Runs all three signatures.
+
+    Args:
+        path: The TFLite file.
+        source: int32 ids `(n, source_length)`.
+        lengths: Tokens in each row of `source`.
+        max_length: Most tokens to generate.
+        teacher: int32 ids `(m, target_length)`, m <= n: what `decode_step` reads.
+
+    Returns:
+        dict of `tokens (n, max_length)`, `token_lengths (n,)` of `generate`, and `logits
+        (m, target_length, vocabulary_size)` of `encode` and `decode_step`.
+    """
+    interpreter = open_interpreter(Path(path).read_bytes(), 2, path)
+    search = interpreter_search(interpreter)
+    tokens = np.zeros((len(source), int(max_length)), np.int32)
+    token_lengths = np.zeros(len(source), np.int32)
+    for start in range(0, len(source), BATCH):
+        rows = slice(start, start + BATCH)
+        found, token_lengths[rows] = search(source[rows, : lengths[rows].max()], max_length)
+        tokens[rows, : found.shape[1]] = found
+    encode = interpreter.get_signature_runner("encode")
+    decode_step = interpreter.get_signature_runner("decode_step")
+    state = encode(source=source[: len(teacher), : lengths[: len(teacher)].max()])
+    logits = []
+    for step in range(teacher.shape[1]):
+        state = decode_step(token=teacher[:, step], **state)
+        logits.append(state.pop("logits"))
+    return {"tokens": tokens, "token_lengths": token_lengths, "logits": np.stack(logits, axis=1)}
+
+
+if __name__ == "__main__":
+    file, inputs, outputs = sys.argv[1:]
+    np.savez(outputs, **probe(file, **np.load(inputs)))

@@ -1,0 +1,109 @@
+"""What `make demo` runs: both families, from text to files that translate.
+
+    python -m seq2lite.recipes.demo
+
+Trains the tiny Transformer and the tiny RNN on the English-Korean strings that come with this
+package, exports each in float32 and int8, and prints what they reach. The translations at the end
+come out of the int8 `.tflite` files.
+"""
+
+import dataclasses
+
+import sacrebleu
+from rich.console import Console
+from rich.table import Table
+
+from seq2lite import export
+from seq2lite.recipes import translate
+from seq2lite.recipes.command import run_recipe
+
+# What each family is trained with, where it differs from the recipe's defaults.
+FAMILIES = {
+    "Transformer": {"preset": "transformer_tiny"},
+    "RNN Seq2Seq": {"preset": "rnn_tiny", "epochs": 6, "dropout": 0.2},
+}
+NUM_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What the demo depends on; each field is a flag."""
+
+    output: str = dataclasses.field(default="runs/demo", metadata={"help": "a folder a family"})
+
+
+def main(config):
+    """Trains, exports, and prints the table and the translations."""
+    results = {}
+    for family, options in FAMILIES.items():
+        print(f"\n{family}", flush=True)
+        output = f"{config.output}/{options['preset']}"
+        run = translate.Config(**options, output=output, overwrite=True)
+        results[family] = translate.train(run)
+    pairs = translate.read_pairs(run.valid)
+    files = {
+        family: {
+            quantization: export.load(report.path)
+            for quantization, report in result.reports.items()
+        }
+        for family, result in results.items()
+    }
+    console = Console(width=None if Console().is_terminal else 120)
+    console.print(score_table(results, files, pairs))
+    console.print(translation_table(files, pairs))
+    best = results["Transformer"].reports["int8"].path
+    console.print(f'Try: python -m seq2lite.export run {best} "Open File"', soft_wrap=True)
+
+
+def score_table(results, files, pairs):
+    """chrF, size and speed of Keras and of each file."""
+    table = Table(title="Tokens a second: batch 1, one thread, greedy")
+    for column in ("family", "parameters", "runs in", "chrF", "file, MB", "tokens/s", "speed-up"):
+        table.add_column(column, justify="left" if column in ("family", "runs in") else "right")
+    sources, references = (list(column) for column in zip(*pairs, strict=True))
+    for family, result in results.items():
+        reports = list(result.reports.values())
+        keras_speed = reports[-1].keras_tokens_per_second
+        table.add_row(
+            family,
+            f"{reports[0].num_parameters:,}",
+            "Keras",
+            f"{result.scores['chrF']:.2f}",
+            "",
+            f"{keras_speed:.0f}",
+            "1.0x",
+        )
+        for quantization, report in result.reports.items():
+            outputs = files[family][quantization].generate(sources)
+            chrf = sacrebleu.corpus_chrf(outputs, [references]).score
+            table.add_row(
+                "",
+                "",
+                f"{quantization} file",
+                f"{chrf:.2f}",
+                f"{report.file_size / 1e6:.2f}",
+                f"{report.tokens_per_second:.0f}",
+                f"{report.tokens_per_second / report.keras_tokens_per_second:.1f}x",
+            )
+        table.add_section()
+    return table
+
+
+def translation_table(files, pairs):
+    """Held-out strings, their references, and what the int8 files make of them."""
+    families = list(files)
+    table = Table(title="Held-out strings, translated by the int8 files", show_lines=True)
+    for column in ("English", "reference", *families):
+        table.add_column(column)
+    # Spread over the held-out set, short enough to read.
+    readable = [pair for pair in pairs if len(pair[0]) <= 60]
+    shown = readable[:: max(1, len(readable) // NUM_SHOWN)][:NUM_SHOWN]
+    sources = [source for source, _ in shown]
+    columns = [files[family]["int8"].generate(sources) for family in families]
+    for (source, reference), *outputs in zip(shown, *columns, strict=True):
+        table.add_row(source, reference, *outputs)
+    return table
+
+
+if __name__ == "__main__":
+    run_recipe(__doc__, Config, main)

@@ -1,0 +1,57 @@
+"""The loss and the learning rate of the recipes, in Keras's own terms."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("seq2lite")
+class SmoothedCrossentropy(keras.losses.Loss):
+    """Cross-entropy of integer targets, with label smoothing (Szegedy et al. 2016, section 7).
+
+    Keras smooths one-hot targets only, which take batch x length x vocabulary floats. The sample
+    weights, 0 at padding, make it a mean over tokens.
+
+    Args:
+        label_smoothing: Part of the probability that is spread over all of the vocabulary.
+
+    Example:
+        >>> import numpy as np
+        >>> from seq2lite.recipes.training import SmoothedCrossentropy
+        >>> loss = SmoothedCrossentropy(label_smoothing=0.1)
+        >>> round(float(loss(np.array([[1]]), np.array([[[0.0, 0.0, 0.0, 0.0]]]))), 4)
+        1.3863
+    """
+
+    def __init__(self, label_smoothing=0.1, name="smoothed_crossentropy", **kwargs):
+        super().__init__(name=name, reduction="mean_with_sample_weight")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}"
+            )
+        self.label_smoothing = label_smoothing
+
+    def call(self, targets, logits):
+        """int ids `(batch, length)`, logits `(batch, length, vocabulary)` to `(batch, length)`."""
+        targets = ops.cast(targets, "int32")
+        loss = ops.sparse_categorical_crossentropy(targets, logits, from_logits=True)
+        if self.label_smoothing:
+            uniform = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
+            loss = (1 - self.label_smoothing) * loss + self.label_smoothing * uniform
+        return loss
+
+    def get_config(self):
+        return {"name": self.name, "label_smoothing": self.label_smoothing}
+
+
+def warmup_and_cosine(learning_rate, warmup_steps, num_steps):
+    """Linear rise to `learning_rate`, then half a cosine down to 0 at `num_steps`.
+
+    Short runs get a warm-up of at most a tenth of their steps.
+    """
+    warmup_steps = min(warmup_steps, max(1, num_steps // 10))
+    return keras.optimizers.schedules.CosineDecay(
+        0.0,
+        decay_steps=max(1, num_steps - warmup_steps),
+        warmup_target=learning_rate,
+        warmup_steps=warmup_steps,
+    )

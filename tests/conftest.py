@@ -1,0 +1,69 @@
+"""What tests share: small models, a tokenizer, a bundle; each made once."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+
+def randomize(model, seed=0, scale=1.0):
+    """Random values for every weight, biases and norms too, so that none can hide a mistake."""
+    rng = np.random.default_rng(seed)
+    for variable in model.variables:
+        spread = scale * (variable.shape[0] ** -0.5 if len(variable.shape) > 1 else 0.1)
+        value = rng.normal(0, spread, variable.shape)
+        variable.assign(value + 1 if variable.path.endswith("gamma") else value)
+    return model
+
+
+def random_ids(rng, lengths, vocabulary_size, pad_id=0):
+    """int32 ids `(len(lengths), max(lengths))`, without special ids, padded at the end."""
+    ids = np.full((len(lengths), max(lengths)), pad_id, np.int32)
+    for row, length in zip(ids, lengths, strict=True):
+        row[:length] = rng.integers(4, vocabulary_size, length)
+    return ids
+
+
+@pytest.fixture(scope="session")
+def pairs():
+    from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
+
+    return read_pairs(VSCODE_VALID)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(pairs):
+    from seq2lite.recipes.text import learn_tokenizer
+
+    return learn_tokenizer([text for pair in pairs for text in pair], 600)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tokenizer):
+    """A Transformer with random weights, over the tokenizer's ids."""
+    from seq2lite import zoo
+
+    return randomize(
+        zoo.transformer(
+            vocabulary_size=tokenizer.vocabulary_size,
+            num_layers=1,
+            model_dim=32,
+            num_heads=2,
+            feed_forward_dim=64,
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def bundle(tiny_model, tokenizer, pairs, tmp_path_factory):
+    """A float32 bundle of `tiny_model`; tests must not change it."""
+    from seq2lite import export
+
+    path = tmp_path_factory.mktemp("bundle") / "my-model"
+    export.to_bundle(
+        tiny_model, path, tokenizer, pairs[:24], quantization="float32", max_source_length=40,
+        max_target_length=12, languages=("en", "ko"),
+    )
+    return path
