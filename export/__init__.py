@@ -18,7 +18,7 @@ _LAZY = {
     "to_tflite": ".tflite",
 }
 
-__all__ = ["BundleError", "Runner", "Tokenizer", "load", *_LAZY]  # noqa: PLE0604
+__all__ = ["BundleError", "Runner", "Tokenizer", "load", *_LAZY]
 
 
 def __getattr__(name):

@@ -38,7 +38,9 @@ def check_golden(bundle):
     for sentence in sentences:
         ids = runner.source_ids([sentence["text"]])[0]
         if ids != sentence["source"]:
-            raise BundleError(f"ids of {sentence['text']!r} must be {sentence['source']}. Received: {ids}")
+            raise BundleError(
+                f"ids of {sentence['text']!r} must be {sentence['source']}. Received: {ids}"
+            )
         source = np.array([ids], np.int32)
         tokens = runner.generate_ids(source, golden["max_length"])[0][0].tolist()
         if tokens != sentence["tokens"]:

@@ -113,9 +113,7 @@ class KerasReference:
 
     def compare(self, answers):
         """`Parity` of the file that gave `answers` (see `probe`)."""
-        rows = [
-            row[:n] for row, n in zip(answers["tokens"], answers["token_lengths"], strict=True)
-        ]
+        rows = [row[:n] for row, n in zip(answers["tokens"], answers["token_lengths"], strict=True)]
         texts = self.runner.tokenizer.decode(rows)
         error = np.abs(answers["logits"] - self.logits).max(axis=-1)
         # A NaN is the greatest error of all, and compares as none.

@@ -28,7 +28,9 @@ class Tokenizer:
                 raise RuntimeError("empty")
             self._processor.LoadFromSerializedProto(self.model_bytes)
         except RuntimeError as error:
-            raise ValueError(f"The tokenizer must be a SentencePiece model. Received: {what}") from error
+            raise ValueError(
+                f"The tokenizer must be a SentencePiece model. Received: {what}"
+            ) from error
         self.vocabulary_size = self._processor.vocab_size()
         self.pad_id = self._processor.pad_id()
         self.start_id = self._processor.bos_id()

@@ -25,9 +25,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
     def __init__(self, label_smoothing=0.1, name="smoothed_crossentropy", **kwargs):
         super().__init__(name=name, reduction="mean_with_sample_weight")
         if not 0 <= label_smoothing < 1:
-            raise ValueError(
-                f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}"
-            )
+            raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}")
         self.label_smoothing = label_smoothing
 
     def call(self, targets, logits):

@@ -12,7 +12,6 @@ import dataclasses
 import sys
 import time
 from collections import namedtuple
-from pathlib import Path
 
 import keras
 import sacrebleu

@@ -4,26 +4,9 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
 import pytest
 
-
-def randomize(model, seed=0, scale=1.0):
-    """Random values for every weight, biases and norms too, so that none can hide a mistake."""
-    rng = np.random.default_rng(seed)
-    for variable in model.variables:
-        spread = scale * (variable.shape[0] ** -0.5 if len(variable.shape) > 1 else 0.1)
-        value = rng.normal(0, spread, variable.shape)
-        variable.assign(value + 1 if variable.path.endswith("gamma") else value)
-    return model
-
-
-def random_ids(rng, lengths, vocabulary_size, pad_id=0):
-    """int32 ids `(len(lengths), max(lengths))`, without special ids, padded at the end."""
-    ids = np.full((len(lengths), max(lengths)), pad_id, np.int32)
-    for row, length in zip(ids, lengths, strict=True):
-        row[:length] = rng.integers(4, vocabulary_size, length)
-    return ids
+from random_models import randomize
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +46,13 @@ def bundle(tiny_model, tokenizer, pairs, tmp_path_factory):
 
     path = tmp_path_factory.mktemp("bundle") / "my-model"
     export.to_bundle(
-        tiny_model, path, tokenizer, pairs[:24], quantization="float32", max_source_length=40,
-        max_target_length=12, languages=("en", "ko"),
+        tiny_model,
+        path,
+        tokenizer,
+        pairs[:24],
+        quantization="float32",
+        max_source_length=40,
+        max_target_length=12,
+        languages=("en", "ko"),
     )
     return path

@@ -53,7 +53,8 @@ class Seq2Seq(keras.Model):
             "pad_id": pad_id,
             "start_id": start_id,
             "end_id": end_id,
-            **options,
+            # As lists, which is how JSON gives tuples back.
+            **{k: list(v) if isinstance(v, tuple) else v for k, v in options.items()},
         }
 
     def call(self, inputs, training=False):

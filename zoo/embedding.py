@@ -48,9 +48,7 @@ class OutputProjection(layers.Layer):
             self.table = self.add_weight(
                 name="table", shape=(self.vocabulary_size, input_shape[-1])
             )
-        self.bias = self.add_weight(
-            name="bias", shape=(self.vocabulary_size,), initializer="zeros"
-        )
+        self.bias = self.add_weight(name="bias", shape=(self.vocabulary_size,), initializer="zeros")
 
     def call(self, x):
         table = self.tied_to.embeddings if self.table is None else self.table

@@ -136,9 +136,7 @@ class RNNSeq2Seq(Seq2Seq):
         encoder_dim = hidden_dim if encoder_dim is None else encoder_dim
         directions = 2 if bidirectional else 1
         require("cell", cell, f"one of {sorted(CELLS)}", lambda c: c in CELLS)
-        require_sizes(
-            embedding_dim=embedding_dim, hidden_dim=hidden_dim, encoder_dim=encoder_dim
-        )
+        require_sizes(embedding_dim=embedding_dim, hidden_dim=hidden_dim, encoder_dim=encoder_dim)
         require("attention", attention, f"one of {ATTENTIONS}", lambda a: a in ATTENTIONS)
         require(
             "encoder_dim",
@@ -235,9 +233,7 @@ class RNNSeq2Seq(Seq2Seq):
     def decode_step(self, token, state):
         """One token further: int32 ids `(batch,)` and the state to logits and the next state."""
         embedded = self.target_embedding(ops.cast(token, "int32"))
-        states = [
-            [state[f"{name}_{i}"] for name in self._names] for i in range(len(self.decoder))
-        ]
+        states = [[state[f"{name}_{i}"] for name in self._names] for i in range(len(self.decoder))]
         states, context = self._step(
             embedded, states, state.get("keys"), state.get("memory"), state.get("source_bias")
         )

@@ -121,9 +121,7 @@ class Transformer(Seq2Seq):
             **special_ids_and_name,
         )
         num_encoder_layers, num_decoder_layers = layer_pair(num_layers)
-        require_sizes(
-            model_dim=model_dim, num_heads=num_heads, feed_forward_dim=feed_forward_dim
-        )
+        require_sizes(model_dim=model_dim, num_heads=num_heads, feed_forward_dim=feed_forward_dim)
         require(
             "num_heads",
             num_heads,
@@ -161,9 +159,7 @@ class Transformer(Seq2Seq):
         causal_bias = self._causal_bias(length)
         for layer in self.decoder_layers:
             keys, values = layer.cross_attention.keys_values(memory, batch)
-            x = layer(
-                x, causal_bias, keys, values, source_bias, batch=batch, training=training
-            )
+            x = layer(x, causal_bias, keys, values, source_bias, batch=batch, training=training)
         logits = self._logits(x)
         return ops.reshape(logits, (batch, length, self.vocabulary_size))
 
@@ -273,7 +269,10 @@ class EncoderLayer(layers.Layer):
     def call(self, x, bias, *, batch, training=False):
         """`x` `(batch * length, dim)`; `bias` broadcasts to `(batch, heads, length, length)`."""
         x = self.residual(
-            x, self.self_attention_norm, lambda y: self.self_attention(y, bias, batch=batch), training
+            x,
+            self.self_attention_norm,
+            lambda y: self.self_attention(y, bias, batch=batch),
+            training,
         )
         return self.residual(x, self.feed_forward_norm, self.feed_forward, training)
 
@@ -391,9 +390,7 @@ class MultiHeadAttention(layers.Layer):
         scores = ops.sum(query * keys, axis=-1)
         scores = scores if bias is None else scores + bias
         context = ops.sum(ops.expand_dims(attention_weights(scores), -1) * values, axis=2)
-        return self.output_projection(
-            ops.reshape(context, (-1, self.num_heads * self.head_dim))
-        )
+        return self.output_projection(ops.reshape(context, (-1, self.num_heads * self.head_dim)))
 
 
 class SelfAttention(MultiHeadAttention):

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import random_ids, randomize
 
+from random_models import random_ids, randomize
 from seq2lite import zoo
 
 VOCABULARY = 60
@@ -82,7 +82,9 @@ def test_padding_changes_nothing(model, inputs):
     logits = np.array(model(inputs))
     wider = {name: np.pad(ids, ((0, 0), (0, 3))) for name, ids in inputs.items()}
     np.testing.assert_allclose(np.array(model(wider))[:, :6], logits, atol=1e-5)
-    np.testing.assert_allclose(stepwise(model, wider["source"], inputs["target"]), logits, atol=1e-5)
+    np.testing.assert_allclose(
+        stepwise(model, wider["source"], inputs["target"]), logits, atol=1e-5
+    )
     alone = {"source": inputs["source"][1:2, :4], "target": inputs["target"][1:2]}
     np.testing.assert_allclose(np.array(model(alone)), logits[1:2], atol=1e-5)
 
@@ -118,16 +120,16 @@ def test_a_saved_model_comes_back_the_same(model, inputs, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.get_config() == model.get_config()
     np.testing.assert_array_equal(np.array(loaded(inputs)), np.array(model(inputs)))
-    np.testing.assert_array_equal(
-        stepwise(loaded, **inputs), stepwise(model, **inputs)
-    )
+    np.testing.assert_array_equal(stepwise(loaded, **inputs), stepwise(model, **inputs))
 
 
 def test_every_weight_has_a_gradient(model, inputs):
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(tf.sin(model(inputs)))
     variables = [variable.value for variable in model.trainable_variables]
-    for variable, gradient in zip(model.trainable_variables, tape.gradient(loss, variables), strict=True):
+    for variable, gradient in zip(
+        model.trainable_variables, tape.gradient(loss, variables), strict=True
+    ):
         assert gradient is not None, variable.path
         assert np.abs(tf.convert_to_tensor(gradient)).max() > 0, variable.path
 
@@ -156,9 +158,7 @@ def test_greedy_search_takes_the_likeliest_token_each_step(model, inputs):
 
 def test_greedy_search_ends_when_all_sentences_have():
     model = build("transformer")
-    model.output_projection.bias.assign(
-        np.where(np.arange(VOCABULARY) == model.end_id, 1e4, 0)
-    )
+    model.output_projection.bias.assign(np.where(np.arange(VOCABULARY) == model.end_id, 1e4, 0))
     tokens, lengths = zoo.greedy_search(model, np.array([[5, 3], [6, 3]]), 1000)
     assert tokens.shape == (2, 0)
     assert list(np.array(lengths)) == [0, 0]

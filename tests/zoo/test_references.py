@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import randomize
+from keras.ops import convert_to_numpy
 
+from random_models import randomize
 from seq2lite.zoo.contract import PADDING_BIAS, added
 from seq2lite.zoo.recurrence import Recurrence
 from seq2lite.zoo.rnn import Attention
@@ -22,7 +23,7 @@ def sigmoid(x):
 
 
 def weights(layer):
-    return np.array(layer.kernel, np.float64), None if layer.bias is None else np.array(layer.bias)
+    return tuple(None if w is None else convert_to_numpy(w) for w in (layer.kernel, layer.bias))
 
 
 @pytest.mark.parametrize("score", ["additive", "dot", "general", "concat"])
@@ -48,13 +49,15 @@ def test_global_attention_equals_the_papers(score):
                 w = weights(layer.query_map)[0]
                 stacked = np.concatenate([w, u])  # W [q; m], as in Luong's concat
                 pairs = np.concatenate([np.tile(q, (len(m), 1)), m], axis=1)
-                scores = np.tanh(pairs @ stacked + c) @ np.array(layer.score_vector)
+                scores = np.tanh(pairs @ stacked + c) @ convert_to_numpy(layer.score_vector)
             expected[b, t] = softmax(scores) @ m
 
     keys = layer.keys(memory)
     once = np.stack([layer(queries[:, t], keys, memory, bias) for t in range(3)], axis=1)
     np.testing.assert_allclose(once, expected, atol=2e-6)
-    np.testing.assert_allclose(layer.over_sequence(queries, keys, memory, bias), expected, atol=2e-6)
+    np.testing.assert_allclose(
+        layer.over_sequence(queries, keys, memory, bias), expected, atol=2e-6
+    )
 
 
 def reference_heads(query, keys, values, num_heads, allowed):
@@ -125,7 +128,7 @@ def test_recurrence_equals_the_equations(cell, backward):
     x = RNG.normal(size=(3, 6, dim)).astype("float32")
     token = np.arange(6) < np.array(lengths)[:, None]
     kernel, recurrent = (np.array(w, np.float64) for w in layer.layer.get_weights()[:2])
-    biases = np.array(layer.layer.cell.bias, np.float64).reshape(-1, kernel.shape[1])
+    biases = convert_to_numpy(layer.layer.cell.bias).reshape(-1, kernel.shape[1])
 
     outputs, states = layer.loop(x, token)
     for b, length in enumerate(lengths):

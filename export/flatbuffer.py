@@ -1,0 +1,48 @@
+"""Reading a TFLite file's tables, and writing them again without what stands there twice."""
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+BUFFER_ALIGNMENT = 16  # what the schema asks of weights (force_align)
+
+
+def share_equal_vectors(content):
+    """The same TFLite file, with each of its vectors stored once.
+
+    The converter writes the scales and zero points of a per-channel weight anew for every graph
+    that uses it: 12 bytes a row, for a tied embedding in four graphs a tenth of an int8 file.
+    """
+    builder = _SharingBuilder(len(content))
+    builder.Finish(read(content).Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def read(content):
+    """The tables of a TFLite file's bytes."""
+    return schema.ModelT.InitFromPackedBuf(content)
+
+
+class _SharingBuilder(flatbuffers.Builder):
+    def __init__(self, size):
+        super().__init__(size)
+        self._written = {}
+
+    def CreateNumpyVector(self, x):
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._written:
+            write = self._aligned_bytes if x.dtype == np.uint8 else super().CreateNumpyVector
+            self._written[key] = write(x)
+        return self._written[key]
+
+    def CreateString(self, s, encoding="utf-8", errors="strict"):
+        if s not in self._written:
+            self._written[s] = super().CreateString(s, encoding, errors)
+        return self._written[s]
+
+    def _aligned_bytes(self, x):
+        self.StartVector(1, x.size, BUFFER_ALIGNMENT)
+        start = self.Head() - x.size
+        self.Bytes[start : self.Head()] = x.tobytes()
+        self.head = start
+        return self.EndVector()
