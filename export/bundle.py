@@ -9,8 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
+from . import flatbuffer
+from .flatbuffer import schema
 from .isolation import run_isolated
 from .parity import TOLERANCES, KerasReference, Parity, check_parity
 from .runtime import DESCRIPTION_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE
@@ -198,7 +199,7 @@ def _measure_speed(model, reference):
 
 def _signatures(content):
     """Signature name to its inputs and outputs, each name to dtype and shape; -1 is dynamic."""
-    model = schema.ModelT.InitFromPackedBuf(content)
+    model = flatbuffer.read(content)
     types = {number: name for name, number in vars(schema.TensorType).items() if name.isupper()}
 
     def tensors(graph, maps):
@@ -220,7 +221,7 @@ def _signatures(content):
 
 
 def _min_runtime(content):
-    model = schema.ModelT.InitFromPackedBuf(content)
+    model = flatbuffer.read(content)
     for entry in model.metadata or []:
         if entry.name == b"min_runtime_version":
             return bytes(model.buffers[entry.buffer].data).rstrip(b"\0").decode()

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from .flatbuffer import share_equal_vectors
+
 
 def convert(saved_model, quantization):
     """A SavedModel's ids signatures to the bytes of one TFLite file."""
@@ -21,4 +23,4 @@ def convert(saved_model, quantization):
 
 if __name__ == "__main__":
     source, output, mode = sys.argv[1:]
-    Path(output).write_bytes(convert(source, mode))
+    Path(output).write_bytes(share_equal_vectors(convert(source, mode)))

@@ -5,8 +5,9 @@ from collections import Counter
 from pathlib import Path
 
 import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
 
+from . import flatbuffer
+from .flatbuffer import schema
 from .isolation import ConversionError, run_isolated
 from .signatures import Signatures, check_model
 from .whole import write_whole
@@ -70,7 +71,7 @@ def convert_saved(saved_model, quantization):
 
 def check_ops(content):
     """Counts a file's ops by name. Raises ConversionError at one that is no device's built-in."""
-    model = schema.ModelT.InitFromPackedBuf(content)
+    model = flatbuffer.read(content)
     counts = Counter()
     codes = []
     for code in model.operatorCodes:

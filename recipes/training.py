@@ -30,12 +30,11 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
     def call(self, targets, logits):
         """int ids `(batch, length)`, logits `(batch, length, vocabulary)` to `(batch, length)`."""
-        targets = ops.cast(targets, "int32")
-        loss = ops.sparse_categorical_crossentropy(targets, logits, from_logits=True)
-        if self.label_smoothing:
-            uniform = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
-            loss = (1 - self.label_smoothing) * loss + self.label_smoothing * uniform
-        return loss
+        targets = ops.expand_dims(ops.cast(targets, "int32"), -1)
+        true = ops.squeeze(ops.take_along_axis(logits, targets, axis=-1), -1)
+        smooth = (1 - self.label_smoothing) * true + self.label_smoothing * ops.mean(logits, -1)
+        # The smoothed target sums to one, so one logsumexp normalizes all of it.
+        return ops.logsumexp(logits, axis=-1) - smooth
 
     def get_config(self):
         return {"name": self.name, "label_smoothing": self.label_smoothing}

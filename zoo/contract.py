@@ -85,11 +85,6 @@ class Seq2Seq(keras.Model):
 PADDING_BIAS = -3e4
 
 
-def attention_weights(scores):
-    """Softmax over the last axis. Over one position it is one, of which `ops.softmax` warns."""
-    return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores)
-
-
 def added(layer, input_shape):
     """Builds `layer` for `input_shape` at once, so that its weights exist before any call."""
     layer.build(input_shape)

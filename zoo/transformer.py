@@ -9,11 +9,11 @@ import math
 import keras
 from keras import layers, ops
 
+from .attention import CrossAttention, SelfAttention
 from .contract import (
     PADDING_BIAS,
     Seq2Seq,
     added,
-    attention_weights,
     empty_length,
     layer_pair,
     require,
@@ -146,8 +146,8 @@ class Transformer(Seq2Seq):
             for i in range(num_decoder_layers)
         ]
         if norm_first:
-            self.encoder_norm = added(layers.LayerNormalization(name="encoder_norm"), shape)
-            self.decoder_norm = added(layers.LayerNormalization(name="decoder_norm"), shape)
+            self.encoder_norm = added(layer_normalization(name="encoder_norm"), shape)
+            self.decoder_norm = added(layer_normalization(name="decoder_norm"), shape)
         self.dropout = layers.Dropout(dropout)
 
     def call(self, inputs, training=False):
@@ -245,6 +245,11 @@ def sinusoidal_encoding(position, dim):
     return ops.sin(angle + ops.convert_to_tensor([phase]))
 
 
+def layer_normalization(**options):
+    """Keras's, with an epsilon that small activations do not feel."""
+    return layers.LayerNormalization(epsilon=1e-5, **options)
+
+
 class EncoderLayer(layers.Layer):
     """Self-attention and a feed-forward layer, each with a residual and a normalization."""
 
@@ -253,8 +258,8 @@ class EncoderLayer(layers.Layer):
         self.norm_first = norm_first
         self.self_attention = SelfAttention(dim, num_heads)
         self.feed_forward = FeedForward(dim, feed_forward_dim, dropout)
-        self.self_attention_norm = layers.LayerNormalization()
-        self.feed_forward_norm = layers.LayerNormalization()
+        self.self_attention_norm = layer_normalization()
+        self.feed_forward_norm = layer_normalization()
         self.dropout = layers.Dropout(dropout)
 
     def build(self, shape):
@@ -289,7 +294,7 @@ class DecoderLayer(EncoderLayer):
     def __init__(self, dim, num_heads, *args, **kwargs):
         super().__init__(dim, num_heads, *args, **kwargs)
         self.cross_attention = CrossAttention(dim, num_heads)
-        self.cross_attention_norm = layers.LayerNormalization()
+        self.cross_attention_norm = layer_normalization()
 
     def build(self, shape):
         super().build(shape)
@@ -343,117 +348,3 @@ class FeedForward(layers.Layer):
 
     def call(self, x, training=False):
         return self.outer(self.dropout(self.inner(x), training=training))
-
-
-class MultiHeadAttention(layers.Layer):
-    """What self- and cross-attention share: heads, and the output projection (section 3.2.2)."""
-
-    def __init__(self, dim, num_heads, **kwargs):
-        super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.head_dim = dim // num_heads
-        self.output_projection = layers.Dense(dim, name="output_projection")
-
-    def build(self, shape):
-        self.output_projection.build(shape)
-
-    def heads(self, x, batch):
-        """`(batch * length, dim)` to `(batch, num_heads, length, head_dim)`."""
-        x = ops.reshape(x, (batch, -1, self.num_heads, self.head_dim))
-        return ops.transpose(x, (0, 2, 1, 3))
-
-    def one_head_row(self, x):
-        """`heads` for one token a sentence, where nothing needs to move in memory."""
-        return ops.reshape(x, (-1, self.num_heads, 1, self.head_dim))
-
-    def attend(self, query, keys, values, bias):
-        """Scaled dot-product attention (equation 1), to `(batch * length, dim)`.
-
-        Args:
-            query: `(batch, num_heads, length, head_dim)`.
-            keys: `(batch, num_heads, key_length, head_dim)`; `values` likewise.
-            bias: Broadcasts to `(batch, num_heads, length, key_length)`.
-        """
-        query = query * (self.head_dim**-0.5)
-        scores = ops.matmul(query, ops.swapaxes(keys, -1, -2)) + bias
-        context = ops.matmul(attention_weights(scores), values)
-        context = ops.transpose(context, (0, 2, 1, 3))
-        context = ops.reshape(context, (-1, self.num_heads * self.head_dim))
-        return self.output_projection(context)
-
-    def attend_once(self, query, keys, values, bias=None):
-        """`attend` for a query of length 1, to `(batch, dim)`.
-
-        As products and sums: a matrix multiplication would repack keys and values every step.
-        """
-        query = query * (self.head_dim**-0.5)
-        scores = ops.sum(query * keys, axis=-1)
-        scores = scores if bias is None else scores + bias
-        context = ops.sum(ops.expand_dims(attention_weights(scores), -1) * values, axis=2)
-        return self.output_projection(ops.reshape(context, (-1, self.num_heads * self.head_dim)))
-
-
-class SelfAttention(MultiHeadAttention):
-    """Attention of a sequence over itself; query, key and value come of one product."""
-
-    def __init__(self, dim, num_heads, **kwargs):
-        super().__init__(dim, num_heads, **kwargs)
-        self.query_key_value = layers.Dense(
-            3 * dim, kernel_initializer=_glorot_of_parts(3), name="query_key_value"
-        )
-
-    def build(self, shape):
-        super().build(shape)
-        self.query_key_value.build(shape)
-
-    def call(self, x, bias, *, batch):
-        query, key, value = ops.split(self.query_key_value(x), 3, axis=-1)
-        return self.attend(
-            self.heads(query, batch), self.heads(key, batch), self.heads(value, batch), bias
-        )
-
-    def step(self, x, cache):
-        """One token further: `x (batch, dim)`; `cache` of keys and values grows by one."""
-        query, *new = ops.split(self.query_key_value(x), 3, axis=-1)
-        cache = [
-            ops.concatenate([old, self.one_head_row(row)], axis=2)
-            for old, row in zip(cache, new, strict=True)
-        ]
-        return self.attend_once(self.one_head_row(query), *cache), cache
-
-
-class CrossAttention(MultiHeadAttention):
-    """Attention of the decoder over the encoder's outputs."""
-
-    def __init__(self, dim, num_heads, **kwargs):
-        super().__init__(dim, num_heads, **kwargs)
-        self.query = layers.Dense(dim, name="query")
-        self.key_value = layers.Dense(
-            2 * dim, kernel_initializer=_glorot_of_parts(2), name="key_value"
-        )
-
-    def build(self, shape):
-        super().build(shape)
-        self.query.build(shape)
-        self.key_value.build(shape)
-
-    def keys_values(self, memory, batch):
-        """Encoder outputs to keys and values, once a sentence."""
-        keys, values = ops.split(self.key_value(memory), 2, axis=-1)
-        return self.heads(keys, batch), self.heads(values, batch)
-
-    def call(self, x, keys, values, bias, *, batch):
-        return self.attend(self.heads(self.query(x), batch), keys, values, bias)
-
-    def step(self, x, memory, bias):
-        return self.attend_once(self.one_head_row(self.query(x)), *memory, bias)
-
-
-def _glorot_of_parts(parts):
-    """Glorot uniform for a kernel that holds `parts` square ones side by side.
-
-    Taken as one kernel its limit would be sqrt(6 / (1 + parts) dim), too small for each part.
-    """
-    return keras.initializers.VarianceScaling(
-        scale=(1 + parts) / 2, mode="fan_avg", distribution="uniform"
-    )

@@ -5,59 +5,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from random_models import random_ids, randomize
+from random_models import CASES, VOCABULARY, random_ids, small_model
 from seq2lite import zoo
-
-VOCABULARY = 60
-RNN_CASES = {
-    f"{cell}-{attention}-{'bi' if bidirectional else 'uni'}": {
-        "cell": cell,
-        "attention": attention,
-        "bidirectional": bidirectional,
-    }
-    for cell in ("lstm", "gru")
-    for attention in (None, "additive", "dot", "general", "concat")
-    for bidirectional in (True, False)
-}
-TRANSFORMER_CASES = {
-    "transformer": {},
-    "transformer-post-norm": {"norm_first": False},
-    "transformer-untied": {"tie_embeddings": False},
-    "transformer-deep-shallow": {"num_layers": (3, 1)},
-}
-
-
-def build(case):
-    if case in TRANSFORMER_CASES:
-        options = {"num_layers": 2, **TRANSFORMER_CASES[case]}
-        model = zoo.transformer(
-            vocabulary_size=VOCABULARY, model_dim=16, num_heads=2, feed_forward_dim=24, **options
-        )
-    else:
-        model = zoo.rnn_seq2seq(
-            vocabulary_size=VOCABULARY,
-            num_layers=2,
-            embedding_dim=12,
-            hidden_dim=16,
-            tie_embeddings="uni" not in case,
-            **RNN_CASES[case],
-        )
-    return randomize(model, scale=2.0)
-
-
-CASES = [*TRANSFORMER_CASES, *RNN_CASES]
 
 
 @pytest.fixture(params=CASES, scope="module")
 def model(request):
-    return build(request.param)
+    return small_model(request.param)
 
 
 @pytest.fixture
 def inputs():
     rng = np.random.default_rng(1)
-    source = random_ids(rng, [7, 4, 1], VOCABULARY)
-    target = random_ids(rng, [6, 6, 6], VOCABULARY)
+    source = random_ids(rng, [7, 4, 1])
+    target = random_ids(rng, [6, 6, 6])
     target[:, 0] = 2
     return {"source": source, "target": target}
 
@@ -157,7 +118,7 @@ def test_greedy_search_takes_the_likeliest_token_each_step(model, inputs):
 
 
 def test_greedy_search_ends_when_all_sentences_have():
-    model = build("transformer")
+    model = small_model("transformer")
     model.output_projection.bias.assign(np.where(np.arange(VOCABULARY) == model.end_id, 1e4, 0))
     tokens, lengths = zoo.greedy_search(model, np.array([[5, 3], [6, 3]]), 1000)
     assert tokens.shape == (2, 0)

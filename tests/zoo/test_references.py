@@ -5,10 +5,10 @@ import pytest
 from keras.ops import convert_to_numpy
 
 from random_models import randomize
+from seq2lite.zoo.attention import CrossAttention, GlobalAttention, SelfAttention
 from seq2lite.zoo.contract import PADDING_BIAS, added
 from seq2lite.zoo.recurrence import Recurrence
-from seq2lite.zoo.rnn import Attention
-from seq2lite.zoo.transformer import CrossAttention, SelfAttention, sinusoidal_encoding
+from seq2lite.zoo.transformer import sinusoidal_encoding
 
 RNG = np.random.default_rng(3)
 
@@ -29,7 +29,7 @@ def weights(layer):
 @pytest.mark.parametrize("score", ["additive", "dot", "general", "concat"])
 def test_global_attention_equals_the_papers(score):
     dim, memory_dim, length = 6, 6 if score == "dot" else 8, 5
-    layer = randomize(added(Attention(score, 7), [(None, dim), (None, None, memory_dim)]))
+    layer = randomize(added(GlobalAttention(score, 7), [(None, dim), (None, None, memory_dim)]))
     queries = RNG.normal(size=(2, 3, dim)).astype("float32")
     memory = RNG.normal(size=(2, length, memory_dim)).astype("float32")
     valid = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], bool)

@@ -1,0 +1,61 @@
+"""Sharing equal vectors changes a file's size and nothing else."""
+
+import numpy as np
+import pytest
+
+from random_models import randomize
+from seq2lite import zoo
+from seq2lite.export import flatbuffer
+from seq2lite.export.convert import convert
+from seq2lite.export.runtime import open_interpreter
+from seq2lite.export.tflite import save_signatures
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    """An int8 file as the converter gives it."""
+    model = zoo.transformer(
+        vocabulary_size=3000, num_layers=1, model_dim=32, num_heads=2, feed_forward_dim=64
+    )
+    folder = save_signatures(randomize(model), tmp_path_factory.mktemp("saved") / "model")
+    return convert(folder, "int8")
+
+
+def test_the_tables_stay_equal(converted):
+    def plain(table):
+        """A table of the object API as dicts, lists and bytes, that compare by value."""
+        if isinstance(table, np.ndarray):
+            return table.dtype.str, table.tobytes()
+        if isinstance(table, list):
+            return [plain(item) for item in table]
+        return plain_fields(table) if hasattr(table, "__dict__") else table
+
+    def plain_fields(table):
+        return {name: plain(value) for name, value in vars(table).items()}
+
+    shared = flatbuffer.share_equal_vectors(converted)
+    assert plain(flatbuffer.read(shared)) == plain(flatbuffer.read(converted))
+
+
+def test_the_scales_of_a_tied_embedding_are_stored_once(converted):
+    """The converter stores 3000 scales and zero points for each graph: 12 bytes a row, each."""
+    shared = flatbuffer.share_equal_vectors(converted)
+    assert len(shared) < len(converted) - 2 * 12 * 3000
+    assert len(flatbuffer.share_equal_vectors(shared)) <= len(shared)
+
+
+def test_weights_stay_aligned(converted):
+    shared = flatbuffer.share_equal_vectors(converted)
+    for buffer in flatbuffer.read(shared).buffers:
+        if buffer.data is not None and len(buffer.data) > 64:
+            assert shared.find(buffer.data.tobytes()) % flatbuffer.BUFFER_ALIGNMENT == 0
+
+
+def test_the_answers_stay_equal_to_the_bit(converted):
+    source = np.array([[5, 6, 7, 3]], np.int32)
+    states = [
+        open_interpreter(content, 1, "").get_signature_runner("encode")(source=source)
+        for content in (converted, flatbuffer.share_equal_vectors(converted))
+    ]
+    for name in states[0]:
+        np.testing.assert_array_equal(states[0][name], states[1][name])

@@ -1,0 +1,121 @@
+"""The parity gate: it lets a true file pass, and notices any weight that is not."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from seq2lite import export
+from seq2lite.export import bundle as bundle_module
+from seq2lite.export import flatbuffer
+from seq2lite.export.parity import TOLERANCES, KerasReference, check_parity, require_within
+from seq2lite.export.probe import probe
+
+LIMITS = {"max_source_length": 40, "max_target_length": 12}
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_model, tokenizer, pairs):
+    return KerasReference(tiny_model, tokenizer, pairs[:12], LIMITS)
+
+
+@pytest.fixture(scope="module")
+def content(bundle):
+    return (bundle / "model.tflite").read_bytes()
+
+
+def float_buffers(content):
+    """Index to float32 weights, of every buffer that holds some, and the name of a tensor of it."""
+    model, found = flatbuffer.read(content), {}
+    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
+        data = model.buffers[tensor.buffer].data
+        if tensor.type == flatbuffer.schema.TensorType.FLOAT32 and data is not None:
+            found[tensor.buffer] = data.view(np.float32), tensor.name.decode()
+    return model, found
+
+
+def with_one_weight_changed(content, buffer, by=1.0):
+    model, found = float_buffers(content)
+    weights = found[buffer][0].copy()
+    weights[len(weights) // 2] += by
+    model.buffers[buffer].data = weights.view(np.uint8)
+    return flatbuffer.write(model)
+
+
+def test_a_true_file_passes(content, reference, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    parity, answers = check_parity(path, reference, TOLERANCES["float32"])
+    assert parity.token_agreement == parity.same_outputs == 1.0
+    assert parity.keras_chrf == parity.file_chrf
+    assert parity.num_sentences == 12
+    assert len(answers["tokens"]) == 12
+
+
+def test_one_changed_weight_of_any_tensor_is_refused(content, reference, tmp_path):
+    """Each array of weights in turn, the middle one of it changed by 1."""
+    model, found = float_buffers(content)
+    changed = [buffer for buffer, (weights, _) in found.items() if weights.size >= 32]
+    sizes = [found[buffer][0].size for buffer in changed]
+    assert sum(sizes) > 0.95 * reference.num_parameters
+    for buffer in changed:
+        path = tmp_path / "model.tflite"
+        path.write_bytes(with_one_weight_changed(content, buffer))
+        reference.save_inputs(tmp_path / "in.npz")
+        answers = probe(path, **np.load(tmp_path / "in.npz"))
+        with pytest.raises(export.ParityError):
+            require_within(reference.compare(answers), TOLERANCES["float32"])
+            pytest.fail(f"{found[buffer][1]} was changed, and nothing noticed")
+
+
+def test_an_export_of_a_wrong_file_says_where_and_by_how_much_and_writes_nothing(
+    tiny_model, tokenizer, pairs, content, tmp_path, monkeypatch
+):
+    largest = max(float_buffers(content)[1].items(), key=lambda item: item[1][0].size)[0]
+    monkeypatch.setattr(
+        bundle_module, "convert_saved", lambda *_: with_one_weight_changed(content, largest)
+    )
+    with pytest.raises(export.ParityError) as error:
+        export.to_bundle(
+            tiny_model,
+            tmp_path / "my-model",
+            tokenizer,
+            pairs[:12],
+            quantization="float32",
+            **LIMITS,
+        )
+    message = str(error.value)
+    assert "The exported file must answer like Keras. Received: logits differ by up to" in message
+    assert any(repr(source)[:80] in message for source, _ in pairs[:12])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_gives_nan_is_refused(reference, content, tmp_path):
+    (tmp_path / "model.tflite").write_bytes(content)
+    reference.save_inputs(tmp_path / "in.npz")
+    answers = probe(tmp_path / "model.tflite", **np.load(tmp_path / "in.npz"))
+    answers["logits"][0, 0, 0] = np.nan
+    with pytest.raises(export.ParityError, match="inf"):
+        require_within(reference.compare(answers), TOLERANCES["int8"])
+
+
+def test_each_measure_is_held_to_its_tolerance(reference, content, tmp_path):
+    (tmp_path / "model.tflite").write_bytes(content)
+    parity, _ = check_parity(tmp_path / "model.tflite", reference, TOLERANCES["float32"])
+    tolerance = TOLERANCES["int8"]
+    require_within(parity, tolerance)
+    for wrong in (
+        {"relative_logit_error": tolerance.logit_error * 1.01},
+        {"token_agreement": tolerance.token_agreement - 0.001},
+        {"file_chrf": parity.keras_chrf - tolerance.chrf_loss - 0.01},
+    ):
+        with pytest.raises(export.ParityError):
+            require_within(dataclasses.replace(parity, **wrong), tolerance)
+
+
+def test_the_report_holds_what_was_measured(bundle):
+    text = (bundle / "report.md").read_text("utf-8")
+    measured = json.loads(text.split("```json\n")[1].split("```")[0])
+    assert measured["token_agreement"] == 1.0
+    assert f"{(bundle / 'model.tflite').stat().st_size:,} bytes" in text

@@ -1,0 +1,157 @@
+"""One TFLite file, three signatures: Keras's answers, at any batch and length."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from random_models import CASES, VOCABULARY, random_ids, randomize, small_model
+from seq2lite import export, zoo
+from seq2lite.export.runtime import open_interpreter
+from seq2lite.export.tflite import check_ops
+
+EXPORTED = [case for case in CASES if not case.endswith("-uni") or case == "lstm-general-uni"]
+LENGTHS = ([9, 4, 1], [1], [5], [2, 7, 7, 3, 6])
+
+
+@pytest.fixture(params=EXPORTED, scope="module")
+def exported(request, tmp_path_factory):
+    """A model and its float32 file's bytes."""
+    model = small_model(request.param)
+    path = tmp_path_factory.mktemp("tflite") / "model.tflite"
+    export.to_tflite(model, path, quantization="float32")
+    return model, path.read_bytes()
+
+
+@pytest.fixture
+def interpreter(exported):
+    return open_interpreter(exported[1], 1, "model.tflite")
+
+
+def rows(tokens, lengths):
+    return [list(row[:n]) for row, n in zip(np.array(tokens), np.array(lengths), strict=True)]
+
+
+def test_generate_equals_keras_token_by_token(exported, interpreter):
+    """At several batches and lengths, one after the other: nothing stays from call to call."""
+    model, _ = exported
+    generate = interpreter.get_signature_runner("generate")
+    rng = np.random.default_rng(2)
+    distinct = set()
+    for lengths in (*LENGTHS, LENGTHS[0]):
+        source = random_ids(rng, lengths)
+        for max_length in (1, 12):
+            result = generate(source=source, max_length=np.array(max_length, np.int32))
+            found = rows(result["tokens"], result["length"])
+            assert found == rows(*zoo.greedy_search(model, source, max_length))
+            assert result["tokens"].shape[1] == max(map(len, found))
+            distinct.update(map(tuple, found))
+    assert len(distinct) > 4  # the model says more than one thing
+
+
+def test_a_host_loop_over_encode_and_decode_step_equals_teacher_forcing(exported, interpreter):
+    """The loop knows no architecture: what a call gives by name, the next one takes."""
+    model, _ = exported
+    encode = interpreter.get_signature_runner("encode")
+    decode_step = interpreter.get_signature_runner("decode_step")
+    rng = np.random.default_rng(3)
+    for lengths in LENGTHS:
+        source = random_ids(rng, lengths)
+        target = random_ids(rng, [6] * len(lengths))
+        state, logits = encode(source=source), []
+        for token in target.T:
+            state = decode_step(token=token, **state)
+            logits.append(state.pop("logits"))
+        expected = np.array(model({"source": source, "target": target}))
+        np.testing.assert_allclose(np.stack(logits, axis=1), expected, atol=2e-5)
+
+
+def test_the_state_has_the_same_names_in_all_signatures(exported, interpreter):
+    signatures = interpreter.get_signature_list()
+    assert sorted(signatures) == ["decode_step", "encode", "generate"]
+    assert signatures["generate"]["inputs"] == ["max_length", "source"]
+    assert sorted(signatures["generate"]["outputs"]) == ["length", "tokens"]
+    state = sorted(signatures["encode"]["outputs"])
+    assert state == sorted(exported[0].encode(np.array([[5, 3]])))
+    assert sorted(signatures["decode_step"]["inputs"]) == sorted([*state, "token"])
+    assert sorted(signatures["decode_step"]["outputs"]) == sorted([*state, "logits"])
+
+
+def test_the_file_holds_built_in_ops_only(exported):
+    ops = check_ops(exported[1])
+    assert ops["WHILE"] and ops["FULLY_CONNECTED"]
+    assert "CUSTOM" not in ops
+
+
+def test_a_file_with_another_op_is_refused_by_its_name():
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.float32)])
+    def function(x):
+        return tf.math.lgamma(x)
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.SELECT_TF_OPS]
+    with pytest.raises(export.ConversionError, match="Received: FlexLgamma"):
+        check_ops(converter.convert())
+
+
+class Unconvertible(zoo.Seq2Seq):
+    """A family that a user adds, with an op that TFLite has not."""
+
+    def __init__(self, **ids):
+        super().__init__(vocabulary_size=VOCABULARY, pad_id=0, start_id=2, end_id=3, **ids)
+        self.table = self.add_weight(name="table", shape=(VOCABULARY, 8))
+
+    def encode(self, source):
+        return {"context": tf.reduce_sum(tf.gather(self.table, source), axis=1)}
+
+    def decode_step(self, token, state):
+        x = tf.math.lgamma(tf.gather(self.table, token) + state["context"])
+        return tf.matmul(x, self.table, transpose_b=True), state
+
+
+def test_an_op_that_no_device_has_fails_by_name_and_writes_nothing(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"earlier")
+    with pytest.raises(export.ConversionError, match="Lgamma"):
+        export.to_tflite(Unconvertible(), path)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.tflite"]
+    assert path.read_bytes() == b"earlier"
+
+
+@pytest.mark.parametrize("family", ["transformer_tiny", "rnn_tiny"])
+def test_the_int8_file_stores_each_weight_once_in_a_byte(family, tmp_path):
+    """Three signatures and a tied embedding: still 1.15 bytes a parameter at most."""
+    model = randomize(zoo.build(family, vocabulary_size=4000))
+    export.to_tflite(model, tmp_path / "model.tflite")
+    assert (tmp_path / "model.tflite").stat().st_size <= 1.15 * model.count_params()
+
+
+def test_float16_halves_the_file(tmp_path):
+    model = small_model("transformer")
+    sizes = {}
+    weights = {}
+    for quantization in ("float32", "float16"):
+        export.to_tflite(model, tmp_path / "model.tflite", quantization=quantization)
+        content = (tmp_path / "model.tflite").read_bytes()
+        sizes[quantization] = len(content)
+        weights[quantization] = open_interpreter(content, 1, "").get_signature_runner("encode")(
+            source=np.array([[5, 6, 3]], np.int32)
+        )["cross_keys_0"]
+    assert sizes["float16"] < sizes["float32"] - model.count_params()
+    error = np.abs(weights["float16"] - weights["float32"]).max()
+    assert 0 < error < 0.02 * np.abs(weights["float32"]).max()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"quantization": "int4"}, r"`quantization` must be one of .* Received: 'int4'"),
+        ({"model": object()}, "`model` must be a zoo.Seq2Seq. Received: object"),
+    ],
+)
+def test_a_wrong_argument_is_named_before_work_begins(arguments, message, tmp_path):
+    arguments = {"model": None, "path": tmp_path / "new" / "model.tflite", **arguments}
+    if arguments["model"] is None:
+        arguments["model"] = small_model("transformer")
+    with pytest.raises(ValueError, match=message):
+        export.to_tflite(**arguments)
+    assert not list(tmp_path.iterdir())
