@@ -4,23 +4,44 @@ import sys
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow.lite.python.convert_phase import ConverterError
 
 from .flatbuffer import share_equal_vectors
+from .isolation import ConversionError, explained
+
+SIGNATURES = ("generate", "encode", "decode_step")
 
 
-def convert(saved_model, quantization):
-    """A SavedModel's ids signatures to the bytes of one TFLite file."""
+def convert(saved_model, quantization, signatures=SIGNATURES):
+    """A SavedModel's ids signatures to the bytes of one TFLite file.
+
+    Raises:
+        ConversionError: An op is no built-in; the message names it and its place in the model.
+    """
     converter = tf.lite.TFLiteConverter.from_saved_model(
-        str(saved_model), signature_keys=["generate", "encode", "decode_step"]
+        str(saved_model), signature_keys=list(signatures)
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if quantization != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    return converter.convert()
+    try:
+        return converter.convert()
+    except ConverterError as error:
+        ops = {
+            f"{entry.operator.name} ({entry.location.call[0].name.partition('@')[0]})": None
+            for entry in error.errors
+            if entry.operator.name and entry.location.call
+        }
+        if not ops:
+            raise
+        raise ConversionError(
+            f"The model must use ops that are built into TFLite only. Received: {', '.join(ops)}"
+        ) from error
 
 
 if __name__ == "__main__":
     source, output, mode = sys.argv[1:]
-    Path(output).write_bytes(share_equal_vectors(convert(source, mode)))
+    with explained(ConversionError, OSError):
+        Path(output).write_bytes(share_equal_vectors(convert(source, mode)))

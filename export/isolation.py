@@ -1,8 +1,11 @@
 """Work that can kill or hang a process, done in another one."""
 
+import contextlib
 import signal
 import subprocess
 import sys
+
+_EXPLAINED = 64  # exit status of a process whose last line says what went wrong
 
 
 class ConversionError(RuntimeError):
@@ -10,7 +13,7 @@ class ConversionError(RuntimeError):
 
 
 def run_isolated(module, *arguments, timeout):
-    """Runs `python -m module arguments...`; what it prints as its last line is what went wrong.
+    """Runs `python -m module arguments...`.
 
     Args:
         module: A module of this package, relative, such as ".convert".
@@ -29,11 +32,23 @@ def run_isolated(module, *arguments, timeout):
         raise ConversionError(
             f"{module[1:]} must end within {timeout} s. Received: no result, and it was stopped"
         ) from error
+    if done.returncode == _EXPLAINED:
+        raise ConversionError(_end_of(done.stderr, lines=1))
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
         raise ConversionError(f"{module[1:]} was ended by {name}:\n{_end_of(done.stderr)}")
     if done.returncode:
         raise ConversionError(f"{module[1:]} failed:\n{_end_of(done.stderr)}")
+
+
+@contextlib.contextmanager
+def explained(*errors):
+    """In the other process: what went wrong, if it is one of `errors`, as one line."""
+    try:
+        yield
+    except errors as error:
+        print(" ".join(str(error).split()), file=sys.stderr, flush=True)
+        sys.exit(_EXPLAINED)
 
 
 def _end_of(text, lines=12):

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ..zoo.search import greedy_search
 from .isolation import run_isolated
+from .probe import search_all
 from .runtime import Runner, pad
 
 TIMEOUT = 600  # seconds
@@ -79,6 +80,11 @@ class KerasReference:
         tokenizer: Its `Tokenizer`.
         pairs: List of (source, reference) that the model was not trained on.
         limits: dict of `max_source_length` and `max_target_length`.
+
+    Attributes:
+        sources: The sources that are not blank, the longest first.
+        references: Their references.
+        texts: What Keras makes of them, by greedy search.
     """
 
     def __init__(self, model, tokenizer, pairs, limits):
@@ -91,7 +97,9 @@ class KerasReference:
         self.sources, self.references = zip(*(pairs[i] for i in order), strict=True)
         self.lengths = np.array([len(ids[i]) for i in order])
         self.source = pad([ids[i] for i in order], tokenizer.pad_id)
-        self.texts = self.runner.generate(list(self.sources))
+        self.texts = self._texts(
+            *search_all(self.runner.generate_ids, self.source, self.lengths, self.max_length)
+        )
         tokens, token_lengths = self.runner.generate_ids(
             self.source[:NUM_TEACHER_FORCED], min(self.max_length, MAX_STEPS)
         )
@@ -113,8 +121,7 @@ class KerasReference:
 
     def compare(self, answers):
         """`Parity` of the file that gave `answers` (see `probe`)."""
-        rows = [row[:n] for row, n in zip(answers["tokens"], answers["token_lengths"], strict=True)]
-        texts = self.runner.tokenizer.decode(rows)
+        texts = self._texts(answers["tokens"], answers["token_lengths"])
         error = np.abs(answers["logits"] - self.logits).max(axis=-1)
         # A NaN is the greatest error of all, and compares as none.
         error = np.where(self.steps, np.where(np.isnan(error), np.inf, error), 0)
@@ -132,6 +139,10 @@ class KerasReference:
             num_steps=int(self.steps.sum()),
             worst=f"step {step} of {self.sources[sentence]!r:.80}",
         )
+
+    def _texts(self, tokens, lengths):
+        rows = [row[:n] for row, n in zip(tokens, lengths, strict=True)]
+        return self.runner.tokenizer.decode(rows)
 
     def _chrf(self, texts):
         return sacrebleu.corpus_chrf(texts, [list(self.references)]).score

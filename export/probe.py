@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .runtime import interpreter_search, open_interpreter
+from .isolation import explained
+from .runtime import BundleError, interpreter_search, open_interpreter
 
 BATCH = 32
 
@@ -28,13 +29,7 @@ def probe(path, source, lengths, max_length, teacher):
         (m, target_length, vocabulary_size)` of `encode` and `decode_step`.
     """
     interpreter = open_interpreter(Path(path).read_bytes(), 2, path)
-    search = interpreter_search(interpreter)
-    tokens = np.zeros((len(source), int(max_length)), np.int32)
-    token_lengths = np.zeros(len(source), np.int32)
-    for start in range(0, len(source), BATCH):
-        rows = slice(start, start + BATCH)
-        found, token_lengths[rows] = search(source[rows, : lengths[rows].max()], max_length)
-        tokens[rows, : found.shape[1]] = found
+    tokens, token_lengths = search_all(interpreter_search(interpreter), source, lengths, max_length)
     encode = interpreter.get_signature_runner("encode")
     decode_step = interpreter.get_signature_runner("decode_step")
     state = encode(source=source[: len(teacher), : lengths[: len(teacher)].max()])
@@ -45,6 +40,22 @@ def probe(path, source, lengths, max_length, teacher):
     return {"tokens": tokens, "token_lengths": token_lengths, "logits": np.stack(logits, axis=1)}
 
 
+def search_all(generate_ids, source, lengths, max_length):
+    """Runs `generate_ids` (of a file, or Keras's) over many sources, sorted by length.
+
+    Returns:
+        `tokens (n, max_length)`, and the number of them in each row `(n,)`.
+    """
+    tokens = np.zeros((len(source), int(max_length)), np.int32)
+    token_lengths = np.zeros(len(source), np.int32)
+    for start in range(0, len(source), BATCH):
+        rows = slice(start, start + BATCH)
+        found, token_lengths[rows] = generate_ids(source[rows, : lengths[rows].max()], max_length)
+        tokens[rows, : found.shape[1]] = found
+    return tokens, token_lengths
+
+
 if __name__ == "__main__":
     file, inputs, outputs = sys.argv[1:]
-    np.savez(outputs, **probe(file, **np.load(inputs)))
+    with explained(BundleError, OSError):
+        np.savez(outputs, **probe(file, **np.load(inputs)))

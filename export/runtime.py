@@ -63,6 +63,7 @@ class Runner:
                 raise ValueError(f"`texts` must be Unicode text. Received: {text!r:.80}") from error
         limit = self.description["max_target_length"] if max_length is None else max_length
         sources = self.source_ids(texts)
+        self._warn_of_cuts(texts, sources)
         # Like lengths together, so that padding is short; what is blank needs no model.
         order = sorted((i for i, s in enumerate(sources) if s), key=lambda i: len(sources[i]))
         results = [""] * len(texts)
@@ -77,18 +78,22 @@ class Runner:
 
     def source_ids(self, texts):
         """What the model reads of each text: ids with their end, cut; [] for blank text."""
+        limit = self.description["max_source_length"] - 1
+        return [
+            [*ids[:limit], self.tokenizer.end_id] if text.strip() else []
+            for text, ids in zip(texts, self.tokenizer.encode(texts), strict=True)
+        ]
+
+    def _warn_of_cuts(self, texts, sources):
         limit = self.description["max_source_length"]
-        sources = []
-        for text, ids in zip(texts, self.tokenizer.encode(texts), strict=True):
-            if len(ids) + 1 > limit:
+        for text in (t for t, ids in zip(texts, sources, strict=True) if len(ids) == limit):
+            length = len(self.tokenizer.encode([text])[0])
+            if length >= limit:
                 warnings.warn(
-                    f"a text of {len(ids)} tokens is cut to {limit - 1}, the longest this model "
+                    f"a text of {length} tokens is cut to {limit - 1}, the longest this model "
                     f"was trained for: {text!r:.60}",
                     stacklevel=3,
                 )
-            ids = ids[: limit - 1]
-            sources.append([*ids, self.tokenizer.end_id] if text.strip() else [])
-        return sources
 
 
 def load(path, num_threads=1):

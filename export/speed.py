@@ -12,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .isolation import explained
+from .runtime import BundleError, interpreter_search, open_interpreter
+
 PASSES = 3
 
 
@@ -48,11 +51,10 @@ def tokens_per_second(generate_ids, source, lengths, max_length):
 
 if __name__ == "__main__":
     model, inputs, output = sys.argv[1:]
-    if Path(model).is_dir():
-        search = saved_model_search(model)
-    else:
-        from .runtime import interpreter_search, open_interpreter
-
-        search = interpreter_search(open_interpreter(Path(model).read_bytes(), 1, model))
-    rate = tokens_per_second(search, **np.load(inputs))
-    Path(output).write_text(json.dumps({"tokens_per_second": rate}))
+    with explained(BundleError, OSError):
+        if Path(model).is_dir():
+            search = saved_model_search(model)
+        else:
+            search = interpreter_search(open_interpreter(Path(model).read_bytes(), 1, model))
+        rate = tokens_per_second(search, **np.load(inputs))
+        Path(output).write_text(json.dumps({"tokens_per_second": rate}))

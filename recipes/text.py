@@ -48,7 +48,7 @@ def learn_tokenizer(texts, vocabulary_size, seed=0):
     except RuntimeError as error:
         raise DataError(
             "The training text must hold enough different pieces for "
-            f"vocabulary_size={vocabulary_size}. Received: {str(error).rpartition(')')[2].strip()}"
+            f"vocabulary_size={vocabulary_size}. Received: {str(error).rpartition('] ')[2]}"
         ) from error
     return Tokenizer(model.getvalue())
 

@@ -17,7 +17,7 @@ import keras
 import sacrebleu
 
 from seq2lite import export, zoo
-from seq2lite.export.parity import keras_runner
+from seq2lite.export.parity import KerasReference
 from seq2lite.recipes.command import run_recipe
 from seq2lite.recipes.pairs import VSCODE_TRAIN, VSCODE_VALID, read_pairs
 from seq2lite.recipes.run_folder import open_run
@@ -68,7 +68,7 @@ class Config:
 
 
 Data = namedtuple("Data", ["tokenizer", "train", "valid", "valid_pairs"])
-Result = namedtuple("Result", ["model", "tokenizer", "scores", "outputs", "reports"])
+Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 
 
 def build_data(config):
@@ -130,7 +130,7 @@ def train(config):
             ],
         )
         model = keras.saving.load_model(best)
-        scores, outputs = evaluate(config, model, data)
+        scores = evaluate(config, model, data)
         reports = {}
         for quantization in config.quantizations:
             print(f"exporting {quantization} …", flush=True)
@@ -144,23 +144,21 @@ def train(config):
                 languages=config.languages,
             )
             print(f"  {reports[quantization].path}: see report.md there", flush=True)
-    return Result(model, data.tokenizer, scores, outputs, reports)
+    return Result(model, data.tokenizer, scores, reports)
 
 
 def evaluate(config, model, data):
-    """BLEU and chrF of greedy search on the held-out pairs, and the outputs."""
+    """BLEU and chrF of greedy search on the held-out pairs."""
     limits = {"max_source_length": config.max_length, "max_target_length": config.max_length}
-    runner = keras_runner(model, data.tokenizer, limits)
-    sources, references = (list(column) for column in zip(*data.valid_pairs, strict=True))
     start = time.perf_counter()
-    outputs = runner.generate(sources)
+    reference = KerasReference(model, data.tokenizer, data.valid_pairs, limits)
     seconds = time.perf_counter() - start
     scores = {}
     for name, metric in (("BLEU", sacrebleu.BLEU()), ("chrF", sacrebleu.CHRF())):
-        scores[name] = metric.corpus_score(outputs, [references]).score
+        scores[name] = metric.corpus_score(reference.texts, [reference.references]).score
         print(f"{name} {scores[name]:.2f}   {metric.get_signature()}")
-    print(f"{len(sources)} held-out sources in {seconds:.1f} s")
-    return scores, outputs
+    print(f"{len(reference.texts)} held-out sources in {seconds:.1f} s")
+    return scores
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def pairs():
 def tokenizer(pairs):
     from seq2lite.recipes.text import learn_tokenizer
 
-    return learn_tokenizer([text for pair in pairs for text in pair], 600)
+    return learn_tokenizer([text for pair in pairs for text in pair], 1000)
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def test_generate_equals_keras_token_by_token(exported, interpreter):
             assert found == rows(*zoo.greedy_search(model, source, max_length))
             assert result["tokens"].shape[1] == max(map(len, found))
             distinct.update(map(tuple, found))
-    assert len(distinct) > 4  # the model says more than one thing
+    assert len(distinct) > 2  # the model does not say one thing to all
 
 
 def test_a_host_loop_over_encode_and_decode_step_equals_teacher_forcing(exported, interpreter):
@@ -83,13 +83,13 @@ def test_the_file_holds_built_in_ops_only(exported):
 
 
 def test_a_file_with_another_op_is_refused_by_its_name():
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec((2, 2), tf.float32)])
     def function(x):
-        return tf.math.lgamma(x)
+        return tf.linalg.inv(x)
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.SELECT_TF_OPS]
-    with pytest.raises(export.ConversionError, match="Received: FlexLgamma"):
+    with pytest.raises(export.ConversionError, match="Received: FlexMatrixInverse"):
         check_ops(converter.convert())
 
 
@@ -104,14 +104,16 @@ class Unconvertible(zoo.Seq2Seq):
         return {"context": tf.reduce_sum(tf.gather(self.table, source), axis=1)}
 
     def decode_step(self, token, state):
-        x = tf.math.lgamma(tf.gather(self.table, token) + state["context"])
-        return tf.matmul(x, self.table, transpose_b=True), state
+        x = tf.gather(self.table, token) + state["context"]
+        with tf.name_scope("my_layer"):
+            inverse = tf.linalg.inv(tf.einsum("bi,bj->bij", x, x) + tf.eye(8))
+        return tf.matmul(inverse[:, 0], self.table, transpose_b=True), state
 
 
 def test_an_op_that_no_device_has_fails_by_name_and_writes_nothing(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(b"earlier")
-    with pytest.raises(export.ConversionError, match="Lgamma"):
+    with pytest.raises(export.ConversionError, match=r"Received: tf.MatrixInverse \(.*my_layer/"):
         export.to_tflite(Unconvertible(), path)
     assert [p.name for p in tmp_path.iterdir()] == ["model.tflite"]
     assert path.read_bytes() == b"earlier"
@@ -125,20 +127,20 @@ def test_the_int8_file_stores_each_weight_once_in_a_byte(family, tmp_path):
     assert (tmp_path / "model.tflite").stat().st_size <= 1.15 * model.count_params()
 
 
-def test_float16_halves_the_file(tmp_path):
-    model = small_model("transformer")
-    sizes = {}
-    weights = {}
-    for quantization in ("float32", "float16"):
-        export.to_tflite(model, tmp_path / "model.tflite", quantization=quantization)
-        content = (tmp_path / "model.tflite").read_bytes()
-        sizes[quantization] = len(content)
-        weights[quantization] = open_interpreter(content, 1, "").get_signature_runner("encode")(
+def test_float16_halves_the_file(tiny_model, bundle, tmp_path):
+    """And keeps 11 bits of a weight."""
+    export.to_tflite(tiny_model, tmp_path / "model.tflite", quantization="float16")
+    halved = (tmp_path / "model.tflite").read_bytes()
+    full = (bundle / "model.tflite").read_bytes()
+    assert len(halved) < len(full) - 1.5 * tiny_model.count_params()
+    keys = [
+        open_interpreter(content, 1, "").get_signature_runner("encode")(
             source=np.array([[5, 6, 3]], np.int32)
         )["cross_keys_0"]
-    assert sizes["float16"] < sizes["float32"] - model.count_params()
-    error = np.abs(weights["float16"] - weights["float32"]).max()
-    assert 0 < error < 0.02 * np.abs(weights["float32"]).max()
+        for content in (halved, full)
+    ]
+    error = np.abs(keys[0] - keys[1]).max()
+    assert 0 < error < 2e-3 * np.abs(keys[1]).max()
 
 
 @pytest.mark.parametrize(
