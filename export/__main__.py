@@ -1,6 +1,7 @@
 """`python -m seq2lite.export run BUNDLE [TEXT ...]` and `... check BUNDLE`."""
 
 import argparse
+import os
 import sys
 import warnings
 
@@ -26,6 +27,11 @@ def main(arguments=None):
             print(check_golden(options.bundle))
         else:
             _run(options)
+    except BrokenPipeError:
+        # Whoever read the answers has left: nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

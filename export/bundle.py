@@ -15,7 +15,7 @@ from .flatbuffer import schema
 from .isolation import run_isolated
 from .parity import TOLERANCES, KerasReference, Parity, check_parity
 from .runtime import DESCRIPTION_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE
-from .signatures import check_model, check_tokenizer
+from .signatures import check_model, check_tokenizer, length_limits
 from .tflite import check_ops, check_quantization, convert_saved, save_signatures
 from .whole import write_whole
 
@@ -103,14 +103,8 @@ def to_bundle(
         ['bundle.json', 'golden.json', 'model.tflite', 'report.md', 'tokenizer.model']
     """
     path = Path(path)
-    _check_arguments(model, path, tokenizer, held_out, quantization)
-    limits = {
-        "max_source_length": max_source_length,
-        "max_target_length": max_source_length if max_target_length is None else max_target_length,
-    }
-    for name, length in limits.items():
-        if not isinstance(length, int) or length < 2:
-            raise ValueError(f"`{name}` must be an integer of 2 or more. Received: {length!r}")
+    limits = length_limits(max_source_length, max_target_length)
+    _check_arguments(model, path, tokenizer, held_out, quantization, languages)
     tolerance = TOLERANCES[quantization] if tolerance is None else tolerance
 
     with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
@@ -136,8 +130,7 @@ def to_bundle(
             "format": FORMAT,
             "name": model.name,
             **limits,
-            **tokenizer.special_ids,
-            "vocabulary_size": tokenizer.vocabulary_size,
+            **tokenizer.vocabulary,
             "normalization": "NFC",
             "languages": list(languages) if languages else None,
             "quantization": quantization,
@@ -166,21 +159,34 @@ def to_bundle(
     return report
 
 
-def _check_arguments(model, path, tokenizer, held_out, quantization):
+def _check_arguments(model, path, tokenizer, held_out, quantization, languages):
     check_model(model)
     check_quantization(quantization)
     check_tokenizer(model, tokenizer)
-    pairs = list(held_out)
-    if not any(source.strip() for source, _ in pairs):
+    if not all(_are_texts(pair, 2) for pair in held_out) or not any(
+        source.strip() for source, _ in held_out
+    ):
         raise ValueError(
             "`held_out` must be a list of (source, reference) text, for comparing the file with "
-            f"Keras. Received: {pairs!r:.80}"
+            f"Keras. Received: {held_out!r:.80}"
+        )
+    if languages is not None and not _are_texts(languages, 2):
+        raise ValueError(
+            f"`languages` must be a pair of tags, such as ('en', 'ko'). Received: {languages!r}"
         )
     if path.exists() and not (path / DESCRIPTION_FILE).is_file():
         raise ValueError(
             f"`path` must be free, or a bundle, which is replaced. Received: {path}, which is "
             "neither"
         )
+
+
+def _are_texts(value, number):
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) == number
+        and all(isinstance(text, str) for text in value)
+    )
 
 
 def _measure_speed(model, reference):

@@ -53,15 +53,13 @@ class Runner:
         """
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"`texts` must be a list of str. Received: {texts!r:.80}")
-        for name, number in (("max_length", max_length), ("batch_size", batch_size)):
-            if number is not None and (not isinstance(number, int) or number < 1):
-                raise ValueError(f"`{name}` must be a positive integer. Received: {number!r}")
+        limit = self.description["max_target_length"] if max_length is None else max_length
+        require_positive(max_length=limit, batch_size=batch_size)
         for text in texts:
             try:
                 text.encode()
             except UnicodeEncodeError as error:
                 raise ValueError(f"`texts` must be Unicode text. Received: {text!r:.80}") from error
-        limit = self.description["max_target_length"] if max_length is None else max_length
         sources = self.source_ids(texts)
         self._warn_of_cuts(texts, sources)
         # Like lengths together, so that padding is short; what is blank needs no model.
@@ -108,12 +106,14 @@ def load(path, num_threads=1):
 
     Raises:
         BundleError: What is wrong with the bundle, naming the part.
+        ValueError: `num_threads` is not positive.
 
     Example:
         >>> from seq2lite import export
         >>> export.load(bundle).generate(["Open File", ""])[1]
         ''
     """
+    require_positive(num_threads=num_threads)
     folder = Path(path)
     description = _read_description(folder)
     contents = {}
@@ -135,6 +135,12 @@ def load(path, num_threads=1):
             f"{folder / MODEL_FILE} must have a signature `generate`. Received: {list(signatures)}"
         )
     tokenizer = Tokenizer(contents[TOKENIZER_FILE])
+    expected = {name: description.get(name) for name in tokenizer.vocabulary}
+    if tokenizer.vocabulary != expected:
+        raise BundleError(
+            f"{folder / TOKENIZER_FILE} must be the one that {MODEL_FILE} was made with, of "
+            f"{expected}. Received: {tokenizer.vocabulary}"
+        )
     return Runner(description, tokenizer, interpreter_search(interpreter))
 
 
@@ -155,6 +161,13 @@ def open_interpreter(content, num_threads, name):
         return Interpreter(model_content=content, num_threads=num_threads)
     except (ValueError, RuntimeError) as error:
         raise BundleError(f"{name} is no TFLite file that this runtime can run: {error}") from error
+
+
+def require_positive(**numbers):
+    """Raises ValueError unless each is a positive integer."""
+    for name, number in numbers.items():
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise ValueError(f"`{name}` must be a positive integer. Received: {number!r}")
 
 
 def pad(rows, pad_id):

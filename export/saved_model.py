@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from ..zoo.search import greedy_search
-from .signatures import check_model, check_tokenizer
+from .signatures import check_model, check_tokenizer, length_limits
 from .whole import write_whole
 
 
@@ -45,10 +45,13 @@ def to_saved_model(model, path, tokenizer, *, max_source_length=128, max_target_
         raise ValueError(
             f"`path` must be free, or a SavedModel, which is replaced. Received: {path}"
         )
-    limit = max_source_length if max_target_length is None else max_target_length
-    served = _Served(model, tokenizer, max_source_length, limit)
+    served = _Served(model, tokenizer, **length_limits(max_source_length, max_target_length))
     signatures = {"serving_default": served.translate, "generate": served.generate}
     write_whole(path, lambda partial: tf.saved_model.save(served, str(partial), signatures))
+
+
+# What `str.strip` takes away: TensorFlow's own strip knows ASCII spaces only.
+_BLANK = r"[\p{Z}\t-\r\x1c-\x1f\x{85}]*"
 
 
 class _Served(tf.Module):
@@ -72,7 +75,7 @@ class _Served(tf.Module):
             result = generate(source)
             tokens = tf.RaggedTensor.from_tensor(result["tokens"], lengths=result["length"])
             translated = self.tokenizer.detokenize(tokens)
-            blank = tf.equal(tf.strings.length(tf.strings.strip(text)), 0)
+            blank = tf.strings.regex_full_match(text, _BLANK)
             return {"text": tf.where(blank, "", translated)}
 
         self.generate, self.translate = generate, translate

@@ -8,6 +8,7 @@ import tensorflow as tf
 from ..zoo.contract import Seq2Seq
 from ..zoo.embedding import TokenEmbedding
 from ..zoo.search import greedy_search
+from .tokenizer import Tokenizer
 
 
 class Signatures(tf.Module):
@@ -118,11 +119,26 @@ def check_model(model):
 
 
 def check_tokenizer(model, tokenizer):
-    """Raises ValueError unless `tokenizer` has the model's number of ids, and its special ids."""
-    ids = {name: getattr(model, name) for name in tokenizer.special_ids}
-    if (tokenizer.vocabulary_size, tokenizer.special_ids) != (model.vocabulary_size, ids):
+    """Raises ValueError unless `tokenizer` is one, of the model's ids."""
+    if not isinstance(tokenizer, Tokenizer):
         raise ValueError(
-            "`tokenizer` must be the one that the model was built for: "
-            f"vocabulary_size={model.vocabulary_size}, {ids}. Received: "
-            f"vocabulary_size={tokenizer.vocabulary_size}, {tokenizer.special_ids}"
+            f"`tokenizer` must be an export.Tokenizer. Received: {type(tokenizer).__name__}"
         )
+    expected = {name: getattr(model, name) for name in tokenizer.vocabulary}
+    if tokenizer.vocabulary != expected:
+        raise ValueError(
+            "`tokenizer` must be the one that the model was built for, of "
+            f"{expected}. Received: {tokenizer.vocabulary}"
+        )
+
+
+def length_limits(max_source_length, max_target_length=None):
+    """The two limits of a bundle, by name; ValueError unless a token and its end fit in each."""
+    limits = {
+        "max_source_length": max_source_length,
+        "max_target_length": max_source_length if max_target_length is None else max_target_length,
+    }
+    for name, length in limits.items():
+        if not isinstance(length, int) or isinstance(length, bool) or length < 2:
+            raise ValueError(f"`{name}` must be an integer of 2 or more. Received: {length!r}")
+    return limits

@@ -45,6 +45,11 @@ class Tokenizer:
         return self._processor.decode([[int(i) for i in row] for row in ids])
 
     @property
-    def special_ids(self):
-        """The ids that a model and its tokenizer must agree on."""
-        return {"pad_id": self.pad_id, "start_id": self.start_id, "end_id": self.end_id}
+    def vocabulary(self):
+        """What a model and its tokenizer must agree on, as arguments of a builder."""
+        return {
+            "vocabulary_size": self.vocabulary_size,
+            "pad_id": self.pad_id,
+            "start_id": self.start_id,
+            "end_id": self.end_id,
+        }

@@ -1,5 +1,6 @@
 """Parallel text: two columns of a tab-separated file, plain or gzip."""
 
+import codecs
 import gzip
 import unicodedata
 from pathlib import Path
@@ -21,8 +22,8 @@ def read_pairs(path):
         A list of (source, target), both stripped of spaces at their ends.
 
     Raises:
-        DataError: The file is missing, empty, or not UTF-8; or a line has one column, or an empty
-            side. The message names the line.
+        DataError: The file is missing, empty, or not UTF-8; or a line has one column, an empty
+            side or a NUL. The message names the line.
 
     Example:
         >>> from seq2lite.recipes.pairs import read_pairs, VSCODE_VALID
@@ -37,6 +38,7 @@ def read_pairs(path):
     except (OSError, EOFError, gzip.zlib.error) as error:
         raise DataError(f"{path} must be readable, and gzip as its name says: {error}") from error
     pairs = []
+    content = content.removeprefix(codecs.BOM_UTF8)
     for number, line in enumerate(content.split(b"\n"), start=1):
         if line.strip():
             pairs.append(_pair(line, f"{path}, line {number}"))
@@ -50,6 +52,8 @@ def _pair(line, where):
         columns = line.removesuffix(b"\r").decode().split("\t")
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: must be UTF-8. Received: {line[:40]!r}") from error
+    if b"\0" in line:
+        raise DataError(f"{where}: must not hold a NUL. Received: {line[:40]!r}")
     if len(columns) < 2:
         raise DataError(
             f"{where}: must be a source and a target with a tab between them. "

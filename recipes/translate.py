@@ -95,9 +95,8 @@ def build_model(config, data):
     keras.utils.set_random_seed(config.seed)
     model = zoo.build(
         config.preset,
-        vocabulary_size=data.tokenizer.vocabulary_size,
         dropout=config.dropout,
-        **data.tokenizer.special_ids,
+        **data.tokenizer.vocabulary,
     )
     num_steps = config.epochs * int(data.train.cardinality())
     schedule = warmup_and_cosine(config.learning_rate, config.warmup_steps, num_steps)

@@ -1,0 +1,177 @@
+"""A bundle is complete, tells the truth of itself, and appears whole or not at all."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from random_models import small_model
+from seq2lite import export
+from seq2lite.export.golden import check_golden
+from seq2lite.export.whole import write_whole
+
+FILES = ["bundle.json", "golden.json", "model.tflite", "report.md", "tokenizer.model"]
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_it_holds_five_files_that_belong_together(bundle, tiny_model, tokenizer):
+    assert sorted(contents(bundle)) == FILES
+    description = json.loads((bundle / "bundle.json").read_text("utf-8"))
+    for name, digest in description["sha256"].items():
+        assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
+    assert (bundle / "tokenizer.model").read_bytes() == tokenizer.model_bytes
+    assert description["num_parameters"] == tiny_model.count_params()
+    assert description["languages"] == ["en", "ko"]
+    assert (description["max_source_length"], description["max_target_length"]) == (40, 12)
+    state = dict(description["signatures"]["encode"]["outputs"])
+    step = description["signatures"]["decode_step"]
+    assert step["inputs"] == {**state, "token": {"dtype": "int32", "shape": [-1]}}
+    assert set(step["outputs"]) == {*state, "logits"}
+    assert step["outputs"]["logits"]["dtype"] == "float32"
+
+
+def test_a_device_gives_the_golden_answers(bundle):
+    assert check_golden(bundle).startswith("8 golden sentences: ids and tokens equal")
+
+
+@pytest.mark.parametrize("part", ["text", "source", "tokens", "first_logits"])
+def test_a_golden_answer_that_differs_is_noticed(bundle, part, tmp_path):
+    for name, content in contents(bundle).items():
+        (tmp_path / name).write_bytes(content)
+    golden = json.loads((tmp_path / "golden.json").read_text("utf-8"))
+    sentence = golden["sentences"][3]
+    if part == "text":
+        sentence["text"] = "! " + sentence["text"]
+    elif part == "first_logits":
+        first = next(iter(sentence["first_logits"]))
+        sentence["first_logits"][first] *= 1.2
+    else:
+        sentence[part][0] = 9 if sentence[part][0] != 9 else 10
+    (tmp_path / "golden.json").write_text(json.dumps(golden), "utf-8")
+    with pytest.raises(export.BundleError, match=r"must be .* Received:"):
+        check_golden(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"quantization": "int2"}, "`quantization` must be one of"),
+        ({"held_out": []}, "`held_out` must be a list of"),
+        ({"held_out": [(" ", "x")]}, "`held_out` must be a list of"),
+        ({"held_out": ["Open File"]}, "`held_out` must be a list of"),
+        ({"max_source_length": 1}, "`max_source_length` must be an integer of 2 or more"),
+        ({"max_target_length": 2.5}, "`max_target_length` must be an integer of 2 or more"),
+        ({"languages": "en"}, "`languages` must be"),
+        ({"model": small_model("transformer")}, "`tokenizer` must be the one that the model"),
+        ({"tokenizer": "tokenizer.model"}, "`tokenizer` must be an export.Tokenizer"),
+    ],
+)
+def test_a_wrong_argument_is_named_before_work_begins(
+    wrong, message, tiny_model, tokenizer, pairs, tmp_path
+):
+    arguments = {"model": tiny_model, "tokenizer": tokenizer, "held_out": pairs[:2], **wrong}
+    with pytest.raises(ValueError, match=message):
+        export.to_bundle(path=tmp_path / "my-model", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_no_bundle_is_left_alone(tiny_model, tokenizer, pairs, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="`path` must be free, or a bundle"):
+        export.to_bundle(tiny_model, tmp_path, tokenizer, pairs[:2])
+    assert contents(tmp_path) == {"thesis.txt": b"years of work"}
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A folder at a path, with an old bundle in it."""
+    folder = tmp_path / "my-model"
+    folder.mkdir()
+    for name in FILES:
+        (folder / name).write_text("old")
+    return folder
+
+
+def test_a_new_folder_takes_the_place_of_the_old_one(old):
+    def write(partial):
+        partial.mkdir()
+        (partial / "bundle.json").write_text("new")
+
+    write_whole(old, write)
+    assert contents(old) == {"bundle.json": b"new"}
+    assert list(old.parent.iterdir()) == [old]
+
+
+# What a process writes over an old bundle until something stops it: `write_whole` in another one.
+WRITER = """
+import os, signal, resource, sys, time
+from pathlib import Path
+from seq2lite.export.whole import write_whole
+
+def write(partial):
+    partial.mkdir()
+    (partial / "bundle.json").write_text("new")
+    {stop}
+    (partial / "model.tflite").write_bytes(bytes(1 << 20))
+
+write_whole(Path(sys.argv[1]), write)
+"""
+FULL_DISK = (
+    "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
+)
+
+
+def test_a_full_disk_leaves_the_old_bundle_and_nothing_else(old):
+    before = contents(old)
+    code = WRITER.format(stop=FULL_DISK)
+    done = subprocess.run(
+        [sys.executable, "-c", code, old], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "OSError" in done.stderr
+    assert contents(old) == before
+    assert list(old.parent.iterdir()) == [old]
+
+
+def test_a_kill_leaves_the_old_bundle_and_the_next_export_cleans_up(old):
+    before = contents(old)
+    code = WRITER.format(stop="print('half', flush=True); time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", code, old], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"half\n"
+        process.send_signal(signal.SIGKILL)
+    assert contents(old) == before
+    assert len(list(old.parent.iterdir())) == 2  # the half that the kill left
+    write_whole(old, lambda partial: partial.mkdir())
+    assert list(old.parent.iterdir()) == [old]
+
+
+def test_another_export_to_the_same_place_that_still_runs_is_left_alone(old):
+    code = WRITER.format(stop="print('half', flush=True); sys.stdin.read()")
+    with subprocess.Popen(
+        [sys.executable, "-c", code, old], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"half\n"
+        write_whole(old, lambda partial: partial.mkdir())
+        assert contents(old) == {}
+        process.stdin.close()
+    assert process.returncode == 0
+    assert sorted(contents(old)) == ["bundle.json", "model.tflite"]
+
+
+def test_int8_answers_come_close_to_keras(tiny_model, tokenizer, pairs, tmp_path):
+    report = export.to_bundle(
+        tiny_model, tmp_path / "int8", tokenizer, pairs[:16], max_source_length=40
+    )
+    assert 0 < report.parity.relative_logit_error < 0.1
+    assert report.file_size == os.path.getsize(tmp_path / "int8" / "model.tflite")
+    assert report.tokens_per_second > 0 and report.keras_tokens_per_second > 0
+    interpreter_tokens = export.load(report.path).generate(["Open File"], max_length=5)
+    assert isinstance(interpreter_tokens[0], str)

@@ -1,0 +1,112 @@
+"""`python -m seq2lite.export`, as a user calls it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from seq2lite import export
+
+
+def command(*arguments, stdin=None):
+    return subprocess.run(
+        [sys.executable, "-m", "seq2lite.export", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_run_translates_its_arguments(bundle):
+    done = command("run", bundle, "Open File", "Close")
+    assert done.returncode == 0
+    expected = export.load(bundle).generate(["Open File", "Close"])
+    assert done.stdout.decode().split("\n") == [*expected, ""]
+
+
+def test_run_reads_standard_input_a_line_a_sentence(bundle):
+    done = command("run", bundle, "--max-length", "3", stdin="Open File\r\n\n파일\nlast".encode())
+    texts = ["Open File", "", "파일", "last"]
+    expected = export.load(bundle).generate(texts, max_length=3)
+    assert done.returncode == 0
+    assert done.stdout.decode().split("\n") == [*expected, ""]
+
+
+def test_each_line_is_answered_before_the_next_is_read(bundle):
+    """So that a pipe can hold a conversation."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "seq2lite.export", "run", bundle],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        signal.alarm(60)  # a line that is not answered would wait for ever
+        for line in (b"Open File\n", b"Close\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline().endswith(b"\n")
+        signal.alarm(0)
+
+
+def test_a_reader_that_leaves_early_is_no_error(bundle):
+    with subprocess.Popen(
+        [sys.executable, "-m", "seq2lite.export", "run", bundle],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()
+        _, stderr = process.communicate(b"Open File\n" * 3, timeout=60)
+    assert b"Traceback" not in stderr and b"error" not in stderr
+
+
+def test_a_long_line_is_cut_with_a_warning(bundle):
+    done = command("run", bundle, "menu " * 60)
+    assert done.returncode == 0
+    assert done.stderr.decode().count("warning: a text of") == 1
+
+
+def test_check_compares_with_the_golden_answers(bundle):
+    done = command("check", bundle)
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"8 golden sentences")
+
+
+def truncated(bundle, tmp_path):
+    copy = shutil.copytree(bundle, tmp_path / "truncated")
+    os.truncate(copy / "model.tflite", 5000)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (["run", "nowhere", "x"], None, "error: nowhere is no bundle"),
+        (["check", "nowhere"], None, "error: nowhere is no bundle"),
+        (["run", truncated, "x"], None, "model.tflite is damaged or of another bundle"),
+        (["run", None], b"ok\n\xff\xfe\n", "error: standard input, line 2: must be UTF-8"),
+        (["run", None, b"\xff"], None, "error: `texts` must be Unicode text"),
+        (["run", None, "x", "--threads", "0"], None, "error: `num_threads` must be a positive"),
+        (["run", None, "x", "--max-length", "-1"], None, "error: `max_length` must be a positive"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_a_status(bundle, tmp_path, arguments, stdin, message):
+    arguments = [
+        bundle if a is None else a(bundle, tmp_path) if callable(a) else a for a in arguments
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "seq2lite.export", *arguments],
+        input=stdin,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.decode().splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert b"Traceback" not in done.stderr

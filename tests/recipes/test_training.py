@@ -1,0 +1,46 @@
+"""The loss and the schedule, against their definitions."""
+
+import keras
+import numpy as np
+import pytest
+
+from seq2lite.recipes.training import SmoothedCrossentropy, warmup_and_cosine
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.5])
+def test_the_loss_equals_keras_on_one_hot_targets(label_smoothing):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 5, (3, 4, 9)).astype("float32")
+    targets = rng.integers(0, 9, (3, 4))
+    weight = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], "float32")
+    one_hot = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=label_smoothing, reduction="none"
+    )(np.eye(9)[targets], logits)
+    expected = (np.array(one_hot) * weight).sum() / weight.sum()
+    loss = SmoothedCrossentropy(label_smoothing)(targets, logits, sample_weight=weight)
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_loss_is_saved_with_its_smoothing():
+    loss = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(SmoothedCrossentropy(0.3))
+    )
+    assert loss.label_smoothing == 0.3
+
+
+@pytest.mark.parametrize("label_smoothing", [-0.1, 1, 2])
+def test_a_wrong_smoothing_is_named(label_smoothing):
+    with pytest.raises(ValueError, match=r"`label_smoothing` must be in \[0, 1\). Received"):
+        SmoothedCrossentropy(label_smoothing)
+
+
+def test_the_rate_rises_and_falls():
+    rate = warmup_and_cosine(2e-3, 100, 2000)
+    values = [float(rate(step)) for step in range(2001)]
+    assert values[0] == 0
+    assert np.argmax(values) == 100 and values[100] == pytest.approx(2e-3)
+    assert values[50] == pytest.approx(1e-3)
+    assert values[1050] == pytest.approx(1e-3, rel=1e-3)
+    assert values[2000] == pytest.approx(0, abs=1e-9)
+    short = [float(warmup_and_cosine(1.0, 100, 20)(step)) for step in range(21)]
+    assert np.argmax(short) == 2
