@@ -20,9 +20,8 @@ def run_recipe(description, config_class, run, arguments=None):
         run: Takes the Config.
         arguments: List of str. Default: the command line.
     """
-    config = parse_config(description, config_class, arguments)
     try:
-        run(config)
+        run(parse_config(description, config_class, arguments))
     except (ValueError, OSError, ConversionError, ParityError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

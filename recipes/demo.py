@@ -32,7 +32,7 @@ class Config:
     output: str = dataclasses.field(default="runs/demo", metadata={"help": "a folder a family"})
 
 
-def main(config):
+def train(config):
     """Trains, exports, and prints the table and the translations."""
     results = {}
     for family, options in FAMILIES.items():
@@ -105,5 +105,10 @@ def translation_table(files, pairs):
     return table
 
 
+def main(arguments=None):
+    """The command line."""
+    run_recipe(__doc__, Config, train, arguments)
+
+
 if __name__ == "__main__":
-    run_recipe(__doc__, Config, main)
+    main()

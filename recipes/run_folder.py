@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+BACKUP = "backup"  # folder, in that of the run, of what a stopped training goes on from
+
 
 @contextlib.contextmanager
 def open_run(config):
@@ -36,9 +38,19 @@ def open_run(config):
             shutil.rmtree(folder)
         else:
             _require_same_run(folder, options, record, done)
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps(options, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    yield folder
+    try:
+        yield folder
+    except BaseException:
+        # What failed before it made anything, by a wrong option say, leaves nothing to go on with.
+        if list(folder.iterdir()) == [record]:
+            record.unlink()
+            for path in created:
+                path.rmdir()
+        raise
+    shutil.rmtree(folder / BACKUP, ignore_errors=True)
     done.touch()
 
 

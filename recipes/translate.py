@@ -18,9 +18,12 @@ import sacrebleu
 
 from seq2lite import export, zoo
 from seq2lite.export.parity import KerasReference
+from seq2lite.export.runtime import require_positive
+from seq2lite.export.signatures import length_limits
+from seq2lite.export.tflite import QUANTIZATIONS
 from seq2lite.recipes.command import run_recipe
 from seq2lite.recipes.pairs import VSCODE_TRAIN, VSCODE_VALID, read_pairs
-from seq2lite.recipes.run_folder import open_run
+from seq2lite.recipes.run_folder import BACKUP, open_run
 from seq2lite.recipes.text import batches, learn_tokenizer
 from seq2lite.recipes.training import SmoothedCrossentropy, warmup_and_cosine
 
@@ -63,8 +66,33 @@ class Config:
         default=("en", "ko"), metadata={"help": "tags of source and target, for bundle.json"}
     )
     quantizations: tuple[str, ...] = dataclasses.field(
-        default=("float32", "int8"), metadata={"help": "a bundle for each"}
+        default=("float32", "int8"),
+        metadata={"help": f"a bundle for each of them; of {', '.join(QUANTIZATIONS)}"},
     )
+
+    def __post_init__(self):
+        check_config(self)
+
+
+def check_config(config):
+    """Raises ValueError before work begins."""
+    for name, chosen, allowed in (
+        ("preset", [config.preset], zoo.list_presets()),
+        ("quantizations", config.quantizations, QUANTIZATIONS),
+    ):
+        if not set(chosen) <= set(allowed):
+            raise ValueError(
+                f"`{name}` must be of {', '.join(allowed)}. Received: {' '.join(chosen)}"
+            )
+    if len(config.languages) != 2:
+        raise ValueError(f"`languages` must be two tags. Received: {' '.join(config.languages)}")
+    require_positive(
+        vocabulary_size=config.vocabulary_size,
+        epochs=config.epochs,
+        batch_tokens=config.batch_tokens,
+        warmup_steps=config.warmup_steps,
+    )
+    length_limits(config.max_length)
 
 
 Data = namedtuple("Data", ["tokenizer", "train", "valid", "valid_pairs"])
@@ -78,13 +106,13 @@ def build_data(config):
         (text for pair in train_pairs for text in pair), config.vocabulary_size, config.seed
     )
     sizes = {"max_length": config.max_length, "batch_tokens": config.batch_tokens}
-    train, num_cut = batches(train_pairs, tokenizer, shuffle_seed=config.seed, **sizes)
-    valid, _ = batches(valid_pairs, tokenizer, **sizes)
+    train, num_cut_train = batches(train_pairs, tokenizer, shuffle_seed=config.seed, **sizes)
+    valid, num_cut_valid = batches(valid_pairs, tokenizer, **sizes)
     print(f"{len(train_pairs):,} pairs to train on, {len(valid_pairs):,} held out")
-    if num_cut:
+    if num_cut_train or num_cut_valid:
         print(
-            f"warning: {num_cut:,} pairs are longer than max_length={config.max_length} tokens "
-            "and are cut there",
+            f"warning: {num_cut_train:,} of them and {num_cut_valid:,} held out are longer than "
+            f"max_length={config.max_length} tokens, and are cut there",
             file=sys.stderr,
         )
     return Data(tokenizer, train, valid, valid_pairs)
@@ -114,21 +142,7 @@ def train(config):
     """Trains, scores, exports. A run that was stopped goes on from its last epoch."""
     with open_run(config) as folder:
         data = build_data(config)
-        model = build_model(config, data)
-        best = folder / "model.keras"
-        model.fit(
-            data.train,
-            validation_data=data.valid,
-            epochs=config.epochs,
-            shuffle=False,  # the pipeline does
-            verbose="auto" if sys.stdout.isatty() else 2,
-            callbacks=[
-                keras.callbacks.BackupAndRestore(str(folder / "backup")),
-                keras.callbacks.ModelCheckpoint(str(best), save_best_only=True),
-                keras.callbacks.TerminateOnNaN(),
-            ],
-        )
-        model = keras.saving.load_model(best)
+        model = fit(config, build_model(config, data), data, folder)
         scores = evaluate(config, model, data)
         reports = {}
         for quantization in config.quantizations:
@@ -146,6 +160,46 @@ def train(config):
     return Result(model, data.tokenizer, scores, reports)
 
 
+def fit(config, model, data, folder):
+    """Trains `model`, and gives that of the best epoch."""
+    best = folder / "model.keras"
+    model.fit(
+        data.train,
+        validation_data=data.valid,
+        epochs=config.epochs,
+        shuffle=False,  # the pipeline does
+        verbose="auto" if sys.stdout.isatty() else 2,
+        callbacks=[
+            keras.callbacks.TerminateOnNaN(),
+            keras.callbacks.ModelCheckpoint(
+                str(best),
+                save_best_only=True,
+                # After a stop, an epoch must beat the best of those before it.
+                initial_value_threshold=loss_of(best, data.valid),
+            ),
+            # After the best: a kill between the two repeats an epoch, and loses none.
+            keras.callbacks.BackupAndRestore(
+                str(folder / BACKUP), double_checkpoint=True, delete_checkpoint=False
+            ),
+        ],
+    )
+    if not best.exists():
+        raise ValueError(
+            "The loss must be finite, and it was not: try a lower --learning-rate or a longer "
+            f"--warmup-steps. Received: learning_rate={config.learning_rate}, "
+            f"warmup_steps={config.warmup_steps}"
+        )
+    return keras.saving.load_model(best)
+
+
+def loss_of(file, dataset):
+    """The loss of a saved model; infinite if there is no whole one."""
+    try:
+        return keras.saving.load_model(file).evaluate(dataset, verbose=0)
+    except (OSError, ValueError):
+        return float("inf")
+
+
 def evaluate(config, model, data):
     """BLEU and chrF of greedy search on the held-out pairs."""
     limits = {"max_source_length": config.max_length, "max_target_length": config.max_length}
@@ -160,5 +214,10 @@ def evaluate(config, model, data):
     return scores
 
 
+def main(arguments=None):
+    """The command line."""
+    run_recipe(__doc__, Config, train, arguments)
+
+
 if __name__ == "__main__":
-    run_recipe(__doc__, Config, train)
+    main()

@@ -1,0 +1,43 @@
+"""Flags made from a Config."""
+
+import dataclasses
+
+import pytest
+
+from seq2lite.recipes.command import parse_config
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Of every type that a recipe uses."""
+
+    output: str = dataclasses.field(default="runs", metadata={"help": "50% of a folder"})
+    batch_tokens: int = 10
+    dropout: float = 0.1
+    overwrite: bool = False
+    languages: tuple[str, ...] = ("en", "ko")
+
+
+def test_no_flags_give_the_defaults():
+    assert parse_config("", Config, []) == Config()
+
+
+def test_each_field_is_a_flag_of_its_type():
+    flags = "--output x --batch-tokens 3 --dropout 0.5 --overwrite --languages de fr"
+    expected = Config("x", 3, 0.5, True, ("de", "fr"))
+    assert parse_config("", Config, flags.split()) == expected
+
+
+@pytest.mark.parametrize("flags", [["--batch-tokens", "many"], ["--batch"], ["--colour", "red"]])
+def test_a_wrong_flag_is_named(flags, capsys):
+    with pytest.raises(SystemExit) as error:
+        parse_config("", Config, flags)
+    assert error.value.code == 2
+    assert flags[0] in capsys.readouterr().err
+
+
+def test_help_says_what_each_flag_does(capsys):
+    with pytest.raises(SystemExit):
+        parse_config("What it does.", Config, ["--help"])
+    text = capsys.readouterr().out
+    assert "What it does." in text and "50% of a folder (default: runs)" in text
