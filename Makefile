@@ -31,7 +31,7 @@ wheel: $(INSTALLED)
 	cd / && $(CURDIR)/$(VENV)-wheel/bin/python $(CURDIR)/tests/wheel_check.py
 
 benchmark: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet '.[bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 $(INSTALLED): pyproject.toml

@@ -1,0 +1,98 @@
+"""The same two families in PyTorch, as its users write them: the peer of `bench_training.py`."""
+
+import math
+
+import torch
+from torch import nn
+
+
+class Transformer(nn.Module):
+    """`torch.nn.Transformer` with what `zoo.transformer` has about it: positions, tied tables."""
+
+    def __init__(self, vocabulary_size, dim, num_heads, num_layers, feed_forward_dim, dropout):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, dim, padding_idx=0)
+        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
+        self.transformer = nn.Transformer(
+            dim, num_heads, num_layers, num_layers, feed_forward_dim, dropout,
+            batch_first=True, norm_first=True,
+        )  # fmt: skip
+        self.bias = nn.Parameter(torch.zeros(vocabulary_size))
+        self.dropout = nn.Dropout(dropout)
+        position = torch.arange(512).unsqueeze(1)
+        frequency = torch.exp(torch.arange(0, dim, 2) * (-math.log(10000.0) / dim))
+        table = torch.stack([torch.sin(position * frequency), torch.cos(position * frequency)], 2)
+        self.register_buffer("positions", table.reshape(512, dim))
+
+    def embed(self, ids):
+        x = self.embedding(ids) * math.sqrt(self.embedding.embedding_dim)
+        return self.dropout(x + self.positions[: ids.shape[1]])
+
+    def forward(self, source, target):
+        padding = source == 0
+        causal = nn.Transformer.generate_square_subsequent_mask(target.shape[1])
+        x = self.transformer(
+            self.embed(source),
+            self.embed(target),
+            tgt_mask=causal,
+            tgt_is_causal=True,
+            src_key_padding_mask=padding.float() * -1e9,
+            memory_key_padding_mask=padding.float() * -1e9,
+        )
+        return x @ self.embedding.weight.T + self.bias
+
+
+class RNNSeq2Seq(nn.Module):
+    """Bidirectional LSTM encoder, LSTM decoder, Luong's general attention; as `zoo.rnn_seq2seq`."""
+
+    def __init__(self, vocabulary_size, embedding_dim, hidden_dim, num_layers, dropout):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, embedding_dim, padding_idx=0)
+        self.num_layers = num_layers
+        self.encoder = nn.LSTM(
+            embedding_dim, hidden_dim // 2, num_layers,
+            batch_first=True, bidirectional=True, dropout=dropout,
+        )  # fmt: skip
+        self.decoder = nn.LSTM(
+            embedding_dim, hidden_dim, num_layers, batch_first=True, dropout=dropout
+        )
+        self.bridge = nn.ModuleList(
+            nn.Linear(hidden_dim, hidden_dim) for _ in range(2 * num_layers)
+        )
+        self.keys = nn.Linear(hidden_dim, hidden_dim, bias=False)
+        self.read_out = nn.Linear(2 * hidden_dim, embedding_dim)
+        self.bias = nn.Parameter(torch.zeros(vocabulary_size))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, source, target):
+        memory, states = self.encoder(self.dropout(self.embedding(source)))
+        first = []
+        for i, state in enumerate(states):  # hidden, then cell: (layers * 2, batch, hidden / 2)
+            state = state.reshape(self.num_layers, 2, source.shape[0], -1)
+            joined = torch.cat([state[:, 0], state[:, 1]], dim=-1)
+            maps = self.bridge[i * self.num_layers : (i + 1) * self.num_layers]
+            first.append(torch.stack([torch.tanh(m(s)) for m, s in zip(maps, joined, strict=True)]))
+        hidden, _ = self.decoder(self.dropout(self.embedding(target)), tuple(first))
+        scores = hidden @ self.keys(memory).transpose(1, 2)
+        scores = scores.masked_fill((source == 0).unsqueeze(1), -1e9)
+        context = torch.softmax(scores, dim=-1) @ memory
+        read = torch.tanh(self.read_out(torch.cat([hidden, context], dim=-1)))
+        return self.dropout(read) @ self.embedding.weight.T + self.bias
+
+
+def training_step(module):
+    """A function that trains on `(source, target, following)` ids, and waits for the end of it."""
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, betas=(0.9, 0.98))
+    loss_of = nn.CrossEntropyLoss(ignore_index=0, label_smoothing=0.1)
+    module.train()
+
+    def step(source, target, following):
+        optimizer.zero_grad()
+        logits = module(torch.from_numpy(source), torch.from_numpy(target))
+        loss = loss_of(logits.flatten(0, 1), torch.from_numpy(following).flatten().long())
+        loss.backward()
+        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        optimizer.step()
+        return loss.item()
+
+    return step
