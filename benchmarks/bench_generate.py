@@ -3,9 +3,10 @@
     make benchmark                          # all of benchmarks/
     python benchmarks/bench_generate.py     # this one; needs `pip install -e '.[bench]'`
 
-The Transformer is `transformer_small` (256 wide, 4 + 4 layers), the RNN `rnn_small` (LSTM, 2 x 512),
-both with 8,000 tokens and random weights that never end a sentence: 30 tokens in, 32 out. All
-contenders of a family take turns, one sentence each; a number is the median of all turns.
+The tiny presets with 4,000 tokens, as `make demo` trains them, and the small ones with 8,000
+(Transformer 256 wide, 4 + 4 layers; RNN an LSTM of 2 x 512). Random weights that never end a
+sentence: 30 tokens in, 32 out. All contenders of a model take turns of five sentences in a row; a
+number is the median of all sentences. CTranslate2 runs the same weights.
 """
 
 import argparse
@@ -26,19 +27,24 @@ from seq2lite.export.flatbuffer import share_equal_vectors
 from seq2lite.export.runtime import interpreter_search, open_interpreter
 from seq2lite.export.tflite import QUANTIZATIONS, convert_saved, save_signatures
 
-VOCABULARY_SIZE, SOURCE_LENGTH, TARGET_LENGTH = 8000, 30, 32
-FAMILIES = {"Transformer": "transformer_small", "RNN Seq2Seq": "rnn_small"}
+SOURCE_LENGTH, TARGET_LENGTH, TURN = 30, 32, 5
+VOCABULARY_SIZES = {
+    "transformer_tiny": 4000,
+    "transformer_small": 8000,
+    "rnn_tiny": 4000,
+    "rnn_small": 8000,
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=60)
+    parser.add_argument("--turns", type=int, default=20)
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     sizes = Table(title="Size of the file")
     for column in (
-        "family",
+        "model",
         "parameters",
         "quantization",
         "bytes",
@@ -48,33 +54,36 @@ def main():
         sizes.add_column(column, justify="right")
     speeds = Table(title="Greedy decoding, batch 1, one thread: median of all turns")
     for column in (
-        "family",
+        "model",
         "contender",
         "ms a sentence",
         "of Keras",
         "of CTranslate2 int8",
         "tokens equal to Keras's",
     ):
-        speeds.add_column(column, justify="left" if column in ("family", "contender") else "right")
-    for family, preset in FAMILIES.items():
-        model = endless(zoo.build(preset, vocabulary_size=VOCABULARY_SIZE))
+        speeds.add_column(column, justify="left" if column in ("model", "contender") else "right")
+    for preset, vocabulary_size in VOCABULARY_SIZES.items():
+        model = endless(zoo.build(preset, vocabulary_size=vocabulary_size))
         with tempfile.TemporaryDirectory() as folder:
-            bench_family(family, model, Path(folder), options.turns, sizes, speeds)
+            bench_model(model, Path(folder), options.turns, sizes, speeds)
     console = Console(width=120)
     console.print(sizes)
     console.print(speeds)
 
 
 def endless(model):
-    """Its weights, random as they are, but for a bias that lets no sentence end."""
-    bias = np.random.default_rng(0).normal(0, 0.1, VOCABULARY_SIZE)
+    """Random weights, biases and norms too, and a bias that lets no sentence end."""
+    rng = np.random.default_rng(0)
+    for variable in model.variables:
+        variable.assign(variable.numpy() + rng.normal(0, 0.02, variable.shape))
+    bias = model.output_projection.bias.numpy()
     bias[[model.pad_id, 1, model.start_id, model.end_id]] = -1e4
     model.output_projection.bias.assign(bias)
     return model
 
 
-def bench_family(family, model, folder, turns, sizes, speeds):
-    """Adds a family's rows to both tables."""
+def bench_model(model, folder, turns, sizes, speeds):
+    """Adds a model's rows to both tables."""
     contenders = {"Keras, tf.function": keras_search(model)}
     saved = save_signatures(model, folder / "saved_model")
     for quantization in QUANTIZATIONS:
@@ -85,31 +94,34 @@ def bench_family(family, model, folder, turns, sizes, speeds):
         )[0]
         one = share_equal_vectors(convert(saved, quantization, signatures=["generate"]))
         sizes.add_row(
-            family,
+            model.name,
             f"{model.count_params():,}",
             quantization,
             f"{len(content):,}",
             f"{len(content) / model.count_params():.3f}",
             f"{len(content) / len(one):.3f}x",
         )
-    if family == "Transformer":
+    if model.name.startswith("transformer"):
         for compute_type in ("float32", "int8"):
             path = folder / compute_type
+            path.mkdir()
             ctranslate2_peer.write_model(model, path, None if compute_type == "float32" else "int8")
             peer = ctranslate2_peer.open_model(path, compute_type)
             contenders[f"CTranslate2 {compute_type}"] = lambda source, peer=peer: peer(
                 source.tolist(), TARGET_LENGTH
             )
     rng = np.random.default_rng(1)
-    sources = rng.integers(4, VOCABULARY_SIZE, (turns, 1, SOURCE_LENGTH)).astype(np.int32)
-    sources[:, :, -1] = model.end_id
+    sources = rng.integers(4, model.vocabulary_size, (turns, TURN, 1, SOURCE_LENGTH)).astype(
+        np.int32
+    )
+    sources[..., -1] = model.end_id
     times, tokens = take_turns(contenders, sources)
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     keras, peer = medians["Keras, tf.function"], medians.get("CTranslate2 int8")
     for name, seconds in medians.items():
         equal = np.mean(tokens[name] == tokens["Keras, tf.function"])
         speeds.add_row(
-            family,
+            model.name,
             name,
             f"{1e3 * seconds:.2f}",
             f"{keras / seconds:.2f}x",
@@ -129,17 +141,18 @@ def keras_search(model):
 
 
 def take_turns(contenders, sources):
-    """Name to seconds of each turn, and name to tokens `(turns, TARGET_LENGTH)`."""
+    """Name to seconds of each sentence, and name to tokens `(sentences, TARGET_LENGTH)`."""
     times = {name: [] for name in contenders}
     tokens = {name: [] for name in contenders}
     for contender in contenders.values():
-        contender(sources[0])
-    for source in sources:
+        contender(sources[0, 0])
+    for turn in sources:
         for name, contender in contenders.items():
-            start = time.perf_counter()
-            result = contender(source)
-            times[name].append(time.perf_counter() - start)
-            tokens[name].append(np.array(result).ravel())
+            for source in turn:
+                start = time.perf_counter()
+                result = contender(source)
+                times[name].append(time.perf_counter() - start)
+                tokens[name].append(np.array(result).ravel())
     return times, {name: np.stack(rows) for name, rows in tokens.items()}
 
 

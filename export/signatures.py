@@ -26,7 +26,7 @@ class Signatures(tf.Module):
 
         @tf.function
         def generate(source, max_length):
-            tokens, lengths = greedy_search(model, source, max_length)
+            tokens, lengths = greedy_search(model, source, max_length, choose=_arg_max)
             return {"tokens": tokens, "length": lengths}
 
         wire = _Wire(model)
@@ -56,6 +56,10 @@ class Signatures(tf.Module):
                     tf.TensorSpec((None,), tf.int32, name="token"), **state
                 ),
             }
+
+
+def _arg_max(logits):
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
 
 class _Wire:

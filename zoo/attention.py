@@ -97,34 +97,33 @@ class MultiHeadAttention(layers.Layer):
         x = ops.reshape(x, (batch, -1, self.num_heads, self.head_dim))
         return ops.transpose(x, (0, 2, 1, 3))
 
+    def key_heads(self, x, batch):
+        """`heads`, transposed as scores need it: `(batch, num_heads, head_dim, length)`."""
+        x = ops.reshape(x, (batch, -1, self.num_heads, self.head_dim))
+        return ops.transpose(x, (0, 2, 3, 1))
+
     def one_head_row(self, x):
         """`heads` for one token a sentence, where nothing needs to move in memory."""
         return ops.reshape(x, (-1, self.num_heads, 1, self.head_dim))
 
     def attend(self, query, keys, values, bias):
-        """Scaled dot-product attention (equation 1), to `(batch * length, dim)`.
+        """Scaled dot-product attention (equation 1).
 
         Args:
-            query: `(batch, num_heads, length, head_dim)`.
-            keys: `(batch, num_heads, key_length, head_dim)`; `values` likewise.
+            query: `(batch, num_heads, length, head_dim)`, scaled by 1 / sqrt(head_dim).
+            keys: `(batch, num_heads, head_dim, key_length)`.
+            values: `(batch, num_heads, key_length, head_dim)`.
             bias: Broadcasts to `(batch, num_heads, length, key_length)`.
-        """
-        query = query * (self.head_dim**-0.5)
-        scores = ops.matmul(query, ops.swapaxes(keys, -1, -2)) + bias
-        context = ops.matmul(attention_weights(scores), values)
-        context = ops.transpose(context, (0, 2, 1, 3))
-        context = ops.reshape(context, (-1, self.num_heads * self.head_dim))
-        return self.output_projection(context)
 
-    def attend_once(self, query, keys, values, bias=None):
-        """`attend` for a query of length 1, to `(batch, dim)`.
-
-        As products and sums: a matrix multiplication would repack keys and values every step.
+        Returns:
+            The context `(batch, num_heads, length, head_dim)`.
         """
-        query = query * (self.head_dim**-0.5)
-        scores = ops.sum(query * keys, axis=-1)
-        scores = scores if bias is None else scores + bias
-        context = ops.sum(ops.expand_dims(attention_weights(scores), -1) * values, axis=2)
+        return ops.matmul(attention_weights(ops.matmul(query, keys) + bias), values)
+
+    def project(self, context):
+        """The output projection of a context, to `(batch * length, dim)`."""
+        if context.shape[2] != 1:
+            context = ops.transpose(context, (0, 2, 1, 3))
         return self.output_projection(ops.reshape(context, (-1, self.num_heads * self.head_dim)))
 
 
@@ -136,25 +135,38 @@ class SelfAttention(MultiHeadAttention):
         self.query_key_value = layers.Dense(
             3 * dim, kernel_initializer=_glorot_of_parts(3), name="query_key_value"
         )
+        # Over all three, before they part: so the converter takes it into the weights.
+        self.scale = [self.head_dim**-0.5] * dim + [1.0] * (2 * dim)
 
     def build(self, shape):
         super().build(shape)
         self.query_key_value.build(shape)
 
     def call(self, x, bias, *, batch):
-        query, key, value = ops.split(self.query_key_value(x), 3, axis=-1)
-        return self.attend(
-            self.heads(query, batch), self.heads(key, batch), self.heads(value, batch), bias
+        query, key, value = self._split(x)
+        context = self.attend(
+            self.heads(query, batch), self.key_heads(key, batch), self.heads(value, batch), bias
         )
+        return self.project(context)
 
     def step(self, x, cache):
-        """One token further: `x (batch, dim)`; `cache` of keys and values grows by one."""
-        query, *new = ops.split(self.query_key_value(x), 3, axis=-1)
-        cache = [
+        """One token further: `x (batch, dim)`; `cache` of keys and values grows by one.
+
+        As products and sums: a matrix product would pack all of the cache anew at every step.
+        """
+        query, *new = self._split(x)
+        keys, values = cache = [
             ops.concatenate([old, self.one_head_row(row)], axis=2)
             for old, row in zip(cache, new, strict=True)
         ]
-        return self.attend_once(self.one_head_row(query), *cache), cache
+        weights = attention_weights(ops.sum(self.one_head_row(query) * keys, axis=-1))
+        context = ops.sum(ops.expand_dims(weights, -1) * values, axis=2, keepdims=True)
+        return self.project(context), cache
+
+    def _split(self, x):
+        """Query, scaled, key and value: `(rows, dim)` each."""
+        x = self.query_key_value(x)
+        return ops.split(x * ops.convert_to_tensor([self.scale], x.dtype), 3, axis=-1)
 
 
 class CrossAttention(MultiHeadAttention):
@@ -175,13 +187,18 @@ class CrossAttention(MultiHeadAttention):
     def keys_values(self, memory, batch):
         """Encoder outputs to keys and values, once a sentence."""
         keys, values = ops.split(self.key_value(memory), 2, axis=-1)
-        return self.heads(keys, batch), self.heads(values, batch)
+        return self.key_heads(keys, batch), self.heads(values, batch)
 
     def call(self, x, keys, values, bias, *, batch):
-        return self.attend(self.heads(self.query(x), batch), keys, values, bias)
+        query = self.heads(self._query(x), batch)
+        return self.project(self.attend(query, keys, values, bias))
 
     def step(self, x, memory, bias):
-        return self.attend_once(self.one_head_row(self.query(x)), *memory, bias)
+        """`call` for one token a sentence, `x (batch, dim)`."""
+        return self.project(self.attend(self.one_head_row(self._query(x)), *memory, bias))
+
+    def _query(self, x):
+        return self.query(x) * self.head_dim**-0.5
 
 
 def _glorot_of_parts(parts):

@@ -3,13 +3,24 @@
 from keras import ops
 
 
-def greedy_search(model, source, max_length):
+def likeliest(logits):
+    """Ids `(batch,)` of the greatest logits `(batch, vocabulary_size)`, the first of equal ones.
+
+    `ops.argmax` of floats tells -0 from 0 with an op that TFLite has not; of integers it need not.
+    """
+    greatest = ops.max(logits, axis=-1, keepdims=True)
+    return ops.argmax(ops.cast(ops.greater_equal(logits, greatest), "int32"), axis=-1)
+
+
+def greedy_search(model, source, max_length, choose=likeliest):
     """Takes the likeliest token at each step, until each sentence ends.
 
     Args:
         model: A `Seq2Seq`.
         source: int32 ids `(batch, source_length)`, each row ended by `end_id`, then padded.
         max_length: Most tokens to generate, an int or an int32 scalar tensor.
+        choose: Takes logits `(batch, vocabulary_size)`, gives ids `(batch,)` int32. `export` gives
+            the one op of TFLite that does what `likeliest` does.
 
     Returns:
         `tokens`, int32 `(batch, length)`: the ids without start and end, padded with `pad_id`;
@@ -41,7 +52,7 @@ def greedy_search(model, source, max_length):
 
     def body(step, token, running, lengths, tokens, *values):
         logits, state = model.decode_step(token, dict(zip(names, values, strict=True)))
-        token = likeliest(logits)
+        token = choose(logits)
         running = running * ops.cast(ops.not_equal(token, model.end_id), "int32")
         token = ops.where(ops.greater(running, 0), token, model.pad_id)
         tokens = ops.slice_update(tokens, [0, step], ops.expand_dims(token, 1))
@@ -49,12 +60,3 @@ def greedy_search(model, source, max_length):
 
     _, _, _, lengths, tokens, *_ = ops.while_loop(goes_on, body, (*loop_start, *state.values()))
     return tokens[:, : ops.max(lengths)], lengths
-
-
-def likeliest(logits):
-    """Ids `(batch,)` of the greatest logits `(batch, vocabulary_size)`, the first of equal ones.
-
-    `ops.argmax` of floats tells -0 from 0 with an op that TFLite has not; of integers it need not.
-    """
-    greatest = ops.max(logits, axis=-1, keepdims=True)
-    return ops.argmax(ops.cast(ops.greater_equal(logits, greatest), "int32"), axis=-1)

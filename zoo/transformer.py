@@ -146,8 +146,8 @@ class Transformer(Seq2Seq):
             for i in range(num_decoder_layers)
         ]
         if norm_first:
-            self.encoder_norm = added(layer_normalization(name="encoder_norm"), shape)
-            self.decoder_norm = added(layer_normalization(name="decoder_norm"), shape)
+            self.encoder_norm = added(LayerNormalization(name="encoder_norm"), shape)
+            self.decoder_norm = added(LayerNormalization(name="decoder_norm"), shape)
         self.dropout = layers.Dropout(dropout)
 
     def call(self, inputs, training=False):
@@ -167,9 +167,10 @@ class Transformer(Seq2Seq):
         """int32 ids `(batch, source_length)` to the state of a decoder that has read nothing.
 
         State, of each decoder layer `i`: `self_keys_i` and `self_values_i`, both
-        `(batch, num_heads, tokens so far, head_dim)`, grow by one a step; `cross_keys_i` and
-        `cross_values_i`, both `(batch, num_heads, source_length, head_dim)`, stay. Of all:
-        `source_bias (batch, source_length)` and `position (batch,)` int32.
+        `(batch, num_heads, tokens so far, head_dim)`, grow by one a step; `cross_keys_i`
+        `(batch, num_heads, head_dim, source_length)` and `cross_values_i`
+        `(batch, num_heads, source_length, head_dim)` stay. Of all: `source_bias
+        (batch, source_length)` and `position (batch,)` int32.
         """
         source = ops.cast(source, "int32")
         memory, source_bias = self._memory(source, training=False)
@@ -194,7 +195,7 @@ class Transformer(Seq2Seq):
         token = ops.cast(token, "int32")
         state = dict(state)
         x = self._add_position(self.target_embedding(token), state["position"])
-        source_bias = ops.expand_dims(state["source_bias"], 1)
+        source_bias = ops.expand_dims(ops.expand_dims(state["source_bias"], 1), 1)
         for i, layer in enumerate(self.decoder_layers):
             cache = state[f"self_keys_{i}"], state[f"self_values_{i}"]
             memory = state[f"cross_keys_{i}"], state[f"cross_values_{i}"]
@@ -245,9 +246,26 @@ def sinusoidal_encoding(position, dim):
     return ops.sin(angle + ops.convert_to_tensor([phase]))
 
 
-def layer_normalization(**options):
-    """Keras's, with an epsilon that small activations do not feel."""
-    return layers.LayerNormalization(epsilon=1e-5, **options)
+class LayerNormalization(layers.Layer):
+    """Ba et al. 2016, https://arxiv.org/abs/1607.06450, over the last axis.
+
+    Written out, because Keras's own becomes eleven ops of a TFLite file and this nine; a decoder
+    has thirteen of them, and a step is made of small ops: 6 % of its time.
+    """
+
+    epsilon = 1e-5
+
+    def build(self, shape):
+        self.gamma = self.add_weight(name="gamma", shape=(shape[-1],), initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=(shape[-1],), initializer="zeros")
+
+    def call(self, x):
+        dtype = x.dtype
+        x = ops.cast(x, "float32")
+        x = x - ops.mean(x, axis=-1, keepdims=True)
+        variance = ops.mean(x * x, axis=-1, keepdims=True)
+        scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, "float32")
+        return ops.cast(x * scale + ops.cast(self.beta, "float32"), dtype)
 
 
 class EncoderLayer(layers.Layer):
@@ -258,8 +276,8 @@ class EncoderLayer(layers.Layer):
         self.norm_first = norm_first
         self.self_attention = SelfAttention(dim, num_heads)
         self.feed_forward = FeedForward(dim, feed_forward_dim, dropout)
-        self.self_attention_norm = layer_normalization()
-        self.feed_forward_norm = layer_normalization()
+        self.self_attention_norm = LayerNormalization()
+        self.feed_forward_norm = LayerNormalization()
         self.dropout = layers.Dropout(dropout)
 
     def build(self, shape):
@@ -294,7 +312,7 @@ class DecoderLayer(EncoderLayer):
     def __init__(self, dim, num_heads, *args, **kwargs):
         super().__init__(dim, num_heads, *args, **kwargs)
         self.cross_attention = CrossAttention(dim, num_heads)
-        self.cross_attention_norm = layer_normalization()
+        self.cross_attention_norm = LayerNormalization()
 
     def build(self, shape):
         super().build(shape)
