@@ -4,20 +4,21 @@
     python benchmarks/bench_training.py     # this one; needs `pip install -e '.[bench]'`
 
 The first table trains `transformer_small` and `rnn_small` and the same shapes in PyTorch (8,000
-tokens, batches of 64 x (32 + 32)), float32, Adam, label smoothing, in turns. The second reads the
+tokens, batches of 64 x (32 + 32)), float32, Adam, label smoothing; each in a process of its own, a
+step in turns. The second reads the
 batches of the translation recipe with nothing behind them, and trains the recipe's tiny presets on
 the same batches.
 """
 
 import argparse
+import contextlib
+import multiprocessing
 import statistics
 import time
 
 import keras
 import numpy as np
 import tensorflow as tf
-import torch
-import torch_peer
 from rich.console import Console
 from rich.table import Table
 
@@ -26,15 +27,14 @@ from seq2lite.recipes import translate
 from seq2lite.recipes.training import SmoothedCrossentropy
 
 VOCABULARY_SIZE, BATCH, LENGTH, DROPOUT = 8000, 64, 32, 0.1
-PAUSE = 0.3  # seconds between turns, in which the other's threads fall asleep
+PRESETS = {"Transformer": "transformer_small", "RNN Seq2Seq": "rnn_small"}
+CONTENDERS = ("PyTorch", "seq2lite", "seq2lite, XLA")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=12)
+    parser.add_argument("--turns", type=int, default=8)
     options = parser.parse_args()
-    torch.set_num_threads(2)
-    tf.config.threading.set_intra_op_parallelism_threads(2)
     console = Console(width=120)
     console.print(peer_table(options.turns))
     console.print(pipeline_table(options.turns))
@@ -45,31 +45,14 @@ def peer_table(turns):
     table = Table(title="Training: median of all turns")
     for column in ("family", "parameters", "in", "tokens/s", "of PyTorch"):
         table.add_column(column, justify="left" if column in ("family", "in") else "right")
-    rng = np.random.default_rng(0)
-    ids = rng.integers(4, VOCABULARY_SIZE, (3, BATCH, LENGTH)).astype(np.int32)
-    transformer = zoo.build("transformer_small", vocabulary_size=VOCABULARY_SIZE, dropout=DROPOUT)
-    rnn = zoo.build("rnn_small", vocabulary_size=VOCABULARY_SIZE, dropout=DROPOUT)
-    peers = {
-        "Transformer": (
-            transformer,
-            torch_peer.Transformer(VOCABULARY_SIZE, 256, 4, 4, 1024, DROPOUT),
-        ),
-        "RNN Seq2Seq": (rnn, torch_peer.RNNSeq2Seq(VOCABULARY_SIZE, 256, 512, 2, DROPOUT)),
-    }
-    for family, (model, module) in peers.items():
-        steps = {"PyTorch": torch_peer.training_step(module), "seq2lite": keras_step(model)}
-        sizes = {
-            "PyTorch": sum(parameter.numel() for parameter in module.parameters()),
-            "seq2lite": model.count_params(),
-        }
-        times = {name: [] for name in steps}
-        for turn in range(turns + 2):  # two to warm up
-            for name, step in steps.items():
-                time.sleep(PAUSE)
-                start = time.perf_counter()
-                step(*ids)
-                if turn >= 2:
-                    times[name].append(time.perf_counter() - start)
+    for family in PRESETS:
+        with contextlib.ExitStack() as stack:
+            workers = {name: stack.enter_context(worker(family, name)) for name in CONTENDERS}
+            sizes = {name: ask(connection) for name, connection in workers.items()}
+            times = {name: [] for name in workers}
+            for _ in range(turns):
+                for name, connection in workers.items():
+                    times[name].append(ask(connection))
         rates = {n: 2 * BATCH * LENGTH / statistics.median(t) for n, t in times.items()}
         for name, rate in rates.items():
             ratio = f"{rate / rates['PyTorch']:.2f}x"
@@ -78,12 +61,61 @@ def peer_table(turns):
     return table
 
 
-def keras_step(model):
+@contextlib.contextmanager
+def worker(family, name):
+    """A contender in a process of its own, where it has its own threads; it waits to be asked."""
+    connection, other = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(
+        target=work, args=(other, family, name), daemon=True
+    )
+    process.start()
+    yield connection
+    process.kill()
+    process.join()
+
+
+def ask(connection):
+    connection.send("go")
+    return connection.recv()
+
+
+def work(connection, family, name):
+    """Answers with the number of parameters, then each time with the seconds of a step."""
+    connection.recv()
+    if name == "PyTorch":
+        import torch
+        import torch_peer
+
+        torch.set_num_threads(2)
+        sizes = {
+            "Transformer": (VOCABULARY_SIZE, 256, 4, 4, 1024, DROPOUT),
+            "RNN Seq2Seq": (VOCABULARY_SIZE, 256, 512, 2, DROPOUT),
+        }
+        peers = {"Transformer": torch_peer.Transformer, "RNN Seq2Seq": torch_peer.RNNSeq2Seq}
+        module = peers[family](*sizes[family])
+        num_parameters = sum(parameter.numel() for parameter in module.parameters())
+        step = torch_peer.training_step(module)
+    else:
+        model = zoo.build(PRESETS[family], vocabulary_size=VOCABULARY_SIZE, dropout=DROPOUT)
+        num_parameters = model.count_params()
+        step = keras_step(model, jit_compile=name.endswith("XLA"))
+    rng = np.random.default_rng(0)
+    ids = rng.integers(4, VOCABULARY_SIZE, (3, BATCH, LENGTH)).astype(np.int32)
+    for _ in range(2):
+        step(*ids)
+    connection.send(num_parameters)
+    while connection.recv():
+        start = time.perf_counter()
+        step(*ids)
+        connection.send(time.perf_counter() - start)
+
+
+def keras_step(model, jit_compile=False):
     """The step that `fit` takes, on given ids."""
     model.compile(
         optimizer=keras.optimizers.Adam(1e-3, beta_2=0.98, global_clipnorm=1.0),
         loss=SmoothedCrossentropy(0.1),
-        jit_compile=False,
+        jit_compile=jit_compile,
     )
     model.make_train_function()
 

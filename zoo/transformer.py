@@ -170,14 +170,14 @@ class Transformer(Seq2Seq):
         `(batch, num_heads, tokens so far, head_dim)`, grow by one a step; `cross_keys_i`
         `(batch, num_heads, head_dim, source_length)` and `cross_values_i`
         `(batch, num_heads, source_length, head_dim)` stay. Of all: `source_bias
-        (batch, source_length)` and `position (batch,)` int32.
+        (batch, 1, 1, source_length)` stays, `position (batch,)` int32 counts.
         """
         source = ops.cast(source, "int32")
         memory, source_bias = self._memory(source, training=False)
         batch = ops.shape(source)[0]
         state = {
             "position": ops.zeros((batch,), "int32"),
-            "source_bias": ops.reshape(source_bias, ops.shape(source)),
+            "source_bias": source_bias,
         }
         for i, layer in enumerate(self.decoder_layers):
             cross = layer.cross_attention
@@ -195,11 +195,10 @@ class Transformer(Seq2Seq):
         token = ops.cast(token, "int32")
         state = dict(state)
         x = self._add_position(self.target_embedding(token), state["position"])
-        source_bias = ops.expand_dims(ops.expand_dims(state["source_bias"], 1), 1)
         for i, layer in enumerate(self.decoder_layers):
             cache = state[f"self_keys_{i}"], state[f"self_values_{i}"]
             memory = state[f"cross_keys_{i}"], state[f"cross_values_{i}"]
-            x, cache = layer.step(x, cache, memory, source_bias)
+            x, cache = layer.step(x, cache, memory, state["source_bias"])
             state[f"self_keys_{i}"], state[f"self_values_{i}"] = cache
         state["position"] = state["position"] + 1
         return self._logits(x), state
