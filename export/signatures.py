@@ -29,16 +29,14 @@ class Signatures(tf.Module):
             tokens, lengths = greedy_search(model, source, max_length, choose=_arg_max)
             return {"tokens": tokens, "length": lengths}
 
-        wire = _Wire(model)
-
         @tf.function
         def encode(source):
-            return wire.pack(model.encode(source))
+            return model.encode(source)
 
         @tf.function
         def decode_step(token, **state):
-            logits, state = model.decode_step(token, wire.unpack(state))
-            return {"logits": logits, **wire.pack(state)}
+            logits, state = model.decode_step(token, state)
+            return {"logits": logits, **state}
 
         self.generate, self.encode, self.decode_step = generate, encode, decode_step
         with _one_buffer_lookup(model):
@@ -60,32 +58,6 @@ class Signatures(tf.Module):
 
 def _arg_max(logits):
     return tf.argmax(logits, axis=-1, output_type=tf.int32)
-
-
-class _Wire:
-    """How the state crosses a signature: a cache that begins empty carries one row of zeros first.
-
-    A runtime cannot hand an empty tensor to its host. The row is off again before the model sees
-    the state, so a host loop passes it on like the rest.
-    """
-
-    def __init__(self, model):
-        state = model.encode(tf.constant([[model.end_id]]))
-        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        self.empty_axis = {name: shape.index(0) for name, shape in shapes.items() if 0 in shape}
-
-    def pack(self, state):
-        state = dict(state)
-        for name, axis in self.empty_axis.items():
-            paddings = [[int(i == axis), 0] for i in range(state[name].shape.rank)]
-            state[name] = tf.pad(state[name], paddings)
-        return state
-
-    def unpack(self, state):
-        state = dict(state)
-        for name, axis in self.empty_axis.items():
-            state[name] = state[name][(slice(None),) * axis + (slice(1, None),)]
-        return state
 
 
 @tf.function(experimental_implements="embedding_matmul")

@@ -149,17 +149,25 @@ class SelfAttention(MultiHeadAttention):
         )
         return self.project(context)
 
-    def step(self, x, cache):
-        """One token further: `x (batch, dim)`; `cache` of keys and values grows by one.
+    def step(self, x, cache, slot, bias):
+        """One token further, as products and sums: a matrix product would pack all of the cache.
 
-        As products and sums: a matrix product would pack all of the cache anew at every step.
+        Args:
+            x: `(batch, dim)`.
+            cache: Keys and values, each `(batch, num_heads, length, head_dim)`.
+            slot: Where this token's are written, an int32 scalar.
+            bias: `(batch, 1, length)`, a large negative number at slots not yet written.
+
+        Returns:
+            `(batch, dim)`, and the cache.
         """
         query, *new = self._split(x)
         keys, values = cache = [
-            ops.concatenate([old, self.one_head_row(row)], axis=2)
+            ops.slice_update(old, [0, 0, slot, 0], self.one_head_row(row))
             for old, row in zip(cache, new, strict=True)
         ]
-        weights = attention_weights(ops.sum(self.one_head_row(query) * keys, axis=-1))
+        scores = ops.sum(self.one_head_row(query) * keys, axis=-1)
+        weights = attention_weights(scores + bias)
         context = ops.sum(ops.expand_dims(weights, -1) * values, axis=2, keepdims=True)
         return self.project(context), cache
 

@@ -19,6 +19,11 @@ class Seq2Seq(keras.Model):
     Stepwise decoding equals the first call (teacher forcing) on the same ids. All state is
     explicit: no layer keeps anything from one call to the next.
 
+    A family whose state grows with what has been said may write two more, so that a search can make
+    room for many tokens at once (a runtime prepares all of a step anew when a shape changes):
+    `model.grow(state, length)`, and `model.step(token, state)`, a `decode_step` into room that is
+    there already.
+
     Args:
         vocabulary_size: Number of token ids.
         pad_id: Id that fills the end of shorter sequences; padding changes no result.
@@ -66,6 +71,14 @@ class Seq2Seq(keras.Model):
     def decode_step(self, token, state):
         raise NotImplementedError
 
+    def grow(self, state, length):
+        """The state with room for `length` tokens more; the same one where nothing grows."""
+        return state
+
+    def step(self, token, state):
+        """`decode_step` where `grow` has made room: the state keeps its shapes."""
+        return self.decode_step(token, state)
+
     def get_config(self):
         return {**self._config, "name": self.name}
 
@@ -91,12 +104,12 @@ def added(layer, input_shape):
     return layer
 
 
-def empty_length(source):
-    """Zero, as a tensor whose value no tracer knows: the first length of a growing cache.
+def first_length(source):
+    """One, as a tensor whose value no tracer knows: the first length of a growing cache.
 
-    A literal 0 would become a static shape, and a loop that grows the cache would not trace.
+    A literal 1 would become a static shape, and a loop that grows the cache would not trace.
     """
-    return ops.sum(ops.cast(ops.less(source, 0), "int32"))
+    return 1 + ops.sum(ops.cast(ops.less(source, 0), "int32"))
 
 
 def layer_pair(num_layers):

@@ -2,6 +2,10 @@
 
 from keras import ops
 
+# Tokens for which room is made at a time. A runtime prepares every op of a step anew when a shape
+# has changed, a tenth of a step's time; room that is not yet used costs attention over nothing.
+GROWTH = 16
+
 
 def likeliest(logits):
     """Ids `(batch,)` of the greatest logits `(batch, vocabulary_size)`, the first of equal ones.
@@ -50,13 +54,25 @@ def greedy_search(model, source, max_length, choose=likeliest):
     def goes_on(step, token, running, *_):
         return ops.logical_and(ops.less(step, max_length), ops.greater(ops.max(running), 0))
 
-    def body(step, token, running, lengths, tokens, *values):
-        logits, state = model.decode_step(token, dict(zip(names, values, strict=True)))
+    def next_token(step, token, running, lengths, tokens, *values):
+        logits, state = model.step(token, dict(zip(names, values, strict=True)))
         token = choose(logits)
         running = running * ops.cast(ops.not_equal(token, model.end_id), "int32")
         token = ops.where(ops.greater(running, 0), token, model.pad_id)
         tokens = ops.slice_update(tokens, [0, step], ops.expand_dims(token, 1))
         return (step + 1, token, running, lengths + running, tokens, *(state[n] for n in names))
 
-    _, _, _, lengths, tokens, *_ = ops.while_loop(goes_on, body, (*loop_start, *state.values()))
+    def next_tokens(step, *rest):
+        found, values = rest[:4], rest[4:]
+        state = model.grow(dict(zip(names, values, strict=True)), GROWTH)
+        full = step + GROWTH
+        return ops.while_loop(
+            lambda step, *rest: ops.logical_and(ops.less(step, full), goes_on(step, *rest)),
+            next_token,
+            (step, *found, *(state[n] for n in names)),
+        )
+
+    _, _, _, lengths, tokens, *_ = ops.while_loop(
+        goes_on, next_tokens, (*loop_start, *state.values())
+    )
     return tokens[:, : ops.max(lengths)], lengths

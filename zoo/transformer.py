@@ -14,7 +14,7 @@ from .contract import (
     PADDING_BIAS,
     Seq2Seq,
     added,
-    empty_length,
+    first_length,
     layer_pair,
     require,
     require_rate,
@@ -167,10 +167,13 @@ class Transformer(Seq2Seq):
         """int32 ids `(batch, source_length)` to the state of a decoder that has read nothing.
 
         State, of each decoder layer `i`: `self_keys_i` and `self_values_i`, both
-        `(batch, num_heads, tokens so far, head_dim)`, grow by one a step; `cross_keys_i`
+        `(batch, num_heads, slots, head_dim)`, grow; `cross_keys_i`
         `(batch, num_heads, head_dim, source_length)` and `cross_values_i`
-        `(batch, num_heads, source_length, head_dim)` stay. Of all: `source_bias
-        (batch, 1, 1, source_length)` stays, `position (batch,)` int32 counts.
+        `(batch, num_heads, source_length, head_dim)` stay. Of all: `self_bias (batch, 1, slots)`,
+        a large negative number at slots not yet written, grows; `source_bias
+        (batch, 1, 1, source_length)` stays; `position (batch,)` int32 counts.
+
+        There is always a free slot, the next token's: no tensor is ever empty.
         """
         source = ops.cast(source, "int32")
         memory, source_bias = self._memory(source, training=False)
@@ -179,26 +182,44 @@ class Transformer(Seq2Seq):
             "position": ops.zeros((batch,), "int32"),
             "source_bias": source_bias,
         }
+        slots = first_length(source)
+        state["self_bias"] = ops.full((batch, 1, slots), PADDING_BIAS, self.compute_dtype)
         for i, layer in enumerate(self.decoder_layers):
             cross = layer.cross_attention
-            empty = ops.zeros(
-                (batch, cross.num_heads, empty_length(source), cross.head_dim),
-                self.compute_dtype,
-            )
-            state[f"self_keys_{i}"] = state[f"self_values_{i}"] = empty
+            cache = ops.zeros((batch, cross.num_heads, slots, cross.head_dim), self.compute_dtype)
+            state[f"self_keys_{i}"] = state[f"self_values_{i}"] = cache
             keys, values = cross.keys_values(memory, batch)
             state[f"cross_keys_{i}"], state[f"cross_values_{i}"] = keys, values
         return state
 
     def decode_step(self, token, state):
         """One token further: int32 ids `(batch,)` and the state to logits and the next state."""
+        logits, state = self.step(token, state)
+        return logits, self.grow(state, 1)
+
+    def grow(self, state, length):
+        """The state with `length` more free slots."""
+        state = dict(state)
+        state["self_bias"] = ops.pad(
+            state["self_bias"], [[0, 0], [0, 0], [0, length]], constant_values=PADDING_BIAS
+        )
+        for i in range(len(self.decoder_layers)):
+            for name in (f"self_keys_{i}", f"self_values_{i}"):
+                state[name] = ops.pad(state[name], [[0, 0], [0, 0], [0, length], [0, 0]])
+        return state
+
+    def step(self, token, state):
+        """`decode_step` into a free slot: no tensor of the state changes its shape."""
         token = ops.cast(token, "int32")
         state = dict(state)
+        slot = state["position"][0]  # the same in all rows
+        written = ops.zeros_like(state["self_bias"][:, :, :1])
+        state["self_bias"] = ops.slice_update(state["self_bias"], [0, 0, slot], written)
         x = self._add_position(self.target_embedding(token), state["position"])
         for i, layer in enumerate(self.decoder_layers):
             cache = state[f"self_keys_{i}"], state[f"self_values_{i}"]
             memory = state[f"cross_keys_{i}"], state[f"cross_values_{i}"]
-            x, cache = layer.step(x, cache, memory, state["source_bias"])
+            x, cache = layer.step(x, cache, slot, state["self_bias"], memory, state["source_bias"])
             state[f"self_keys_{i}"], state[f"self_values_{i}"] = cache
         state["position"] = state["position"] + 1
         return self._logits(x), state
@@ -333,12 +354,12 @@ class DecoderLayer(EncoderLayer):
         )
         return self.residual(x, self.feed_forward_norm, self.feed_forward, training)
 
-    def step(self, x, cache, memory, source_bias):
+    def step(self, x, cache, slot, self_bias, memory, source_bias):
         """`call` for one token a sentence, `x (batch, dim)`, with the cache of those before."""
 
         def self_attention(y):
             nonlocal cache
-            y, cache = self.self_attention.step(y, cache)
+            y, cache = self.self_attention.step(y, cache, slot, self_bias)
             return y
 
         x = self.residual(x, self.self_attention_norm, self_attention)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from random_models import CASES, VOCABULARY, random_ids, small_model
 from seq2lite import zoo
+from seq2lite.zoo.search import GROWTH
 
 
 @pytest.fixture(params=CASES, scope="module")
@@ -115,6 +116,24 @@ def test_greedy_search_takes_the_likeliest_token_each_step(model, inputs):
         rows = [list(row[:n]) for row, n in zip(np.array(tokens), np.array(lengths), strict=True)]
         assert rows == expected
         assert tokens.shape[1] == max(map(len, expected))
+
+
+def test_a_search_of_any_length_equals_a_loop_over_decode_step(model, inputs):
+    """Beyond the room that is made at a time, and at its borders."""
+    model.output_projection.bias.assign(  # no sentence ends
+        np.where(np.arange(VOCABULARY) == model.end_id, -1e4, model.output_projection.bias)
+    )
+    source = inputs["source"]
+    state = model.encode(source)
+    token, expected = np.full(3, model.start_id), []
+    for _ in range(2 * GROWTH + 1):
+        logits, state = model.decode_step(token, state)
+        token = np.array(logits).argmax(-1)
+        expected.append(token)
+    for length in (1, GROWTH, GROWTH + 1, 2 * GROWTH + 1):
+        tokens, lengths = zoo.greedy_search(model, source, length)
+        np.testing.assert_array_equal(tokens, np.stack(expected[:length], axis=1))
+        assert list(np.array(lengths)) == [length] * 3
 
 
 def test_greedy_search_ends_when_all_sentences_have():

@@ -83,9 +83,11 @@ def test_causal_self_attention_equals_the_paper_at_once_and_stepwise():
 
     at_once = layer(x, np.where(causal, 0, PADDING_BIAS).astype("float32"), batch=1)
     np.testing.assert_allclose(at_once, expected, atol=3e-6)
-    cache = [np.zeros((1, num_heads, 0, dim // num_heads), "float32")] * 2
+    # Slots not yet written hold anything: the bias keeps them out.
+    cache = [np.full((1, num_heads, length, dim // num_heads), 7, "float32")] * 2
     for t in range(length):
-        step, cache = layer.step(x[t : t + 1], cache)
+        free = np.where(np.arange(length) > t, PADDING_BIAS, 0).astype("float32")
+        step, cache = layer.step(x[t : t + 1], cache, t, free[None, None])
         np.testing.assert_allclose(step[0], expected[t], atol=3e-6)
 
 
