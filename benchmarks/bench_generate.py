@@ -25,6 +25,7 @@ from seq2lite import zoo
 from seq2lite.export.convert import convert
 from seq2lite.export.flatbuffer import share_equal_vectors
 from seq2lite.export.runtime import interpreter_search, open_interpreter
+from seq2lite.export.signatures import arg_max
 from seq2lite.export.tflite import QUANTIZATIONS, convert_saved, save_signatures
 
 SOURCE_LENGTH, TARGET_LENGTH, TURN = 30, 32, 5
@@ -135,7 +136,7 @@ def bench_model(model, folder, turns, sizes, speeds):
 def keras_search(model):
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32)])
     def search(source):
-        return zoo.greedy_search(model, source, TARGET_LENGTH)[0]
+        return zoo.greedy_search(model, source, TARGET_LENGTH, choose=arg_max)[0]
 
     return lambda source: search(source).numpy()
 

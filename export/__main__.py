@@ -47,7 +47,8 @@ def _run(options):
         texts = ([_decode(line, n)] for n, line in enumerate(sys.stdin.buffer, start=1))
     for group in texts:
         for result in runner.generate(group, max_length=options.max_length):
-            print(result, flush=True)
+            # A line an answer, whatever is in it.
+            print(" ".join(result.splitlines()), flush=True)
 
 
 def _decode(line, number):

@@ -275,16 +275,17 @@ def _report_text(report, tolerance):
 | greatest logit error | {parity.max_logit_error:.3g} | |
 | as a part of the greatest logit | {parity.relative_logit_error:.3g} | {tolerance.logit_error:.3g} |
 | steps that choose Keras's token | {parity.token_agreement:.2%} | {tolerance.token_agreement:.2%} |
+| of sentences whose every step does, those that `generate` gives so | {parity.generate_agreement:.2%} | {tolerance.generate_agreement:.2%} |
 | sentences with equal output | {parity.same_outputs:.2%} | |
 | chrF, Keras | {parity.keras_chrf:.2f} | |
-| chrF, this file | {parity.file_chrf:.2f} | {parity.keras_chrf - tolerance.chrf_loss:.2f} |
+| chrF, this file | {parity.file_chrf:.2f} | ± {tolerance.chrf_difference} |
 
 The logits differ most at {parity.worst}.
 
 ## Speed
 
 Greedy search, batch 1, one thread, on the machine that exported it: {report.tokens_per_second:.0f}
-tokens a second; Keras in a tf.function: {report.keras_tokens_per_second:.0f} (ratio {ratio:.1f}).
+tokens a second; the same graph in TensorFlow: {report.keras_tokens_per_second:.0f} (ratio {ratio:.1f}).
 
 ## Ops
 

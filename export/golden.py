@@ -27,14 +27,19 @@ def check_golden(bundle):
     runner = load(folder)
     try:
         golden = json.loads((folder / "golden.json").read_text("utf-8"))
-        sentences = golden["sentences"]
-    except (OSError, ValueError, KeyError) as error:
-        raise BundleError(f"{folder / 'golden.json'} cannot be read: {error}") from error
-    interpreter = open_interpreter((folder / MODEL_FILE).read_bytes(), 1, folder / MODEL_FILE)
+        return _compare(runner, folder / MODEL_FILE, golden)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise BundleError(f"{folder / 'golden.json'} cannot be read: {error!r}") from error
+
+
+def _compare(runner, file, golden):
+    interpreter = open_interpreter(file.read_bytes(), 1, file)
     encode = interpreter.get_signature_runner("encode")
     decode_step = interpreter.get_signature_runner("decode_step")
     start = np.array([runner.description["start_id"]], np.int32)
-    worst = 0.0
+    sentences, worst, differing = golden["sentences"], 0.0, []
     for sentence in sentences:
         ids = runner.source_ids([sentence["text"]])[0]
         if ids != sentence["source"]:
@@ -44,19 +49,24 @@ def check_golden(bundle):
         source = np.array([ids], np.int32)
         tokens = runner.generate_ids(source, golden["max_length"])[0][0].tolist()
         if tokens != sentence["tokens"]:
-            raise BundleError(
+            differing.append(
                 f"tokens for {sentence['text']!r} must be {sentence['tokens']}. Received: {tokens}"
             )
         logits = decode_step(token=start, **encode(source=source))["logits"][0]
-        expected = sentence["first_logits"]
-        error = max(abs(logits[int(i)] - value) for i, value in expected.items())
-        error = float(error / max(map(abs, expected.values())))
+        expected = np.array(list(sentence["first_logits"].values()))
+        found = logits[[int(i) for i in sentence["first_logits"]]]
+        error = float(np.abs(found - expected).max() / np.abs(expected).max())
         if not error <= LOGIT_TOLERANCE:
             raise BundleError(
                 f"first logits for {sentence['text']!r} must be within {LOGIT_TOLERANCE} of those "
                 f"stored. Received: a difference of {error:.3g}"
             )
         worst = max(worst, error)
+    # Quantized, one rounding to the other side changes all tokens that follow it.
+    allowed = 0 if runner.description["quantization"] == "float32" else len(sentences) // 2
+    if len(differing) > allowed:
+        raise BundleError(differing[0])
     return (
-        f"{len(sentences)} golden sentences: ids and tokens equal, first logits within {worst:.2g}"
+        f"{len(sentences)} golden sentences: ids equal, tokens of "
+        f"{len(sentences) - len(differing)} equal, first logits within {worst:.2g}"
     )

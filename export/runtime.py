@@ -11,6 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 from .tokenizer import Tokenizer
 
 FORMAT = 1
+MAX_LENGTH = 65536  # tokens; a file makes room for all of them
 MODEL_FILE, TOKENIZER_FILE, DESCRIPTION_FILE = "model.tflite", "tokenizer.model", "bundle.json"
 
 
@@ -55,6 +56,8 @@ class Runner:
             raise ValueError(f"`texts` must be a list of str. Received: {texts!r:.80}")
         limit = self.description["max_target_length"] if max_length is None else max_length
         require_positive(max_length=limit, batch_size=batch_size)
+        if limit > MAX_LENGTH:
+            raise ValueError(f"`max_length` must be at most {MAX_LENGTH:,}. Received: {limit:,}")
         for text in texts:
             try:
                 text.encode()
@@ -149,7 +152,10 @@ def interpreter_search(interpreter):
     signature = interpreter.get_signature_runner("generate")
 
     def generate_ids(source, max_length):
-        result = signature(source=source, max_length=np.array(max_length, np.int32))
+        try:
+            result = signature(source=source, max_length=np.array(max_length, np.int32))
+        except RuntimeError as error:
+            raise BundleError(f"the file could not be run: {error}") from error
         return result["tokens"], result["length"]
 
     return generate_ids
@@ -187,6 +193,11 @@ def _read_description(folder):
             description["sha256"]
         ):
             raise ValueError("entries are missing")
+        if not all(
+            isinstance(description[name], int) and description[name] > 1
+            for name in ("max_source_length", "max_target_length")
+        ):
+            raise ValueError("the lengths must be integers of 2 or more")
     except (ValueError, AttributeError, TypeError) as error:
         raise BundleError(f"{path} is damaged: {error}") from error
     if description["format"] != FORMAT:

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from ..zoo.search import greedy_search
-from .signatures import check_model, check_tokenizer, length_limits
+from .signatures import check_model, check_tokenizer, length_limits, save
 from .whole import write_whole
 
 
@@ -47,7 +47,7 @@ def to_saved_model(model, path, tokenizer, *, max_source_length=128, max_target_
         )
     served = _Served(model, tokenizer, **length_limits(max_source_length, max_target_length))
     signatures = {"serving_default": served.translate, "generate": served.generate}
-    write_whole(path, lambda partial: tf.saved_model.save(served, str(partial), signatures))
+    write_whole(path, lambda partial: save(served, partial, signatures))
 
 
 # What `str.strip` takes away: TensorFlow's own strip knows ASCII spaces only.

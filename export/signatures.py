@@ -26,7 +26,7 @@ class Signatures(tf.Module):
 
         @tf.function
         def generate(source, max_length):
-            tokens, lengths = greedy_search(model, source, max_length, choose=_arg_max)
+            tokens, lengths = greedy_search(model, source, max_length, choose=arg_max)
             return {"tokens": tokens, "length": lengths}
 
         @tf.function
@@ -56,7 +56,8 @@ class Signatures(tf.Module):
             }
 
 
-def _arg_max(logits):
+def arg_max(logits):
+    """`search.likeliest` as the one op that TFLite has for it."""
     return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
 
@@ -68,6 +69,15 @@ def _embedding_lookup(table, ids):
     need a second copy of it.
     """
     return tf.gather(table, ids)
+
+
+def save(module, folder, signatures):
+    """`tf.saved_model.save`. Raises OSError where TensorFlow has an error of its own."""
+    try:
+        tf.saved_model.save(module, str(folder), signatures)
+    except tf.errors.OpError as error:
+        message = error.message.splitlines()[0]
+        raise OSError(f"the SavedModel cannot be written to {folder}: {message}") from error
 
 
 @contextmanager

@@ -4,12 +4,10 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-import tensorflow as tf
-
 from . import flatbuffer
 from .flatbuffer import schema
 from .isolation import ConversionError, run_isolated
-from .signatures import Signatures, check_model
+from .signatures import Signatures, check_model, save
 from .whole import write_whole
 
 QUANTIZATIONS = ("float32", "float16", "int8")
@@ -47,6 +45,8 @@ def to_tflite(model, path, quantization="int8"):
     """
     check_model(model)
     check_quantization(quantization)
+    if Path(path).is_dir():
+        raise ValueError(f"`path` must be a file to write. Received: {path}, which is a folder")
     with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
         signatures = save_signatures(model, Path(folder) / "saved_model")
         content = convert_saved(signatures, quantization)
@@ -56,7 +56,7 @@ def to_tflite(model, path, quantization="int8"):
 def save_signatures(model, folder):
     """The SavedModel that is converted; returns its folder."""
     signatures = Signatures(model)
-    tf.saved_model.save(signatures, str(folder), signatures=signatures.functions)
+    save(signatures, folder, signatures.functions)
     return folder
 
 

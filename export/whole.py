@@ -13,13 +13,15 @@ def write_whole(path, write):
     """Calls `write(partial)`, then puts what it made at `path`, in place of what was there.
 
     What stood at `path` stays as it was until the new one is complete and on the disk: a crash, a
-    kill or a full disk at any moment leaves it whole.
+    kill or a full disk at any moment leaves it whole. (Where a system cannot exchange two folders in
+    one step, which Linux can, there is a moment between two renames when a kill leaves the old one
+    beside its place, under a name that begins with a dot.)
 
     Args:
         path: File or folder to write.
         write: Takes a path beside `path` that does not exist, and makes it.
     """
-    path = Path(os.path.abspath(path))
+    path = Path(os.path.realpath(path))  # through a link, to what it names
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
@@ -27,6 +29,8 @@ def write_whole(path, write):
         write(partial)
         for made in [partial, *partial.rglob("*")]:
             _flush_to_disk(made)
+        if path.exists() and path.is_dir() != partial.is_dir():
+            raise OSError(errno.EEXIST, "a folder and a file do not replace each other", str(path))
         if path.is_dir():
             _exchange(partial, path)
         else:

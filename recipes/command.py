@@ -20,13 +20,17 @@ def run_recipe(description, config_class, run, arguments=None):
         run: Takes the Config.
         arguments: List of str. Default: the command line.
     """
+    config = None
     try:
-        run(parse_config(description, config_class, arguments))
+        config = parse_config(description, config_class, arguments)
+        run(config)
     except (ValueError, OSError, ConversionError, ParityError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last epoch", file=sys.stderr)
+        goes_on = not getattr(config, "overwrite", True)
+        more = "; the same command goes on from the last epoch" if goes_on else ""
+        print(f"stopped{more}", file=sys.stderr)
         sys.exit(130)
 
 

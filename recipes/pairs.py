@@ -52,8 +52,9 @@ def _pair(line, where):
         columns = line.removesuffix(b"\r").decode().split("\t")
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: must be UTF-8. Received: {line[:40]!r}") from error
-    if b"\0" in line:
-        raise DataError(f"{where}: must not hold a NUL. Received: {line[:40]!r}")
+    for byte, name in ((b"\0", "a NUL"), (b"\r", "a carriage return")):
+        if byte in line.removesuffix(b"\r"):
+            raise DataError(f"{where}: must not hold {name}. Received: {line[:40]!r}")
     if len(columns) < 2:
         raise DataError(
             f"{where}: must be a source and a target with a tab between them. "

@@ -6,61 +6,70 @@ import json
 import shutil
 from pathlib import Path
 
+from ..export.whole import write_whole
+
+RECORD = "seq2lite-run.json"  # the run's options; by it a folder is known as a run's
 BACKUP = "backup"  # folder, in that of the run, of what a stopped training goes on from
 
 
-@contextlib.contextmanager
-def open_run(config):
-    """The folder of a run, for the time of the run.
+def check_run_folder(config):
+    """Raises ValueError, before work begins, unless the run may have its folder.
 
     Args:
         config: The recipe's Config, with `output` and `overwrite`.
-
-    Yields:
-        The folder's path. A run that was stopped finds what it had left there.
 
     Raises:
         ValueError: The folder holds something else: a finished run, a run of other options, or
             files of another origin; nothing is touched.
     """
     folder = Path(config.output)
-    options = {k: v for k, v in dataclasses.asdict(config).items() if k != "overwrite"}
-    options = json.loads(json.dumps(options))
-    record, done = folder / "config.json", folder / "done"
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`output` must be a folder. Received: {folder}, which is a file")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not record.is_file():
-            raise ValueError(
-                f"`output` must be a new folder, or one of an earlier run. Received: {folder}"
-            )
-        if config.overwrite:
-            shutil.rmtree(folder)
-        else:
-            _require_same_run(folder, options, record, done)
-    created = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps(options, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    try:
-        yield folder
-    except BaseException:
-        # What failed before it made anything, by a wrong option say, leaves nothing to go on with.
-        if list(folder.iterdir()) == [record]:
-            record.unlink()
-            for path in created:
-                path.rmdir()
-        raise
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    here = Path.cwd()
+    if not (folder / RECORD).is_file() or folder.resolve() in (here, *here.parents):
+        raise ValueError(
+            f"`output` must be a new folder, or one of an earlier run. Received: {folder}"
+        )
+    if not config.overwrite:
+        _require_same_run(folder, _options(config))
+
+
+@contextlib.contextmanager
+def open_run(config):
+    """The folder of a run that `check_run_folder` allows, for the time of the run.
+
+    Args:
+        config: The recipe's Config.
+
+    Yields:
+        The folder's path. A run that was stopped finds what it had left there.
+    """
+    check_run_folder(config)
+    folder = Path(config.output)
+    if config.overwrite and (folder / RECORD).is_file():
+        shutil.rmtree(folder)
+    if not (folder / RECORD).is_file():
+        text = json.dumps(_options(config), ensure_ascii=False, indent=1) + "\n"
+        write_whole(folder / RECORD, lambda partial: partial.write_text(text, "utf-8"))
+    yield folder
     shutil.rmtree(folder / BACKUP, ignore_errors=True)
-    done.touch()
+    (folder / "done").touch()
 
 
-def _require_same_run(folder, options, record, done):
-    if done.exists():
+def _options(config):
+    options = {k: v for k, v in dataclasses.asdict(config).items() if k != "overwrite"}
+    return json.loads(json.dumps(options))
+
+
+def _require_same_run(folder, options):
+    if (folder / "done").exists():
         raise ValueError(
             f"{folder} holds a finished run. Give another --output, or --overwrite to replace it"
         )
     try:
-        earlier = json.loads(record.read_text("utf-8"))
+        earlier = json.loads((folder / RECORD).read_text("utf-8"))
     except ValueError:
         earlier = {}
     differing = [

@@ -13,6 +13,8 @@ from .pairs import DataError
 def learn_tokenizer(texts, vocabulary_size, seed=0):
     """Learns a joint unigram model with byte fallback: every text comes back as it was.
 
+    But for U+2581, SentencePiece's own mark of a space, which comes back as a space.
+
     Unigram: Kudo 2018, https://arxiv.org/abs/1804.10959.
 
     Args:

@@ -22,7 +22,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
         1.3863
     """
 
-    def __init__(self, label_smoothing=0.1, name="smoothed_crossentropy", **kwargs):
+    def __init__(self, label_smoothing=0.1, name="smoothed_crossentropy"):
         super().__init__(name=name, reduction="mean_with_sample_weight")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}")

@@ -23,7 +23,7 @@ from seq2lite.export.signatures import length_limits
 from seq2lite.export.tflite import QUANTIZATIONS
 from seq2lite.recipes.command import run_recipe
 from seq2lite.recipes.pairs import VSCODE_TRAIN, VSCODE_VALID, read_pairs
-from seq2lite.recipes.run_folder import BACKUP, open_run
+from seq2lite.recipes.run_folder import BACKUP, check_run_folder, open_run
 from seq2lite.recipes.text import batches, learn_tokenizer
 from seq2lite.recipes.training import SmoothedCrossentropy, warmup_and_cosine
 
@@ -93,6 +93,8 @@ def check_config(config):
         warmup_steps=config.warmup_steps,
     )
     length_limits(config.max_length)
+    if config.seed < 0:
+        raise ValueError(f"`seed` must not be negative. Received: {config.seed}")
 
 
 Data = namedtuple("Data", ["tokenizer", "train", "valid", "valid_pairs"])
@@ -140,9 +142,11 @@ def build_model(config, data):
 
 def train(config):
     """Trains, scores, exports. A run that was stopped goes on from its last epoch."""
+    check_run_folder(config)
+    data = build_data(config)
+    model = build_model(config, data)
     with open_run(config) as folder:
-        data = build_data(config)
-        model = fit(config, build_model(config, data), data, folder)
+        model = fit(config, model, data, folder)
         scores = evaluate(config, model, data)
         reports = {}
         for quantization in config.quantizations:
@@ -162,7 +166,8 @@ def train(config):
 
 def fit(config, model, data, folder):
     """Trains `model`, and gives that of the best epoch."""
-    best = folder / "model.keras"
+    best = folder / BACKUP / "best.keras"
+    best.parent.mkdir(exist_ok=True)
     model.fit(
         data.train,
         validation_data=data.valid,
@@ -179,7 +184,7 @@ def fit(config, model, data, folder):
             ),
             # After the best: a kill between the two repeats an epoch, and loses none.
             keras.callbacks.BackupAndRestore(
-                str(folder / BACKUP), double_checkpoint=True, delete_checkpoint=False
+                str(folder / BACKUP / "last"), double_checkpoint=True, delete_checkpoint=False
             ),
         ],
     )
@@ -189,7 +194,11 @@ def fit(config, model, data, folder):
             f"--warmup-steps. Received: learning_rate={config.learning_rate}, "
             f"warmup_steps={config.warmup_steps}"
         )
-    return keras.saving.load_model(best)
+    # Without the optimizer and the loss: a third of the size, and it loads with the zoo alone.
+    model = keras.saving.load_model(best, compile=False)
+    model.save(best.with_name("model.keras"))
+    best.with_name("model.keras").replace(folder / "model.keras")
+    return model
 
 
 def loss_of(file, dataset):

@@ -22,6 +22,10 @@ RNNS = {
     for attention in (None, "additive", "dot", "general", "concat")
     for bidirectional in (True, False)
 }
+RNNS |= {
+    "lstm-None-deep-shallow": {"cell": "lstm", "attention": None, "num_layers": (3, 1)},
+    "gru-general-shallow-deep": {"cell": "gru", "attention": "general", "num_layers": (1, 3)},
+}
 CASES = [*TRANSFORMERS, *RNNS]
 
 
@@ -32,7 +36,7 @@ def small_model(case):
         model = zoo.transformer(vocabulary_size=VOCABULARY, **{**sizes, **TRANSFORMERS[case]})
     else:
         sizes = {"num_layers": 2, "embedding_dim": 12, "hidden_dim": 16}
-        model = zoo.rnn_seq2seq(vocabulary_size=VOCABULARY, **sizes, **RNNS[case])
+        model = zoo.rnn_seq2seq(vocabulary_size=VOCABULARY, **{**sizes, **RNNS[case]})
     return randomize(model, scale=2.0)
 
 

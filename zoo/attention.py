@@ -58,7 +58,9 @@ class GlobalAttention(layers.Layer):
         """One query a sentence, `(batch, query_dim)`, to the context `(batch, encoder_dim)`."""
         if self.is_additive:
             query = ops.expand_dims(self.query_map(query), 1)
-            scores = ops.sum(ops.tanh(query + keys) * self.score_vector, axis=-1)
+            scores = ops.sum(
+                ops.tanh(query + keys) * ops.cast(self.score_vector, query.dtype), axis=-1
+            )
         else:
             scores = ops.sum(ops.expand_dims(query, 1) * keys, axis=-1)
         weights = attention_weights(scores + bias)
@@ -70,7 +72,8 @@ class GlobalAttention(layers.Layer):
             batch, length, dim = ops.shape(queries)
             queries = self.query_map(ops.reshape(queries, (-1, dim)))
             queries = ops.reshape(queries, (batch, length, 1, self.dim))
-            scores = ops.tanh(queries + ops.expand_dims(keys, 1)) * self.score_vector
+            scores = ops.tanh(queries + ops.expand_dims(keys, 1))
+            scores = scores * ops.cast(self.score_vector, scores.dtype)
             scores = ops.sum(scores, axis=-1)
         else:
             scores = ops.matmul(queries, ops.swapaxes(keys, 1, 2))

@@ -71,14 +71,15 @@ class Recurrence(layers.Layer):
 
     def project(self, x):
         """The input's part of all gates: `(rows, dim)` to `(rows, gates * units)`."""
-        bias = self._biases()[0]
-        return ops.matmul(x, self.layer.cell.kernel) + bias
+        kernel = ops.cast(self.layer.cell.kernel, x.dtype)
+        return ops.matmul(x, kernel) + self._biases(x.dtype)[0]
 
     def step(self, projected, states):
         """One token: `project`'s result `(batch, gates * units)` and states to the next states."""
         cell = self.layer.cell
-        recurrent = ops.matmul(states[0], cell.recurrent_kernel)
-        bias = self._biases()[1]
+        kernel = ops.cast(cell.recurrent_kernel, projected.dtype)
+        recurrent = ops.matmul(states[0], kernel)
+        bias = self._biases(projected.dtype)[1]
         if bias is not None:
             recurrent = recurrent + bias
         return CELLS[self.cell].step(projected, recurrent, states)
@@ -115,9 +116,9 @@ class Recurrence(layers.Layer):
         outputs = ops.transpose(outputs, (1, 0, 2))
         return (_take_rows(outputs, place) if self.backward else outputs), states
 
-    def _biases(self):
+    def _biases(self, dtype):
         """The input's and the recurrent bias; an LSTM has one, a GRU both."""
-        bias = self.layer.cell.bias
+        bias = ops.cast(self.layer.cell.bias, dtype)
         return (bias, None) if self.cell == "lstm" else (bias[0], bias[1])
 
 

@@ -45,6 +45,8 @@ def rnn_seq2seq(
     | `"general"` | q W m | the same |
     | `"concat"` | v tanh(W [q; m]), q the state *after* the step | the same |
 
+    Additive and concat scores have a bias inside their tanh, which the papers leave out.
+
     The decoder reads out tanh(W [hidden; context]) (Luong, equation 5) with every attention, and
     begins at tanh of a linear map of the encoder's last state (Bahdanau, appendix A.2.2), layer
     by layer.
@@ -270,7 +272,8 @@ class RNNSeq2Seq(Seq2Seq):
             last.append([_join(parts) for parts in zip(*states, strict=True)])
         first = []
         for i, maps in enumerate(self.bridge):
-            states = last[min(i, len(last) - 1)]
+            # Top to top, where one stack is deeper.
+            states = last[max(0, len(last) - len(self.bridge) + i)]
             first.append([to_state(s) for to_state, s in zip(maps, states, strict=True)])
         return x, first
 

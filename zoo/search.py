@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from .contract import require
+
 # Tokens for which room is made at a time. A runtime prepares every op of a step anew when a shape
 # has changed, a tenth of a step's time; room that is not yet used costs attention over nothing.
 GROWTH = 16
@@ -39,6 +41,7 @@ def greedy_search(model, source, max_length, choose=likeliest):
         True
     """
     source = ops.cast(source, "int32")
+    require("source", source, "ids of shape (batch, source_length)", lambda s: len(s.shape) == 2)
     state = model.encode(source)
     names = list(state)
     batch = ops.shape(source)[0]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,7 +39,16 @@ def test_it_holds_five_files_that_belong_together(bundle, tiny_model, tokenizer)
 
 
 def test_a_device_gives_the_golden_answers(bundle):
-    assert check_golden(bundle).startswith("8 golden sentences: ids and tokens equal")
+    assert check_golden(bundle).startswith("8 golden sentences: ids equal, tokens of 8 equal")
+
+
+@pytest.mark.parametrize("golden", ["[]", "{}", '{"sentences": [{}]}', "no JSON"])
+def test_a_broken_golden_file_is_named(bundle, golden, tmp_path):
+    for name, content in contents(bundle).items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "golden.json").write_text(golden)
+    with pytest.raises(export.BundleError, match=r"golden\.json cannot be read"):
+        check_golden(tmp_path)
 
 
 @pytest.mark.parametrize("part", ["text", "source", "tokens", "first_logits"])
@@ -127,6 +137,60 @@ FULL_DISK = (
     "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
 )
+
+
+EXPORTER = """
+import resource, signal, sys
+sys.path.insert(0, sys.argv[2])
+from random_models import randomize
+from seq2lite import export, zoo
+from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
+from seq2lite.recipes.text import learn_tokenizer
+
+pairs = read_pairs(VSCODE_VALID)
+tokenizer = learn_tokenizer((text for pair in pairs for text in pair), 1000)
+model = zoo.build("rnn_tiny", **tokenizer.vocabulary)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), -1))
+try:
+    export.to_bundle(model, sys.argv[1], tokenizer, pairs[:8], quantization="float32")
+except (OSError, export.ConversionError) as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+@pytest.mark.parametrize("room", [100_000, 3_500_000])  # for half a SavedModel; for half a file
+def test_an_export_on_a_full_disk_is_one_sentence_and_leaves_the_old_bundle(old, room):
+    before = contents(old)
+    done = subprocess.run(
+        [sys.executable, "-c", EXPORTER, old, Path(__file__).parent.parent, str(room)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("error: ") >= 1
+    assert "Traceback" not in done.stderr
+    assert contents(old) == before
+    assert list(old.parent.iterdir()) == [old]
+
+
+def test_a_file_does_not_take_the_place_of_a_folder(old, tiny_model):
+    before = contents(old)
+    with pytest.raises(ValueError, match="`path` must be a file to write"):
+        export.to_tflite(tiny_model, old)
+    with pytest.raises(OSError, match="do not replace each other"):
+        write_whole(old, lambda partial: partial.write_text("a file"))
+    assert contents(old) == before
+
+
+def test_a_link_to_a_bundle_stays_a_link_to_the_new_one(old):
+    link = old.with_name("link")
+    link.symlink_to(old)
+    write_whole(link, lambda partial: partial.mkdir())
+    assert link.is_symlink() and contents(old) == {}
+    assert sorted(old.parent.iterdir()) == sorted([link, old])
 
 
 def test_a_full_disk_leaves_the_old_bundle_and_nothing_else(old):

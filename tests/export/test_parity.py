@@ -103,6 +103,19 @@ def test_a_file_that_gives_nan_is_refused(reference, content, tmp_path):
         require_within(reference.compare(answers), TOLERANCES["int8"])
 
 
+@pytest.mark.parametrize("quantization", TOLERANCES)
+def test_a_generate_that_differs_from_its_own_steps_is_refused(
+    quantization, reference, content, tmp_path
+):
+    """True logits beside wrong output, whatever that output scores."""
+    (tmp_path / "model.tflite").write_bytes(content)
+    reference.save_inputs(tmp_path / "in.npz")
+    answers = probe(tmp_path / "model.tflite", **np.load(tmp_path / "in.npz"))
+    answers["tokens"][::2, 0] += 1
+    with pytest.raises(export.ParityError, match=r"`generate` gives .*Keras gives .*, the file "):
+        require_within(reference.compare(answers), TOLERANCES[quantization])
+
+
 def test_each_measure_is_held_to_its_tolerance(reference, content, tmp_path):
     (tmp_path / "model.tflite").write_bytes(content)
     parity, _ = check_parity(tmp_path / "model.tflite", reference, TOLERANCES["float32"])
@@ -111,7 +124,9 @@ def test_each_measure_is_held_to_its_tolerance(reference, content, tmp_path):
     for wrong in (
         {"relative_logit_error": tolerance.logit_error * 1.01},
         {"token_agreement": tolerance.token_agreement - 0.001},
-        {"file_chrf": parity.keras_chrf - tolerance.chrf_loss - 0.01},
+        {"generate_agreement": tolerance.generate_agreement - 0.001},
+        {"file_chrf": parity.keras_chrf - tolerance.chrf_difference - 0.01},
+        {"file_chrf": parity.keras_chrf + tolerance.chrf_difference + 0.01},
     ):
         with pytest.raises(export.ParityError):
             require_within(dataclasses.replace(parity, **wrong), tolerance)

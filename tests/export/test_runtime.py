@@ -87,6 +87,7 @@ def test_max_length_bounds_the_answer(runner, pairs):
         ({"texts": [b"x"]}, "`texts` must be a list of str"),
         ({"texts": ["\ud800"]}, "`texts` must be Unicode text"),
         ({"texts": ["x"], "max_length": 0}, "`max_length` must be a positive integer. Received: 0"),
+        ({"texts": ["x"], "max_length": 10**6}, "`max_length` must be at most 65,536"),
         ({"texts": ["x"], "batch_size": 1.5}, "`batch_size` must be a positive integer"),
     ],
 )

@@ -36,6 +36,7 @@ def test_two_columns_are_read_in_nfc_plain_or_gzip(tmp_path, name):
         (b"a\tb\n\xc0\xc1\td\n", "line 2: must be UTF-8. Received: b'\\xc0\\xc1\\td'"),
         ("a\tb\n".encode("utf-16"), "line 1: must be UTF-8"),
         (b"a\tb\nc\0\td\n", "line 2: must not hold a NUL"),
+        (b"a\tb\rc\td\r", "line 1: must not hold a carriage return"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, content, message):

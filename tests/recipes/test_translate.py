@@ -29,7 +29,7 @@ def test_training_lowers_the_loss_and_a_bundle_comes_out(trained):
     config, result = trained
     run = Path(config.output)
     assert sorted(file.name for file in run.iterdir()) == [
-        "config.json", "done", "float32", "model.keras"
+        "done", "float32", "model.keras", "seq2lite-run.json"
     ]  # fmt: skip
     start = zoo.build(config.preset, **result.tokenizer.vocabulary)
     pairs = [(source, target) for source, target in zip(*read(config), strict=True)][:16]
@@ -38,7 +38,7 @@ def test_training_lowers_the_loss_and_a_bundle_comes_out(trained):
         < mean_loss(start, result.tokenizer, pairs) - 1
     )
     assert result.scores["chrF"] == pytest.approx(result.reports["float32"].parity.keras_chrf)
-    assert json.loads((run / "config.json").read_text())["preset"] == config.preset
+    assert json.loads((run / "seq2lite-run.json").read_text())["preset"] == config.preset
 
 
 def read(config):
@@ -78,6 +78,18 @@ def test_the_float32_file_equals_keras_token_by_token_on_trained_weights(trained
     assert len(distinct) > 10
 
 
+def test_the_saved_model_loads_with_the_zoo_alone(trained):
+    config, result = trained
+    code = "import sys, keras; from seq2lite import zoo; model = keras.saving.load_model(sys.argv[1]); "
+    code += "assert 'seq2lite.recipes' not in sys.modules; print(model.count_params())"
+    file = Path(config.output) / "model.keras"
+    done = subprocess.run(
+        [sys.executable, "-c", code, file], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.splitlines()[-1]) == result.model.count_params()
+
+
 def test_a_finished_run_is_not_overwritten_unasked(trained):
     config, _ = trained
     with recipe(
@@ -114,7 +126,7 @@ def test_a_stopped_run_goes_on_from_its_last_epoch(pairs, tmp_path):
     assert "Epoch 1/3" not in output and "Epoch 2/3" in output and "Epoch 3/3" in output
     assert "chrF" in output and "version:" in output  # sacreBLEU's signature
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [
-        "config.json", "done", "int8", "model.keras"
+        "done", "int8", "model.keras", "seq2lite-run.json"
     ]  # fmt: skip
     assert len(export.load(tmp_path / "run" / "int8").generate(["Open File"])) == 1
 
@@ -128,6 +140,13 @@ def test_a_stopped_run_goes_on_from_its_last_epoch(pairs, tmp_path):
         (["--quantizations", "int8", "int3"], "error: `quantizations` must be of"),
         (["--epochs", "0"], "error: `epochs` must be a positive integer. Received: 0"),
         (["--max-length", "1"], "error: `max_source_length` must be an integer of 2 or more"),
+        (["--seed", "-1"], "error: `seed` must not be negative. Received: -1"),
+        (["--output", ".", "--overwrite"], "error: `output` must be a new folder, or one of an"),
+        (
+            ["--output", "old", "--overwrite", "--train", "no.tsv"],
+            "error: The data file must exist",
+        ),
+        (["--output", "old", "--overwrite", "--dropout", "2"], "error: `dropout` must be a number"),
         (["--languages", "en"], "error: `languages` must be two tags"),
         (["--dropout", "2"], "error: `dropout` must be a number in [0, 1)"),
         (["--train", "small.tsv"], "must hold enough different pieces for vocabulary_size=4000"),
@@ -143,6 +162,9 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
     Path("small.tsv").write_text("a\tb\n")
     Path("thesis").mkdir()
     Path("thesis/thesis.txt").write_text("years of work")
+    Path("config.json").write_text("{}")
+    Path("old").mkdir()
+    Path("old/seq2lite-run.json").write_text("{}")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as exit_info:
         translate.main(arguments)
@@ -154,6 +176,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
 
 def test_a_loss_that_is_not_finite_is_explained(trained, tmp_path):
     config, _ = trained
+    (tmp_path / "backup").mkdir()
     data = translate.build_data(config)
     model = translate.build_model(config, data)
     model.output_projection.bias.assign(np.full(model.vocabulary_size, np.nan))

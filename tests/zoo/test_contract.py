@@ -120,8 +120,9 @@ def test_greedy_search_takes_the_likeliest_token_each_step(model, inputs):
 
 def test_a_search_of_any_length_equals_a_loop_over_decode_step(model, inputs):
     """Beyond the room that is made at a time, and at its borders."""
+    bias = model.output_projection.bias.numpy()
     model.output_projection.bias.assign(  # no sentence ends
-        np.where(np.arange(VOCABULARY) == model.end_id, -1e4, model.output_projection.bias)
+        np.where(np.arange(VOCABULARY) == model.end_id, -1e4, bias)
     )
     source = inputs["source"]
     state = model.encode(source)
@@ -134,6 +135,7 @@ def test_a_search_of_any_length_equals_a_loop_over_decode_step(model, inputs):
         tokens, lengths = zoo.greedy_search(model, source, length)
         np.testing.assert_array_equal(tokens, np.stack(expected[:length], axis=1))
         assert list(np.array(lengths)) == [length] * 3
+    model.output_projection.bias.assign(bias)
 
 
 def test_greedy_search_ends_when_all_sentences_have():
@@ -148,3 +150,26 @@ def test_dropout_acts_in_training_only(model, inputs):
     np.testing.assert_array_equal(np.array(model(inputs)), np.array(model(inputs)))
     trained = np.array(model(inputs, training=True))
     assert np.abs(trained - np.array(model(inputs))).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "case", ["transformer", "lstm-additive-bi", "gru-concat-bi", "lstm-dot-uni"]
+)
+def test_mixed_precision_trains_and_decodes(case, inputs):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = small_model(case)
+        logits = np.array(model(inputs, training=True), "float32")
+        step = stepwise(model, **inputs).astype("float32")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    exact = np.array(small_model(case)(inputs))
+    assert model(inputs).dtype == "bfloat16"
+    assert np.abs(logits - exact).max() > 0
+    np.testing.assert_allclose(step, exact, atol=0.1 * np.abs(exact).max())
+
+
+def test_a_source_of_another_rank_is_named():
+    model = small_model("gru-None-bi")
+    with pytest.raises(ValueError, match=r"`source` must be ids of shape \(batch, source_length\)"):
+        zoo.greedy_search(model, np.array([5, 3]), 4)

@@ -1,0 +1,25 @@
+"""`make demo`, at a size that a test can wait for."""
+
+import time
+
+from seq2lite.recipes import demo
+
+
+def test_a_tiny_family_goes_from_text_to_a_table_in_under_a_minute(
+    pairs, tmp_path, monkeypatch, capsys
+):
+    data = tmp_path / "pairs.tsv"
+    data.write_text("".join(f"{a}\t{b}\n" for a, b in pairs), "utf-8")
+    tiny = {"preset": "rnn_tiny", "epochs": 1, "vocabulary_size": 1000, "max_length": 200}
+    family = {**tiny, "train": str(data), "valid": str(data)}
+    monkeypatch.setattr(demo, "FAMILIES", {"Transformer": family})
+    start = time.perf_counter()
+    demo.main(["--output", str(tmp_path / "demo")])
+    assert time.perf_counter() - start < 60
+    output = capsys.readouterr().out
+    for text in ("chrF", "Keras", "float32 file", "int8 file", "speed-up", "reference"):
+        assert text in output
+    shown = [source for source, _ in pairs if source.split()[0] in output]
+    assert len(shown) >= demo.NUM_SHOWN
+    for quantization in ("float32", "int8"):
+        assert (tmp_path / "demo" / "rnn_tiny" / quantization / "model.tflite").is_file()
