@@ -24,7 +24,7 @@ from rich.table import Table
 from seq2lite import zoo
 from seq2lite.export.convert import convert
 from seq2lite.export.flatbuffer import share_equal_vectors
-from seq2lite.export.runtime import interpreter_search, open_interpreter
+from seq2lite.export.runtime import interpreter_search
 from seq2lite.export.signatures import arg_max
 from seq2lite.export.tflite import QUANTIZATIONS, convert_saved, save_signatures
 
@@ -89,7 +89,7 @@ def bench_model(model, folder, turns, sizes, speeds):
     saved = save_signatures(model, folder / "saved_model")
     for quantization in QUANTIZATIONS:
         content = convert_saved(saved, quantization)
-        search = interpreter_search(open_interpreter(content, 1, quantization))
+        search = interpreter_search(content, 1, quantization)
         contenders[f"{quantization} file"] = lambda source, search=search: search(
             source, TARGET_LENGTH
         )[0]

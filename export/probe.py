@@ -28,8 +28,10 @@ def probe(path, source, lengths, max_length, teacher):
         dict of `tokens (n, max_length)`, `token_lengths (n,)` of `generate`, and `logits
         (m, target_length, vocabulary_size)` of `encode` and `decode_step`.
     """
-    interpreter = open_interpreter(Path(path).read_bytes(), 2, path)
-    tokens, token_lengths = search_all(interpreter_search(interpreter), source, lengths, max_length)
+    content = Path(path).read_bytes()
+    search = interpreter_search(content, 2, path)
+    tokens, token_lengths = search_all(search, source, lengths, max_length)
+    interpreter = open_interpreter(content, 2, path)
     encode = interpreter.get_signature_runner("encode")
     decode_step = interpreter.get_signature_runner("decode_step")
     state = encode(source=source[: len(teacher), : lengths[: len(teacher)].max()])

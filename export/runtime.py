@@ -65,8 +65,9 @@ class Runner:
                 raise ValueError(f"`texts` must be Unicode text. Received: {text!r:.80}") from error
         sources = self.source_ids(texts)
         self._warn_of_cuts(texts, sources)
-        # Like lengths together, so that padding is short; what is blank needs no model.
-        order = sorted((i for i, s in enumerate(sources) if s), key=lambda i: len(sources[i]))
+        # Like lengths together, so that padding is short, and the longest first, so that shapes
+        # shrink (see `interpreter_search`); what is blank needs no model.
+        order = sorted((i for i, s in enumerate(sources) if s), key=lambda i: -len(sources[i]))
         results = [""] * len(texts)
         for start in range(0, len(order), batch_size):
             places = order[start : start + batch_size]
@@ -144,18 +145,35 @@ def load(path, num_threads=1):
             f"{folder / TOKENIZER_FILE} must be the one that {MODEL_FILE} was made with, of "
             f"{expected}. Received: {tokenizer.vocabulary}"
         )
-    return Runner(description, tokenizer, interpreter_search(interpreter))
+    search = interpreter_search(contents[MODEL_FILE], num_threads, folder / MODEL_FILE)
+    return Runner(description, tokenizer, search)
 
 
-def interpreter_search(interpreter):
-    """A file's `generate` signature as the `generate_ids` of a `Runner`."""
-    signature = interpreter.get_signature_runner("generate")
+def interpreter_search(content, num_threads, name):
+    """A file's `generate` signature as the `generate_ids` of a `Runner`.
+
+    Where several rows are run and the shape has grown since the last call, a new interpreter runs
+    them: in an old one XNNPACK (ai-edge-litert 2.3.0) gave wrong rows in up to one such call of two
+    thousand, with memory that is no longer its own.
+
+    Args:
+        content: The file's bytes.
+        num_threads: Threads of an interpreter.
+        name: The file's name, for errors.
+    """
+    signature, last = None, (0, 0)
 
     def generate_ids(source, max_length):
+        nonlocal signature, last
+        grown = len(source) > last[0] or source.shape[1] > last[1]
+        if signature is None or (grown and max(len(source), last[0]) > 1):
+            interpreter = open_interpreter(content, num_threads, name)
+            signature = interpreter.get_signature_runner("generate")
+        last = source.shape
         try:
             result = signature(source=source, max_length=np.array(max_length, np.int32))
         except RuntimeError as error:
-            raise BundleError(f"the file could not be run: {error}") from error
+            raise BundleError(f"{name} could not be run: {error}") from error
         return result["tokens"], result["length"]
 
     return generate_ids

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .isolation import explained
-from .runtime import BundleError, interpreter_search, open_interpreter
+from .runtime import BundleError, interpreter_search
 
 PASSES = 3
 
@@ -55,6 +55,6 @@ if __name__ == "__main__":
         if Path(model).is_dir():
             search = saved_model_search(model)
         else:
-            search = interpreter_search(open_interpreter(Path(model).read_bytes(), 1, model))
+            search = interpreter_search(Path(model).read_bytes(), 1, model)
         rate = tokens_per_second(search, **np.load(inputs))
         Path(output).write_text(json.dumps({"tokens_per_second": rate}))

@@ -19,7 +19,7 @@ from seq2lite.recipes.command import run_recipe
 
 # What each family is trained with, where it differs from the recipe's defaults.
 FAMILIES = {
-    "Transformer": {"preset": "transformer_tiny", "epochs": 7},
+    "Transformer": {"preset": "transformer_tiny", "epochs": 6},
     "RNN Seq2Seq": {"preset": "rnn_tiny", "epochs": 6, "dropout": 0.2},
 }
 NUM_SHOWN = 10

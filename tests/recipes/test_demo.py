@@ -2,15 +2,18 @@
 
 import time
 
+import pytest
+
 from seq2lite.recipes import demo
 
 
+@pytest.mark.filterwarnings("ignore:a text of")
 def test_a_tiny_family_goes_from_text_to_a_table_in_under_a_minute(
     pairs, tmp_path, monkeypatch, capsys
 ):
     data = tmp_path / "pairs.tsv"
     data.write_text("".join(f"{a}\t{b}\n" for a, b in pairs), "utf-8")
-    tiny = {"preset": "rnn_tiny", "epochs": 1, "vocabulary_size": 1000, "max_length": 200}
+    tiny = {"preset": "rnn_tiny", "epochs": 1, "vocabulary_size": 1000, "max_length": 32}
     family = {**tiny, "train": str(data), "valid": str(data)}
     monkeypatch.setattr(demo, "FAMILIES", {"Transformer": family})
     start = time.perf_counter()

@@ -29,7 +29,7 @@ def stepwise(model, source, target):
     logits = []
     for token in target.T:
         step, state = model.decode_step(token, state)
-        logits.append(np.array(step))
+        logits.append(keras.ops.convert_to_numpy(step))
     return np.stack(logits, axis=1)
 
 
@@ -159,7 +159,7 @@ def test_mixed_precision_trains_and_decodes(case, inputs):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = small_model(case)
-        logits = np.array(model(inputs, training=True), "float32")
+        logits = keras.ops.convert_to_numpy(keras.ops.cast(model(inputs, training=True), "float32"))
         step = stepwise(model, **inputs).astype("float32")
     finally:
         keras.config.set_dtype_policy("float32")
