@@ -153,8 +153,8 @@ def interpreter_search(content, num_threads, name):
     """A file's `generate` signature as the `generate_ids` of a `Runner`.
 
     Where several rows are run and the shape has grown since the last call, a new interpreter runs
-    them: in an old one XNNPACK (ai-edge-litert 2.3.0) gave wrong rows in up to one such call of two
-    thousand, with memory that is no longer its own.
+    them: in an old one XNNPACK (ai-edge-litert 2.3.0) gave wrong rows in one of 1,700 to
+    2,000 calls of random shapes (docs/export.md, Limits).
 
     Args:
         content: The file's bytes.

@@ -21,6 +21,13 @@ def command(*arguments, stdin=None):
     )
 
 
+def open_pipe(bundle):
+    """`run`, as a part of a pipe."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", "seq2lite.export", "run", bundle]
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+
+
 def test_run_translates_its_arguments(bundle):
     done = command("run", bundle, "Open File", "Close")
     assert done.returncode == 0
@@ -38,12 +45,7 @@ def test_run_reads_standard_input_a_line_a_sentence(bundle):
 
 def test_each_line_is_answered_before_the_next_is_read(bundle):
     """So that a pipe can hold a conversation."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "seq2lite.export", "run", bundle],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    with open_pipe(bundle) as process:
         signal.alarm(60)  # a line that is not answered would wait for ever
         for line in (b"Open File\n", b"Close\n"):
             process.stdin.write(line)
@@ -53,12 +55,7 @@ def test_each_line_is_answered_before_the_next_is_read(bundle):
 
 
 def test_a_reader_that_leaves_early_is_no_error(bundle):
-    with subprocess.Popen(
-        [sys.executable, "-m", "seq2lite.export", "run", bundle],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    with open_pipe(bundle) as process:
         process.stdout.close()
         _, stderr = process.communicate(b"Open File\n" * 3, timeout=60)
     assert b"Traceback" not in stderr and b"error" not in stderr
