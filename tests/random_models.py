@@ -8,15 +8,31 @@ VOCABULARY = 60
 TRANSFORMERS = {
     "transformer": {},
     "transformer-post-norm": {"norm_first": False},
-    "transformer-untied": {"tie_embeddings": False},
-    "transformer-deep-shallow": {"num_layers": (3, 1)},
+    "transformer-separate": {"embeddings": "separate", "source_vocabulary_size": 70},
+    "transformer-deep-shallow": {"num_layers": (3, 1), "embeddings": "shared_target"},
+    "transformer-learned-gelu": {"positions": "learned", "max_positions": 40, "activation": "gelu"},
+    "transformer-relative": {"positions": "relative"},
+    "transformer-rotary-rms-swiglu-grouped": {
+        "positions": "rotary",
+        "norm": "rms",
+        "activation": "swiglu",
+        "num_heads": 4,
+        "num_key_heads": 2,
+    },
+    "transformer-ssru": {"decoder": "ssru"},
+    "transformer-relative-multi-query": {"positions": "relative", "num_key_heads": 1},
+    "transformer-relative-ssru-post-norm": {
+        "positions": "relative",
+        "decoder": "ssru",
+        "norm_first": False,
+    },
 }
 RNNS = {
     f"{cell}-{attention}-{'bi' if bidirectional else 'uni'}": {
         "cell": cell,
         "attention": attention,
         "bidirectional": bidirectional,
-        "tie_embeddings": bidirectional,
+        "embeddings": "shared" if bidirectional else "separate",
     }
     for cell in ("lstm", "gru")
     for attention in (None, "additive", "dot", "general", "concat")
@@ -25,6 +41,70 @@ RNNS = {
 RNNS |= {
     "lstm-None-deep-shallow": {"cell": "lstm", "attention": None, "num_layers": (3, 1)},
     "gru-general-shallow-deep": {"cell": "gru", "attention": "general", "num_layers": (1, 3)},
+}
+RNNS |= {
+    "lstm-sutskever": {
+        "cell": "lstm",
+        "attention": None,
+        "bidirectional": False,
+        "reverse_source": True,
+        "bridge": "copy",
+        "read_out": None,
+        "hidden_dim": 12,
+        "embeddings": "shared_target",
+        "source_vocabulary_size": 70,
+    },
+    "gru-cho": {
+        "cell": "gru_reset_before",
+        "attention": "fixed",
+        "bidirectional": False,
+        "read_out": "maxout",
+        "bridge": "zeros",
+        "num_layers": 1,
+    },
+    "gru-bahdanau": {
+        "cell": "gru_reset_before",
+        "attention": "additive",
+        "num_layers": 1,
+        "encoder_dim": 20,
+        "read_out": "maxout",
+        "read_out_dim": 10,
+        "bridge": "backward",
+        "embeddings": "separate",
+    },
+    "lstm-luong": {
+        "cell": "lstm",
+        "attention": "general",
+        "bidirectional": False,
+        "reverse_source": True,
+        "bridge": "copy",
+        "input_feeding": True,
+    },
+    "lstm-gnmt": {
+        "cell": "lstm",
+        "attention": "additive",
+        "query": "bottom",
+        "num_layers": (4, 3),
+        "bidirectional": "first",
+        "residual_start": 3,
+        "bridge": "zeros",
+        "read_out": None,
+        "embeddings": "separate",
+    },
+    "gru-dot-residual-current": {
+        "cell": "gru",
+        "attention": "dot",
+        "residual_start": 2,
+        "num_layers": 3,
+        "bridge": "copy",
+    },
+    "gru-concat-bottom-one-layer": {
+        "cell": "gru",
+        "attention": "concat",
+        "query": "bottom",
+        "num_layers": 1,
+        "read_out": "maxout",
+    },
 }
 CASES = [*TRANSFORMERS, *RNNS]
 

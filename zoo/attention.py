@@ -8,6 +8,7 @@ import keras
 from keras import layers, ops
 
 from .contract import added
+from .positions import rotate
 
 
 def attention_weights(scores):
@@ -55,7 +56,11 @@ class GlobalAttention(layers.Layer):
         return ops.reshape(keys, (batch, length, self.key_map.units))
 
     def call(self, query, keys, memory, bias):
-        """One query a sentence, `(batch, query_dim)`, to the context `(batch, encoder_dim)`."""
+        """One query a sentence, `(batch, query_dim)`.
+
+        Returns:
+            The context `(batch, encoder_dim)`, and the weights `(batch, source_length)`.
+        """
         if self.is_additive:
             query = ops.expand_dims(self.query_map(query), 1)
             scores = ops.sum(
@@ -64,7 +69,7 @@ class GlobalAttention(layers.Layer):
         else:
             scores = ops.sum(ops.expand_dims(query, 1) * keys, axis=-1)
         weights = attention_weights(scores + bias)
-        return ops.sum(ops.expand_dims(weights, -1) * memory, axis=1)
+        return ops.sum(ops.expand_dims(weights, -1) * memory, axis=1), weights
 
     def over_sequence(self, queries, keys, memory, bias):
         """`call` for queries `(batch, length, query_dim)` at once."""
@@ -77,51 +82,66 @@ class GlobalAttention(layers.Layer):
             scores = ops.sum(scores, axis=-1)
         else:
             scores = ops.matmul(queries, ops.swapaxes(keys, 1, 2))
-        return ops.matmul(attention_weights(scores + ops.expand_dims(bias, 1)), memory)
+        weights = attention_weights(scores + ops.expand_dims(bias, 1))
+        return ops.matmul(weights, memory), weights
 
 
 class MultiHeadAttention(layers.Layer):
     """What self- and cross-attention share: heads, and the output projection.
 
-    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2.2.
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2.2. With fewer heads of keys and
+    values than of queries it is grouped-query attention (Ainslie et al. 2023,
+    https://arxiv.org/abs/2305.13245): query head h reads key head h // (num_heads / num_key_heads).
+
+    Args:
+        dim: Size of activations.
+        num_heads: Heads of queries.
+        num_key_heads: Heads of keys and of values; divides `num_heads`.
     """
 
-    def __init__(self, dim, num_heads, **kwargs):
+    def __init__(self, dim, num_heads, num_key_heads, **kwargs):
         super().__init__(**kwargs)
         self.num_heads = num_heads
+        self.num_key_heads = num_key_heads
         self.head_dim = dim // num_heads
+        self.key_dim = self.head_dim * num_key_heads
         self.output_projection = layers.Dense(dim, name="output_projection")
 
     def build(self, shape):
         self.output_projection.build(shape)
 
-    def heads(self, x, batch):
+    def heads(self, x, num_heads, batch):
         """`(batch * length, dim)` to `(batch, num_heads, length, head_dim)`."""
-        x = ops.reshape(x, (batch, -1, self.num_heads, self.head_dim))
+        x = ops.reshape(x, (batch, -1, num_heads, self.head_dim))
         return ops.transpose(x, (0, 2, 1, 3))
 
-    def key_heads(self, x, batch):
-        """`heads`, transposed as scores need it: `(batch, num_heads, head_dim, length)`."""
-        x = ops.reshape(x, (batch, -1, self.num_heads, self.head_dim))
-        return ops.transpose(x, (0, 2, 3, 1))
-
-    def one_head_row(self, x):
+    def heads_of_one(self, x, num_heads):
         """`heads` for one token a sentence, where nothing needs to move in memory."""
-        return ops.reshape(x, (-1, self.num_heads, 1, self.head_dim))
+        return ops.reshape(x, (-1, num_heads, 1, self.head_dim))
 
     def attend(self, query, keys, values, bias):
         """Scaled dot-product attention (equation 1).
 
         Args:
             query: `(batch, num_heads, length, head_dim)`, scaled by 1 / sqrt(head_dim).
-            keys: `(batch, num_heads, head_dim, key_length)`.
-            values: `(batch, num_heads, key_length, head_dim)`.
+            keys: `(batch, num_key_heads, head_dim, key_length)`.
+            values: `(batch, num_key_heads, key_length, head_dim)`.
             bias: Broadcasts to `(batch, num_heads, length, key_length)`.
 
         Returns:
-            The context `(batch, num_heads, length, head_dim)`.
+            The context `(batch, num_heads, length, head_dim)`, and the weights `(batch, num_heads,
+            length, key_length)`.
         """
-        return ops.matmul(attention_weights(ops.matmul(query, keys) + bias), values)
+        weights = attention_weights(self._per_key_head(query, keys) + bias)
+        return self._per_key_head(weights, values), weights
+
+    def _per_key_head(self, x, y):
+        """`x @ y`, where the heads of x that share one of y's are rows of one matrix."""
+        if self.num_heads == self.num_key_heads:
+            return ops.matmul(x, y)
+        batch, _, length, dim = ops.shape(x)
+        x = ops.reshape(x, (batch, self.num_key_heads, -1, dim))
+        return ops.reshape(ops.matmul(x, y), (batch, self.num_heads, length, ops.shape(y)[-1]))
 
     def project(self, context):
         """The output projection of a context, to `(batch * length, dim)`."""
@@ -133,61 +153,91 @@ class MultiHeadAttention(layers.Layer):
 class SelfAttention(MultiHeadAttention):
     """Attention of a sequence over itself; query, key and value come of one product."""
 
-    def __init__(self, dim, num_heads, **kwargs):
-        super().__init__(dim, num_heads, **kwargs)
+    state_names = ("self_keys", "self_values")
+    grows = True
+
+    def __init__(self, dim, num_heads, num_key_heads, **kwargs):
+        super().__init__(dim, num_heads, num_key_heads, **kwargs)
+        sizes = [dim, self.key_dim, self.key_dim]
         self.query_key_value = layers.Dense(
-            3 * dim, kernel_initializer=_glorot_of_parts(3), name="query_key_value"
+            sum(sizes), kernel_initializer=_glorot_of_parts(sum(sizes) / dim), name="query_key_value"
         )
         # Over all three, before they part: so the converter takes it into the weights.
-        self.scale = [self.head_dim**-0.5] * dim + [1.0] * (2 * dim)
+        self.scale = [self.head_dim**-0.5] * dim + [1.0] * (2 * self.key_dim)
+        self.ends = [dim, dim + self.key_dim]
 
     def build(self, shape):
         super().build(shape)
         self.query_key_value.build(shape)
 
-    def call(self, x, bias, *, batch):
+    def call(self, x, bias, turn=None, *, batch):
+        """`x` `(batch * length, dim)`; `bias` as in `attend`; `turn` of positions, if rotary."""
         query, key, value = self._split(x)
-        context = self.attend(
-            self.heads(query, batch), self.key_heads(key, batch), self.heads(value, batch), bias
-        )
+        query = self.heads(query, self.num_heads, batch)
+        key = self.heads(key, self.num_key_heads, batch)
+        value = self.heads(value, self.num_key_heads, batch)
+        if turn is not None:
+            query, key = rotate(query, turn), rotate(key, turn)
+        context, _ = self.attend(query, ops.swapaxes(key, 2, 3), value, bias)
         return self.project(context)
 
-    def step(self, x, cache, slot, bias):
+    def first_state(self, batch, slots):
+        """Keys and values, each `(batch, num_key_heads, slots, head_dim)`, all slots free."""
+        cache = ops.zeros((batch, self.num_key_heads, slots, self.head_dim), self.compute_dtype)
+        return cache, cache
+
+    def grow(self, cache, length):
+        """The cache with `length` more free slots."""
+        return [ops.pad(old, [[0, 0], [0, 0], [0, length], [0, 0]]) for old in cache]
+
+    def step(self, x, cache, slot, bias, turn=None):
         """One token further, as products and sums: a matrix product would pack all of the cache.
 
         Args:
             x: `(batch, dim)`.
-            cache: Keys and values, each `(batch, num_heads, length, head_dim)`.
+            cache: Keys and values, each `(batch, num_key_heads, length, head_dim)`.
             slot: Where this token's are written, an int32 scalar.
-            bias: `(batch, 1, length)`, a large negative number at slots not yet written.
+            bias: `(batch, 1 or num_heads, length)`, a large negative number at free slots.
+            turn: `rotation` of this token's position, if rotary.
 
         Returns:
             `(batch, dim)`, and the cache.
         """
-        query, *new = self._split(x)
+        query, key, value = self._split(x)
+        query = self.heads_of_one(query, self.num_heads)
+        key = self.heads_of_one(key, self.num_key_heads)
+        value = self.heads_of_one(value, self.num_key_heads)
+        if turn is not None:
+            query, key = rotate(query, turn), rotate(key, turn)
         keys, values = cache = [
-            ops.slice_update(old, [0, 0, slot, 0], self.one_head_row(row))
-            for old, row in zip(cache, new, strict=True)
+            ops.slice_update(old, [0, 0, slot, 0], new)
+            for old, new in zip(cache, (key, value), strict=True)
         ]
-        scores = ops.sum(self.one_head_row(query) * keys, axis=-1)
-        weights = attention_weights(scores + bias)
-        context = ops.sum(ops.expand_dims(weights, -1) * values, axis=2, keepdims=True)
+        if self.num_heads == self.num_key_heads:
+            weights = attention_weights(ops.sum(query * keys, axis=-1) + bias)
+            context = ops.sum(ops.expand_dims(weights, -1) * values, axis=2, keepdims=True)
+        else:
+            context, _ = self.attend(
+                query, ops.swapaxes(keys, 2, 3), values, ops.expand_dims(bias, 2)
+            )
         return self.project(context), cache
 
     def _split(self, x):
-        """Query, scaled, key and value: `(rows, dim)` each."""
+        """Query, scaled, key and value: `(rows, dim)` and twice `(rows, key_dim)`."""
         x = self.query_key_value(x)
-        return ops.split(x * ops.convert_to_tensor([self.scale], x.dtype), 3, axis=-1)
+        return ops.split(x * ops.convert_to_tensor([self.scale], x.dtype), self.ends, axis=-1)
 
 
 class CrossAttention(MultiHeadAttention):
     """Attention of the decoder over the encoder's outputs."""
 
-    def __init__(self, dim, num_heads, **kwargs):
-        super().__init__(dim, num_heads, **kwargs)
+    def __init__(self, dim, num_heads, num_key_heads, **kwargs):
+        super().__init__(dim, num_heads, num_key_heads, **kwargs)
         self.query = layers.Dense(dim, name="query")
         self.key_value = layers.Dense(
-            2 * dim, kernel_initializer=_glorot_of_parts(2), name="key_value"
+            2 * self.key_dim,
+            kernel_initializer=_glorot_of_parts(2 * self.key_dim / dim),
+            name="key_value",
         )
 
     def build(self, shape):
@@ -196,17 +246,22 @@ class CrossAttention(MultiHeadAttention):
         self.key_value.build(shape)
 
     def keys_values(self, memory, batch):
-        """Encoder outputs to keys and values, once a sentence."""
+        """Encoder outputs to keys, transposed as scores need them, and values: once a sentence."""
         keys, values = ops.split(self.key_value(memory), 2, axis=-1)
-        return self.key_heads(keys, batch), self.heads(values, batch)
+        keys = ops.reshape(keys, (batch, -1, self.num_key_heads, self.head_dim))
+        return ops.transpose(keys, (0, 2, 3, 1)), self.heads(values, self.num_key_heads, batch)
 
-    def call(self, x, keys, values, bias, *, batch):
-        query = self.heads(self._query(x), batch)
-        return self.project(self.attend(query, keys, values, bias))
+    def call(self, x, memory, bias, *, batch):
+        """`x` `(batch * length, dim)` and `keys_values` to the same shape, and the weights."""
+        return self._over(self.heads(self._query(x), self.num_heads, batch), memory, bias)
 
     def step(self, x, memory, bias):
         """`call` for one token a sentence, `x (batch, dim)`."""
-        return self.project(self.attend(self.one_head_row(self._query(x)), *memory, bias))
+        return self._over(self.heads_of_one(self._query(x), self.num_heads), memory, bias)
+
+    def _over(self, query, memory, bias):
+        context, weights = self.attend(query, *memory, bias)
+        return self.project(context), weights
 
     def _query(self, x):
         return self.query(x) * self.head_dim**-0.5

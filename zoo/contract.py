@@ -17,32 +17,60 @@ class Seq2Seq(keras.Model):
     | `model.decode_step(token, state)` | logits `(batch, vocabulary_size)`, the next state |
 
     Stepwise decoding equals the first call (teacher forcing) on the same ids. All state is
-    explicit: no layer keeps anything from one call to the next.
+    explicit: no layer keeps anything from one call to the next. What a step leaves as it was, it
+    returns as the very same tensor: a beam search then need not move it.
 
     A family whose state grows with what has been said may write two more, so that a search can make
     room for many tokens at once (a runtime prepares all of a step anew when a shape changes):
     `model.grow(state, length)`, and `model.step(token, state)`, a `decode_step` into room that is
     there already.
 
+    A family with attention sets `has_attention`, and then `model(inputs, return_attention=True)`
+    gives logits and weights `(batch, target_length, source_length)`, and `model.step(token, state,
+    return_attention=True)` logits, state and weights `(batch, source_length)`. They are what the
+    decoder looks at as it chooses: each row sums to one, and is zero at padding.
+
     Args:
-        vocabulary_size: Number of token ids.
+        vocabulary_size: Number of token ids, of the target where the two sides differ.
         pad_id: Id that fills the end of shorter sequences; padding changes no result.
         start_id: Id that the target begins with.
         end_id: Id that ends a source and a target.
+        source_vocabulary_size: Number of the source's token ids; None: `vocabulary_size`.
         options: The builder's other arguments, kept so that the model can be saved.
+
+    Attributes:
+        has_attention: Whether `return_attention` is there.
+        max_positions: Most tokens of a source or a target; None where there is no limit.
     """
 
-    def __init__(self, *, vocabulary_size, pad_id, start_id, end_id, name=None, **options):
+    has_attention = False
+    max_positions = None
+
+    def __init__(
+        self,
+        *,
+        vocabulary_size,
+        pad_id,
+        start_id,
+        end_id,
+        source_vocabulary_size=None,
+        name=None,
+        **options,
+    ):
         super().__init__(name=name)
         # The families make every weight as they are constructed, so that any call may come first.
         self.built = True
-        require("vocabulary_size", vocabulary_size, "a positive integer", _is_positive_integer)
+        require_sizes(vocabulary_size=vocabulary_size)
+        if source_vocabulary_size is None:
+            source_vocabulary_size = vocabulary_size
+        require_sizes(source_vocabulary_size=source_vocabulary_size)
+        size = min(vocabulary_size, source_vocabulary_size)
         for option, value in (("pad_id", pad_id), ("start_id", start_id), ("end_id", end_id)):
             require(
                 option,
                 value,
-                f"an integer in [0, vocabulary_size={vocabulary_size})",
-                lambda v: _is_integer(v) and 0 <= v < vocabulary_size,
+                f"an integer in [0, vocabulary_size={size})",
+                lambda v: _is_integer(v) and 0 <= v < size,
             )
         if len({pad_id, start_id, end_id}) < 3:
             raise ValueError(
@@ -50,6 +78,7 @@ class Seq2Seq(keras.Model):
                 f"Received: pad_id={pad_id}, start_id={start_id}, end_id={end_id}"
             )
         self.vocabulary_size = vocabulary_size
+        self.source_vocabulary_size = source_vocabulary_size
         self.pad_id = pad_id
         self.start_id = start_id
         self.end_id = end_id
@@ -58,11 +87,12 @@ class Seq2Seq(keras.Model):
             "pad_id": pad_id,
             "start_id": start_id,
             "end_id": end_id,
+            "source_vocabulary_size": source_vocabulary_size,
             # As lists, which is how JSON gives tuples back.
             **{k: list(v) if isinstance(v, tuple) else v for k, v in options.items()},
         }
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, return_attention=False):
         raise NotImplementedError
 
     def encode(self, source):
@@ -75,12 +105,21 @@ class Seq2Seq(keras.Model):
         """The state with room for `length` tokens more; the same one where nothing grows."""
         return state
 
-    def step(self, token, state):
+    def step(self, token, state, return_attention=False):
         """`decode_step` where `grow` has made room: the state keeps its shapes."""
+        self.require_attention(return_attention)
         return self.decode_step(token, state)
 
     def get_config(self):
         return {**self._config, "name": self.name}
+
+    def require_attention(self, return_attention):
+        """Raises ValueError where attention is asked of a model that has none."""
+        if return_attention and not self.has_attention:
+            raise ValueError(
+                "`return_attention` must be False for a model without attention. "
+                f"Received: return_attention=True for {self.name!r}"
+            )
 
     def padding_bias(self, source):
         """What attention scores are raised by: 0 at tokens, a large negative number at padding.
@@ -107,8 +146,11 @@ def added(layer, input_shape):
 def first_length(source):
     """One, as a tensor whose value no tracer knows: the first length of a growing cache.
 
-    A literal 1 would become a static shape, and a loop that grows the cache would not trace.
+    A literal 1 would become a static shape, and a loop that grows the cache would not trace. JAX
+    wants static shapes: there a search makes all room before its loop.
     """
+    if keras.backend.backend() == "jax":
+        return 1
     return 1 + ops.sum(ops.cast(ops.less(source, 0), "int32"))
 
 
@@ -138,6 +180,11 @@ def require_sizes(**sizes):
     """Raises ValueError unless each is a positive integer."""
     for option, value in sizes.items():
         require(option, value, "a positive integer", _is_positive_integer)
+
+
+def require_one_of(option, value, choices):
+    """Raises ValueError unless `value` is among `choices`."""
+    require(option, value, f"one of {tuple(choices)}", lambda v: v in tuple(choices))
 
 
 def require_rate(option, value):

@@ -3,7 +3,9 @@
 import keras
 from keras import layers, ops
 
-from .contract import added
+from .contract import added, require, require_one_of
+
+SHARING = ("separate", "shared_target", "shared")
 
 
 class TokenEmbedding(layers.Embedding):
@@ -27,6 +29,15 @@ class TokenEmbedding(layers.Embedding):
     def call(self, ids):
         """int32 ids `(rows,)` to embeddings `(rows, dim)`."""
         return ops.cast(self.gather(self.embeddings, ids), self.compute_dtype)
+
+    def sequences(self, ids, pad_id):
+        """int32 ids `(batch, length)` to embeddings `(batch, length, dim)`, zero at padding.
+
+        So that whatever stands in the table's row for padding, NaN even, reaches nothing.
+        """
+        x = self(ops.reshape(ids, (-1,)))
+        x = ops.reshape(x, (*ops.shape(ids), self.output_dim))
+        return ops.where(ops.expand_dims(ops.not_equal(ids, pad_id), -1), x, ops.zeros_like(x))
 
 
 class OutputProjection(layers.Layer):
@@ -55,12 +66,37 @@ class OutputProjection(layers.Layer):
         return ops.matmul(x, ops.transpose(ops.cast(table, x.dtype))) + self.bias
 
 
-def embeddings(vocabulary_size, dim, tied):
-    """Source embedding, target embedding and output table: one table, or three."""
-    source = added(TokenEmbedding(vocabulary_size, dim, name="source_embedding"), None)
-    if tied:
-        target = source
-    else:
+def token_embeddings(sharing, *, source_vocabulary_size, vocabulary_size, dim, output_dim):
+    """Source embedding, target embedding and output projection, with three tables, two or one.
+
+    Args:
+        sharing: `"separate"`; `"shared_target"`: the target's embedding is the output projection;
+            `"shared"`: the source's too.
+        source_vocabulary_size: Number of the source's ids.
+        vocabulary_size: Number of the target's ids.
+        dim: Size of an embedding.
+        output_dim: Size of what the output projection takes.
+    """
+    require_one_of("embeddings", sharing, SHARING)
+    if sharing == "shared":
+        require(
+            "source_vocabulary_size",
+            source_vocabulary_size,
+            f"vocabulary_size={vocabulary_size} with embeddings='shared'",
+            lambda n: n == vocabulary_size,
+        )
+    if sharing != "separate":
+        require(
+            "embeddings",
+            sharing,
+            f"'separate' where the size of an embedding ({dim}) is not that of what the output "
+            f"projection takes ({output_dim})",
+            lambda _: dim == output_dim,
+        )
+    source = added(TokenEmbedding(source_vocabulary_size, dim, name="source_embedding"), None)
+    target = source
+    if sharing != "shared":
         target = added(TokenEmbedding(vocabulary_size, dim, name="target_embedding"), None)
-    output = OutputProjection(vocabulary_size, source if tied else None, name="output")
-    return source, target, added(output, (None, dim))
+    tied_to = None if sharing == "separate" else target
+    output = OutputProjection(vocabulary_size, tied_to, name="output")
+    return source, target, added(output, (None, output_dim))

@@ -6,33 +6,50 @@ only, and the loop writes its outputs in place, with built-in TFLite ops at any 
 """
 
 from collections import namedtuple
+from functools import partial
 
 from keras import layers, ops
 
+# `step` takes the input's part of the gates, the states, and `product`: of states with the
+# recurrent kernel, or with some of its columns.
 Cell = namedtuple("Cell", ["layer", "states", "step"])
 
 
-def _lstm_step(projected, recurrent, states):
+def _lstm_step(projected, states, product):
     """Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
-    _, cell = states
-    input_gate, forget_gate, candidate, output_gate = ops.split(projected + recurrent, 4, axis=-1)
+    hidden, cell = states
+    gates = ops.split(projected + product(hidden), 4, axis=-1)
+    input_gate, forget_gate, candidate, output_gate = gates
     cell = ops.sigmoid(forget_gate) * cell + ops.sigmoid(input_gate) * ops.tanh(candidate)
     return [ops.sigmoid(output_gate) * ops.tanh(cell), cell]
 
 
-def _gru_step(projected, recurrent, states):
-    """Cho et al. 2014, with the reset gate after the product, as Keras and cuDNN have it."""
+def _gru_step(projected, states, product):
+    """Cho et al. 2014, with the reset gate after the product, as cuDNN has it: one product."""
     (hidden,) = states
     update, reset, candidate = ops.split(projected, 3, axis=-1)
-    update_, reset_, candidate_ = ops.split(recurrent, 3, axis=-1)
+    update_, reset_, candidate_ = ops.split(product(hidden), 3, axis=-1)
     update = ops.sigmoid(update + update_)
     candidate = ops.tanh(candidate + ops.sigmoid(reset + reset_) * candidate_)
+    return [candidate + update * (hidden - candidate)]
+
+
+def _gru_reset_before_step(projected, states, product):
+    """Cho et al. 2014 as published: the reset gate before the product, of which there are two."""
+    (hidden,) = states
+    units = hidden.shape[-1]
+    gates = ops.sigmoid(projected[:, : 2 * units] + product(hidden, end=2 * units))
+    update, reset = ops.split(gates, 2, axis=-1)
+    candidate = ops.tanh(projected[:, 2 * units :] + product(reset * hidden, start=2 * units))
     return [candidate + update * (hidden - candidate)]
 
 
 CELLS = {
     "lstm": Cell(layers.LSTM, ("hidden", "cell"), _lstm_step),
     "gru": Cell(layers.GRU, ("hidden",), _gru_step),
+    "gru_reset_before": Cell(
+        partial(layers.GRU, reset_after=False), ("hidden",), _gru_reset_before_step
+    ),
 }
 
 
@@ -40,7 +57,7 @@ class Recurrence(layers.Layer):
     """One LSTM or GRU layer in one direction.
 
     Args:
-        cell: `"lstm"` or `"gru"`.
+        cell: A name in CELLS.
         units: Size of its states.
         backward: Read sequences from their last token to their first; outputs keep their places.
     """
@@ -76,23 +93,23 @@ class Recurrence(layers.Layer):
 
     def step(self, projected, states):
         """One token: `project`'s result `(batch, gates * units)` and states to the next states."""
-        cell = self.layer.cell
-        kernel = ops.cast(cell.recurrent_kernel, projected.dtype)
-        recurrent = ops.matmul(states[0], kernel)
+        kernel = ops.cast(self.layer.cell.recurrent_kernel, projected.dtype)
         bias = self._biases(projected.dtype)[1]
-        if bias is not None:
-            recurrent = recurrent + bias
-        return CELLS[self.cell].step(projected, recurrent, states)
+
+        def product(x, start=0, end=kernel.shape[-1]):
+            columns = kernel if end - start == kernel.shape[-1] else kernel[:, start:end]
+            product = ops.matmul(x, columns)
+            return product if bias is None else product + bias
+
+        return CELLS[self.cell].step(projected, list(states), product)
 
     def loop(self, x, token):
         """`call` as a loop of `step`; `token` is the mask, True at the first tokens of each row."""
         batch, length, dim = ops.shape(x)
         if self.backward:
-            lengths = ops.sum(ops.cast(token, "int32"), axis=1, keepdims=True)
-            place = ops.expand_dims(ops.arange(length, dtype="int32"), 0)
             # Each row's tokens reversed, its padding left at the end.
-            place = ops.where(ops.less(place, lengths), lengths - 1 - place, place)
-            x = _take_rows(x, place)
+            place = reversed_places(token)
+            x = take_places(x, place)
         projected = self.project(ops.reshape(x, (-1, dim)))
         # Time first: a step reads one row, and writes one.
         projected = ops.transpose(ops.reshape(projected, (batch, length, -1)), (1, 0, 2))
@@ -102,7 +119,7 @@ class Recurrence(layers.Layer):
 
         def step(t, outputs, *states):
             keep_t = ops.take(keep, t, axis=0)
-            after = self.step(ops.take(projected, t, axis=0), list(states))
+            after = self.step(ops.take(projected, t, axis=0), states)
             states = [old + keep_t * (new - old) for new, old in zip(after, states, strict=True)]
             outputs = ops.slice_update(outputs, [t, 0, 0], ops.expand_dims(states[0], 0))
             return (t + 1, outputs, *states)
@@ -114,15 +131,26 @@ class Recurrence(layers.Layer):
             (ops.convert_to_tensor(0, "int32"), outputs, *states),
         )
         outputs = ops.transpose(outputs, (1, 0, 2))
-        return (_take_rows(outputs, place) if self.backward else outputs), states
+        return (take_places(outputs, place) if self.backward else outputs), states
 
     def _biases(self, dtype):
-        """The input's and the recurrent bias; an LSTM has one, a GRU both."""
+        """The input's and the recurrent bias: only the GRU that resets after its product has both."""
         bias = ops.cast(self.layer.cell.bias, dtype)
-        return (bias, None) if self.cell == "lstm" else (bias[0], bias[1])
+        return (bias[0], bias[1]) if self.cell == "gru" else (bias, None)
 
 
-def _take_rows(x, place):
+def reversed_places(token, but_last=0):
+    """Where each place's token comes from when each row's tokens, but the last, change order.
+
+    `token` is bool `(batch, length)`, True at the first tokens of each row; the rest, padding, stays.
+    """
+    length = ops.shape(token)[1]
+    ends = ops.sum(ops.cast(token, "int32"), axis=1, keepdims=True) - but_last
+    place = ops.expand_dims(ops.arange(length, dtype="int32"), 0)
+    return ops.where(ops.less(place, ends), ends - 1 - place, place)
+
+
+def take_places(x, place):
     """`x[b, place[b, t]]` for `x` `(batch, length, dim)`, as one gather of whole rows."""
     batch, length, dim = ops.shape(x)
     first = ops.expand_dims(ops.arange(batch, dtype="int32") * length, 1)

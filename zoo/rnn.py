@@ -1,4 +1,6 @@
-"""The RNN Seq2Seq: Sutskever et al. 2014, Cho et al. 2014, Bahdanau et al. 2015, Luong et al. 2015."""
+"""The RNN Seq2Seq: Sutskever et al. 2014, Cho et al. 2014, Bahdanau et al. 2015, Luong et al. 2015,
+Wu et al. 2016 (GNMT).
+"""
 
 import keras
 from keras import layers, ops
@@ -9,27 +11,40 @@ from .contract import (
     added,
     layer_pair,
     require,
+    require_one_of,
     require_rate,
     require_sizes,
 )
-from .embedding import embeddings
-from .recurrence import CELLS, Recurrence
+from .embedding import token_embeddings
+from .recurrence import CELLS, Recurrence, reversed_places, take_places
 
-ATTENTIONS = (None, "additive", "dot", "general", "concat")
+SCORES = ("additive", "dot", "general", "concat")
+ATTENTIONS = (None, "fixed", *SCORES)
+QUERIES = ("previous", "current", "bottom")
+BRIDGES = ("dense", "backward", "copy", "zeros")
+READ_OUTS = ("tanh", "maxout", None)
 
 
 def rnn_seq2seq(
     *,
     vocabulary_size,
+    source_vocabulary_size=None,
     cell="lstm",
     num_layers=2,
     embedding_dim=512,
     hidden_dim=512,
     encoder_dim=None,
     bidirectional=True,
+    reverse_source=False,
+    residual_start=None,
+    bridge="dense",
     attention="general",
+    query=None,
+    input_feeding=False,
+    read_out="tanh",
+    read_out_dim=None,
+    embeddings="shared",
     dropout=0.2,
-    tie_embeddings=True,
     pad_id=0,
     start_id=2,
     end_id=3,
@@ -39,30 +54,62 @@ def rnn_seq2seq(
 
     | attention | score of a query q and an encoder output m | source |
     |---|---|---|
-    | `None` | none: the encoder's last state is the fixed context vector | Sutskever 2014, Cho 2014 |
-    | `"additive"` | v tanh(W q + U m), q the state *before* the step, the context is an input of the cell | Bahdanau 2015, https://arxiv.org/abs/1409.0473, appendix A.1.2 |
+    | `None` | none: the source is known from the decoder's first state alone | Sutskever 2014, https://arxiv.org/abs/1409.3215 |
+    | `"fixed"` | none: the encoder's last state is the context of every step | Cho 2014, https://arxiv.org/abs/1406.1078 |
+    | `"additive"` | v tanh(W q + U m) | Bahdanau 2015, https://arxiv.org/abs/1409.0473, appendix A.1.2 |
     | `"dot"` | q m | Luong 2015, https://arxiv.org/abs/1508.04025, equation 8 |
     | `"general"` | q W m | the same |
-    | `"concat"` | v tanh(W [q; m]), q the state *after* the step | the same |
+    | `"concat"` | v tanh(W [q; m]), which is additive; with Luong's query | the same |
 
-    Additive and concat scores have a bias inside their tanh, which the papers leave out.
+    | query | q | the context, beside the read-out, goes to | source |
+    |---|---|---|---|
+    | `"previous"` | top state before the step | the first layer, with the token | Bahdanau 2015 |
+    | `"current"` | top state after the step | nowhere else | Luong 2015 |
+    | `"bottom"` | first layer's state after the step | all layers above; the first one at the next step | Wu 2016 (GNMT), https://arxiv.org/abs/1609.08144, section 3 |
 
-    The decoder reads out tanh(W [hidden; context]) (Luong, equation 5) with every attention, and
-    begins at tanh of a linear map of the encoder's last state (Bahdanau, appendix A.2.2), layer
-    by layer.
+    | read_out | what the output projection takes | source |
+    |---|---|---|
+    | `"tanh"` | tanh(W [hidden; context]) | Luong 2015, equation 5 |
+    | `"maxout"` | greatest of each pair of U hidden + V token + C context | Bahdanau 2015, appendix A.2.2 |
+    | `None` | the hidden state | Sutskever 2014, Wu 2016 |
+
+    | bridge | the decoder's first state, layer by layer, top to top | source |
+    |---|---|---|
+    | `"dense"` | tanh of a linear map of the encoder's last state | Bahdanau 2015, of both directions |
+    | `"backward"` | the same of the backward direction alone | Bahdanau 2015, appendix A.2.2 |
+    | `"copy"` | the encoder's last state | Sutskever 2014, Luong 2015 |
+    | `"zeros"` | zeros | |
+
+    Additive and concat scores have a bias inside their tanh, and the maps of the read-outs one,
+    which the papers leave out. Bahdanau's equation 4 reads out the state after the step, his
+    appendix the one before it; here it is equation 4.
 
     Args:
-        vocabulary_size: Number of token ids, one vocabulary for source and target.
-        cell: `"lstm"` (Hochreiter and Schmidhuber 1997) or `"gru"` (Cho et al. 2014).
+        vocabulary_size: Number of token ids, of the target where the two sides differ.
+        source_vocabulary_size: Number of the source's token ids. Default: `vocabulary_size`.
+        cell: `"lstm"` (Hochreiter and Schmidhuber 1997), `"gru"` (Cho et al. 2014, with the reset
+            gate after the product, as cuDNN has it) or `"gru_reset_before"` (as published).
         num_layers: Layers of the encoder and of the decoder, or a pair (encoder, decoder).
-        embedding_dim: Size of embeddings, and of the read-out before the output projection.
-        hidden_dim: Size of the decoder's hidden states.
-        encoder_dim: Size of the encoder's outputs, both directions together. Default:
+        embedding_dim: Size of embeddings.
+        hidden_dim: Size of the decoder's hidden states, and inside additive scores.
+        encoder_dim: Size of an encoder layer's outputs, both directions together. Default:
             `hidden_dim`.
-        bidirectional: Read the source in both directions, each with half of `encoder_dim`.
+        bidirectional: Read the source in both directions, each with half of `encoder_dim`. False:
+            forward only. `"first"`: the first layer reads in both, each of the full `encoder_dim`,
+            the others forward (GNMT, section 3.2).
+        reverse_source: Read the source's tokens, but its end, from the last to the first (Sutskever
+            2014, section 3.3).
+        residual_start: The first layer, counted from 1, of encoder and decoder that adds its input
+            to its output; 3 in GNMT (section 3.1). Default: none does.
+        bridge: One of the table's.
         attention: One of the table's.
+        query: One of the table's. Default: `"previous"` for additive scores, else `"current"`.
+        input_feeding: The first layer also reads the last step's read-out (Luong 2015, section 3.3).
+        read_out: One of the table's.
+        read_out_dim: Size of the read-out. Default: `embedding_dim`.
+        embeddings: `"shared"`: one table for source, target and output; `"shared_target"`: one for
+            target and output; `"separate"`: three.
         dropout: Rate in [0, 1): on embeddings, between layers, on the read-out.
-        tie_embeddings: One table for source, target and output. False: three.
         pad_id: Id of padding.
         start_id: Id that begins a target.
         end_id: Id that ends a source and a target.
@@ -70,10 +117,12 @@ def rnn_seq2seq(
 
     Returns:
         A `Seq2Seq` model: `{"source": (batch, source_length), "target": (batch, target_length)}`
-        to logits `(batch, target_length, vocabulary_size)`.
+        to logits `(batch, target_length, vocabulary_size)`. With one of the four scores it has
+        attention (`return_attention=True`).
 
     Raises:
-        ValueError: An option is out of its range; the message names it.
+        ValueError: An option is out of its range, or does not go with another; the message names
+            it.
 
     Example:
         >>> import numpy as np
@@ -81,20 +130,28 @@ def rnn_seq2seq(
         >>> model = zoo.rnn_seq2seq(vocabulary_size=50, cell="gru", num_layers=1,
         ...                         embedding_dim=16, hidden_dim=16, attention="additive")
         >>> source, target = np.array([[5, 6, 3]]), np.array([[2, 7]])
-        >>> model({"source": source, "target": target}).shape
-        TensorShape([1, 2, 50])
+        >>> tuple(model({"source": source, "target": target}).shape)
+        (1, 2, 50)
     """
     return RNNSeq2Seq(
         vocabulary_size=vocabulary_size,
+        source_vocabulary_size=source_vocabulary_size,
         cell=cell,
         num_layers=num_layers,
         embedding_dim=embedding_dim,
         hidden_dim=hidden_dim,
         encoder_dim=encoder_dim,
         bidirectional=bidirectional,
+        reverse_source=reverse_source,
+        residual_start=residual_start,
+        bridge=bridge,
         attention=attention,
+        query=query,
+        input_feeding=input_feeding,
+        read_out=read_out,
+        read_out_dim=read_out_dim,
+        embeddings=embeddings,
         dropout=dropout,
-        tie_embeddings=tie_embeddings,
         pad_id=pad_id,
         start_id=start_id,
         end_id=end_id,
@@ -109,209 +166,416 @@ class RNNSeq2Seq(Seq2Seq):
     def __init__(
         self,
         *,
-        vocabulary_size,
         cell,
         num_layers,
         embedding_dim,
         hidden_dim,
         encoder_dim,
         bidirectional,
+        reverse_source,
+        residual_start,
+        bridge,
         attention,
+        query,
+        input_feeding,
+        read_out,
+        read_out_dim,
+        embeddings,
         dropout,
-        tie_embeddings,
-        **special_ids_and_name,
+        **vocabulary_and_name,
     ):
         super().__init__(
-            vocabulary_size=vocabulary_size,
             cell=cell,
             num_layers=num_layers,
             embedding_dim=embedding_dim,
             hidden_dim=hidden_dim,
             encoder_dim=encoder_dim,
             bidirectional=bidirectional,
+            reverse_source=reverse_source,
+            residual_start=residual_start,
+            bridge=bridge,
             attention=attention,
+            query=query,
+            input_feeding=input_feeding,
+            read_out=read_out,
+            read_out_dim=read_out_dim,
+            embeddings=embeddings,
             dropout=dropout,
-            tie_embeddings=tie_embeddings,
-            **special_ids_and_name,
+            **vocabulary_and_name,
         )
         num_encoder_layers, num_decoder_layers = layer_pair(num_layers)
         encoder_dim = hidden_dim if encoder_dim is None else encoder_dim
-        directions = 2 if bidirectional else 1
-        require("cell", cell, f"one of {sorted(CELLS)}", lambda c: c in CELLS)
+        if read_out is not None and read_out_dim is None:
+            read_out_dim = embedding_dim
+        if query is None and attention in SCORES:
+            query = "previous" if attention == "additive" else "current"
+        require_one_of("cell", cell, CELLS)
         require_sizes(embedding_dim=embedding_dim, hidden_dim=hidden_dim, encoder_dim=encoder_dim)
-        require("attention", attention, f"one of {ATTENTIONS}", lambda a: a in ATTENTIONS)
-        require(
-            "encoder_dim",
-            encoder_dim,
-            "even in a bidirectional encoder (half for each direction)",
-            lambda n: n % directions == 0,
-        )
-        if attention == "dot":
-            require(
-                "encoder_dim",
-                encoder_dim,
-                f"hidden_dim={hidden_dim} with attention='dot'",
-                lambda n: n == hidden_dim,
-            )
+        for option, value in (("reverse_source", reverse_source), ("input_feeding", input_feeding)):
+            require(option, value, "True or False", lambda v: isinstance(v, bool))
         require_rate("dropout", dropout)
-        self.source_embedding, self.target_embedding, self.output_projection = embeddings(
-            vocabulary_size, embedding_dim, tie_embeddings
+        require_one_of("bridge", bridge, BRIDGES)
+        _check_attention(attention, query, input_feeding, read_out, bridge)
+        if read_out is None:
+            require("read_out_dim", read_out_dim, "None with read_out=None", lambda n: n is None)
+        else:
+            require_sizes(read_out_dim=read_out_dim)
+
+        self.has_attention = attention in SCORES
+        self.query = query
+        self.has_fixed_context = attention == "fixed"
+        self.input_feeding = input_feeding
+        self.reverse_source = reverse_source
+        self.residual_start = residual_start
+        output_dim = hidden_dim if read_out is None else read_out_dim
+        self.source_embedding, self.target_embedding, self.output_projection = token_embeddings(
+            embeddings,
+            source_vocabulary_size=self.source_vocabulary_size,
+            vocabulary_size=self.vocabulary_size,
+            dim=embedding_dim,
+            output_dim=output_dim,
         )
+
+        directions = _directions(bidirectional, num_encoder_layers, encoder_dim)
         # encoder[layer][direction]: the first direction reads forward, the second backward.
-        self.encoder = [
-            [
-                added(
-                    Recurrence(cell, encoder_dim // directions, backward=direction == 1),
-                    (None, None, encoder_dim if i else embedding_dim),
-                )
-                for direction in range(directions)
-            ]
-            for i in range(num_encoder_layers)
-        ]
-        self.feeds_context = attention == "additive"
-        first_dim = embedding_dim + (encoder_dim if self.feeds_context else 0)
+        self.encoder = []
+        dims = [embedding_dim]  # of what each layer reads, and of what the last one gives
+        for num_directions, units in directions:
+            self.encoder.append(
+                [
+                    added(Recurrence(cell, units, backward=i == 1), (None, None, dims[-1]))
+                    for i in range(num_directions)
+                ]
+            )
+            dims.append(num_directions * units)
+        self._check_residual(residual_start, dims)
+        memory_dim = dims[-1]
+
+        context_dim = memory_dim if attention is not None else 0
+        first_dim = embedding_dim
+        if self.has_fixed_context or query in ("previous", "bottom"):
+            first_dim += context_dim
+        elif input_feeding:
+            first_dim += read_out_dim
+        later_dim = hidden_dim + (context_dim if query == "bottom" else 0)
         self.decoder = [
-            added(Recurrence(cell, hidden_dim), (None, None, hidden_dim if i else first_dim))
+            added(Recurrence(cell, hidden_dim), (None, None, later_dim if i else first_dim))
             for i in range(num_decoder_layers)
         ]
-        self.num_states = len(CELLS[cell].states)
-        # One map for each of a decoder layer's states: hidden, and the LSTM's cell.
-        self.bridge = [
-            [
-                added(layers.Dense(hidden_dim, activation="tanh"), (None, encoder_dim))
-                for _ in range(self.num_states)
-            ]
-            for _ in range(num_decoder_layers)
-        ]
+        # Of each decoder layer, the encoder layer whose last state it begins with: top to top.
+        first_layer = num_encoder_layers - num_decoder_layers
+        self.bridge_layers = [max(0, first_layer + i) for i in range(num_decoder_layers)]
+        self._build_bridge(bridge, directions, hidden_dim)
+
         self.attention = None
-        if attention is not None:
+        if self.has_attention:
+            if attention == "dot":
+                require(
+                    "encoder_dim",
+                    encoder_dim,
+                    f"hidden_dim={hidden_dim} with attention='dot'",
+                    lambda _: memory_dim == hidden_dim,
+                )
             self.attention = added(
                 GlobalAttention(attention, hidden_dim),
-                [(None, hidden_dim), (None, None, encoder_dim)],
+                [(None, hidden_dim), (None, None, memory_dim)],
             )
-        read_dim = hidden_dim + (encoder_dim if attention is not None else 0)
-        self.read_out = added(
-            layers.Dense(embedding_dim, activation="tanh", name="read_out"), (None, read_dim)
-        )
+        self.read_out, self.read_out_dim, self.read_out_map = read_out, read_out_dim, None
+        if read_out == "tanh":
+            self.read_out_map = added(
+                layers.Dense(read_out_dim, activation="tanh", name="read_out"),
+                (None, hidden_dim + context_dim),
+            )
+        elif read_out == "maxout":
+            self.read_out_map = added(
+                layers.Dense(2 * read_out_dim, name="read_out"),
+                (None, hidden_dim + embedding_dim + context_dim),
+            )
         self.dropout = layers.Dropout(dropout)
 
-    def call(self, inputs, training=False):
+    def _check_residual(self, start, dims):
+        if start is None:
+            return
+        require(
+            "residual_start",
+            start,
+            "None or an integer of 2 or more (the first layer reads embeddings)",
+            lambda n: isinstance(n, int) and not isinstance(n, bool) and n >= 2,
+        )
+        for before, after in zip(dims[start - 1 :], dims[start:], strict=False):
+            require(
+                "residual_start",
+                start,
+                "a layer whose input is as wide as its output; the encoder's layers are of "
+                f"sizes {dims[1:]}",
+                lambda _, same=before == after: same,
+            )
+
+    def _build_bridge(self, kind, directions, hidden_dim):
+        """`bridge_maps[layer]`: a map for each of its states (hidden, and the LSTM's cell)."""
+        self.bridge, self.bridge_maps = kind, None
+        sizes = [n * units for n, units in (directions[i] for i in self.bridge_layers)]
+        if kind == "copy":
+            for size in sizes:
+                require(
+                    "bridge",
+                    kind,
+                    f"'dense' or 'zeros' where an encoder layer's size ({size}) is not "
+                    f"hidden_dim={hidden_dim}",
+                    lambda _, size=size: size == hidden_dim,
+                )
+        elif kind != "zeros":
+            if kind == "backward":
+                sizes = [directions[i][1] for i in self.bridge_layers]
+            self.bridge_maps = [
+                [
+                    added(layers.Dense(hidden_dim, activation="tanh"), (None, size))
+                    for _ in self._names
+                ]
+                for size in sizes
+            ]
+
+    def call(self, inputs, training=False, return_attention=False):
         """Logits of every next token, given the true ones before it (teacher forcing)."""
+        self.require_attention(return_attention)
         source = ops.cast(inputs["source"], "int32")
         target = ops.cast(inputs["target"], "int32")
-        memory, states = self._read_source(source, training)
-        x = self._embed(self.target_embedding, target, training)
-        if self.feeds_context:
-            hidden, context = self._scan(x, states, memory, self.padding_bias(source), training)
+        state = self._encode(source, training, stepwise=False)
+        x = self.dropout(self.target_embedding.sequences(target, self.pad_id), training=training)
+        if self.query in ("previous", "bottom") or self.input_feeding:
+            read, weights = self._step_by_step(x, state, training)
         else:
-            hidden, context = x, None
-            for i, layer in enumerate(self.decoder):
-                hidden = self.dropout(hidden, training=training) if i else hidden
-                hidden, _ = layer(hidden, initial_state=states[i])
-            if self.attention is not None:
-                keys, bias = self.attention.keys(memory), self.padding_bias(source)
-                context = self.attention.over_sequence(hidden, keys, memory, bias)
-        read = self._read(_rows(hidden), None if context is None else _rows(context))
+            read, weights = self._layer_by_layer(x, state, training)
         logits = self.output_projection(self.dropout(read, training=training))
-        return ops.reshape(logits, (*ops.shape(target), self.vocabulary_size))
+        logits = ops.reshape(logits, (*ops.shape(target), self.vocabulary_size))
+        return (logits, weights) if return_attention else logits
 
     def encode(self, source):
         """int32 ids `(batch, source_length)` to the state of a decoder that has read nothing.
 
         State, of each decoder layer `i`: `hidden_i`, and for LSTM `cell_i`, both
-        `(batch, hidden_dim)`, change with each step. With attention: `keys`,
-        `memory (batch, source_length, encoder_dim)` and `source_bias (batch, source_length)` stay.
+        `(batch, hidden_dim)`, change with each step. With one of the four scores: `keys`,
+        `memory (batch, source_length, memory_dim)` and `source_bias (batch, source_length)` stay.
+        `context (batch, memory_dim)` stays where it is fixed, and is that of the last step where the
+        query is the bottom layer's. `read_out (batch, read_out_dim)`, with input feeding, is that
+        of the last step.
         """
-        source = ops.cast(source, "int32")
-        memory, states = self._read_source(source, training=False, stepwise=True)
-        state = {}
-        for i, layer_states in enumerate(states):
-            state |= {f"{name}_{i}": s for name, s in zip(self._names, layer_states, strict=True)}
-        if self.attention is not None:
-            state["keys"] = self.attention.keys(memory)
-            state["memory"] = memory
-            state["source_bias"] = self.padding_bias(source)
-        return state
+        return self._encode(ops.cast(source, "int32"), training=False, stepwise=True)
 
     def decode_step(self, token, state):
         """One token further: int32 ids `(batch,)` and the state to logits and the next state."""
+        return self.step(token, state)
+
+    def step(self, token, state, return_attention=False):
+        """`decode_step`: no tensor of the state changes its shape."""
+        self.require_attention(return_attention)
         embedded = self.target_embedding(ops.cast(token, "int32"))
-        states = [[state[f"{name}_{i}"] for name in self._names] for i in range(len(self.decoder))]
-        states, context = self._step(
-            embedded, states, state.get("keys"), state.get("memory"), state.get("source_bias")
-        )
-        next_state = dict(state)
-        for i, layer_states in enumerate(states):
-            next_state |= {
-                f"{name}_{i}": s for name, s in zip(self._names, layer_states, strict=True)
-            }
-        return self.output_projection(self._read(states[-1][0], context)), next_state
+        hidden, context, weights, state = self._step(embedded, state)
+        read = self._read(hidden, context, embedded)
+        if self.input_feeding:
+            state["read_out"] = read
+        logits = self.output_projection(read)
+        return (logits, state, weights) if return_attention else (logits, state)
 
     @property
     def _names(self):
         return CELLS[self.decoder[0].cell].states
 
-    def _embed(self, embedding, ids, training):
-        x = embedding(ops.reshape(ids, (-1,)))
-        x = ops.reshape(x, (*ops.shape(ids), embedding.output_dim))
-        return self.dropout(x, training=training)
-
-    def _read_source(self, source, training, stepwise=False):
-        """Encoder outputs `(batch, source_length, encoder_dim)` and the decoder's first states."""
+    def _encode(self, source, training, stepwise):
+        """`encode`, by loops of steps (for a device) or by Keras's layers (for training)."""
         token = ops.not_equal(source, self.pad_id)
-        x = self._embed(self.source_embedding, source, training)
-        last = []
+        place = None
+        if self.reverse_source:
+            place = reversed_places(token, but_last=1)
+            source = take_places(ops.expand_dims(source, 2), place)[:, :, 0]
+        x = self.source_embedding.sequences(source, self.pad_id)
+        last = []  # last[layer][direction]: its last states
         for i, directions in enumerate(self.encoder):
-            x = self.dropout(x, training=training) if i else x
+            below, x = x, self.dropout(x, training=training)
             if stepwise:
                 results = [direction.loop(x, token) for direction in directions]
             else:
                 results = [direction(x, mask=token) for direction in directions]
             outputs, states = zip(*results, strict=True)
-            x = _join(outputs)
-            last.append([_join(parts) for parts in zip(*states, strict=True)])
-        first = []
-        for i, maps in enumerate(self.bridge):
-            # Top to top, where one stack is deeper.
-            states = last[max(0, len(last) - len(self.bridge) + i)]
-            first.append([to_state(s) for to_state, s in zip(maps, states, strict=True)])
-        return x, first
+            x = _join(outputs) + below if self._is_residual(i) else _join(outputs)
+            last.append(states)
 
-    def _step(self, x, states, keys, memory, bias, training=False):
-        """One token `(batch, dim)` through the decoder: the next states, and the context."""
-        context = None
-        if self.feeds_context:
-            context = self.attention(states[-1][0], keys, memory, bias)
-            x = ops.concatenate([x, context], axis=-1)
-        next_states = []
-        for i, layer in enumerate(self.decoder):
-            x = self.dropout(x, training=training) if i else x
-            next_states.append(layer.step(layer.project(x), states[i]))
-            x = next_states[-1][0]
-        if self.attention is not None and not self.feeds_context:
-            context = self.attention(x, keys, memory, bias)
-        return next_states, context
+        batch = ops.shape(source)[0]
+        state = {}
+        for i, layer in enumerate(self.bridge_layers):
+            for j, name in enumerate(self._names):
+                state[f"{name}_{i}"] = self._first_state(i, j, last[layer], batch)
+        if self.has_fixed_context:
+            state["context"] = _join([states[0] for states in last[-1]])
+        if self.has_attention:
+            # In the source's own order, whichever it was read in.
+            memory = x if place is None else take_places(x, place)
+            state["keys"] = self.attention.keys(memory)
+            state["memory"] = memory
+            state["source_bias"] = self.padding_bias(source)
+        if self.query == "bottom":
+            state["context"] = ops.zeros_like(x[:, 0])
+        if self.input_feeding:
+            state["read_out"] = ops.zeros((batch, self.read_out_dim), self.compute_dtype)
+        return state
 
-    def _scan(self, x, states, memory, bias, training):
-        """`_step` over `(batch, length, dim)`: all hidden states of the top layer, all contexts.
+    def _first_state(self, layer, state, last, batch):
+        """State number `state` of a decoder layer, from an encoder layer's last ones."""
+        if self.bridge == "zeros":
+            return ops.zeros((batch, self.decoder[layer].units), self.compute_dtype)
+        if self.bridge == "backward":
+            value = last[-1][state]
+        else:
+            value = _join([states[state] for states in last])
+        return value if self.bridge == "copy" else self.bridge_maps[layer][state](value)
 
-        Needed where a step takes the state before it, so that no layer can run ahead.
+    def _is_residual(self, layer):
+        return self.residual_start is not None and layer + 1 >= self.residual_start
+
+    def _step(self, embedded, state, masks=()):
+        """One token `(batch, embedding_dim)` through the decoder.
+
+        Args:
+            embedded: The token's embedding.
+            state: As `encode` gives it.
+            masks: What multiplies the inputs of each layer above the first: dropout, in training.
+
+        Returns:
+            The top layer's hidden state `(batch, hidden_dim)`; the context `(batch, memory_dim)` or
+            None; the weights `(batch, source_length)` or None; the state.
         """
-        keys = self.attention.keys(memory)
+        state = dict(state)
+        attend = None
+        if self.has_attention:
+            memory = state["keys"], state["memory"], state["source_bias"]
+            attend = lambda query: self.attention(query, *memory)  # noqa: E731
+        context, weights = state.get("context"), None
+        if self.query == "previous":
+            context, weights = attend(state[f"hidden_{len(self.decoder) - 1}"])
+        fed = state["read_out"] if self.input_feeding else context
+        x = embedded if fed is None else ops.concatenate([embedded, fed], axis=-1)
+        hidden = None
+        for i, layer in enumerate(self.decoder):
+            if i:
+                x = hidden * masks[i - 1] if masks else hidden
+                if self.query == "bottom":
+                    x = ops.concatenate([x, context], axis=-1)
+            states = layer.step(layer.project(x), [state[f"{name}_{i}"] for name in self._names])
+            state |= {f"{name}_{i}": s for name, s in zip(self._names, states, strict=True)}
+            hidden = states[0] + hidden if self._is_residual(i) else states[0]
+            if self.query == "bottom" and i == 0:
+                context, weights = attend(hidden)
+                state["context"] = context
+        if self.query == "current":
+            context, weights = attend(hidden)
+        return hidden, context, weights, state
 
-        def step(carry, x_t):
-            carry = self._step(x_t, carry[0], keys, memory, bias, training)
+    def _step_by_step(self, x, state, training):
+        """`_step` over `(batch, length, embedding_dim)`, where attention is part of the recurrence.
+
+        Returns:
+            The read-outs `(batch * length, read_out_dim)`, and the weights `(batch, length,
+            source_length)`.
+        """
+        stays = ("keys", "memory", "source_bias")
+        start = {name: value for name, value in state.items() if name not in stays}
+        x = ops.transpose(x, (1, 0, 2))
+        masks = []
+        if training:
+            # Drawn before the loop: no random state may change within it.
+            length, batch, _ = ops.shape(x)
+            ones = [ops.ones((length, batch, layer.units), x.dtype) for layer in self.decoder[1:]]
+            masks = [self.dropout(mask, training=True) for mask in ones]
+
+        def step(carry, now):
+            embedded, masks = now
+            hidden, context, weights, after = self._step(embedded, {**state, **carry[0]}, masks)
+            if self.input_feeding:
+                hidden = after["read_out"] = self._read(hidden, context, embedded)
+            # Keras's scan collects what has the form of its carry.
+            carry = ({name: after[name] for name in start}, hidden, context, weights)
             return carry, carry
 
-        start = (states, ops.zeros_like(memory[:, 0]))
-        _, (states, contexts) = ops.scan(step, start, ops.transpose(x, (1, 0, 2)))
-        return ops.transpose(states[-1][0], (1, 0, 2)), ops.transpose(contexts, (1, 0, 2))
+        first = (
+            start,
+            start.get("read_out", start[f"hidden_{len(self.decoder) - 1}"]),
+            ops.zeros_like(state["memory"][:, 0]),
+            ops.zeros_like(state["source_bias"]),
+        )
+        _, (_, *results) = ops.scan(step, first, (x, masks))
+        hidden, context, weights = (ops.transpose(result, (1, 0, 2)) for result in results)
+        if self.input_feeding:
+            return _rows(hidden), weights
+        return self._read(_rows(hidden), _rows(context), _rows(ops.transpose(x, (1, 0, 2)))), weights
 
-    def _read(self, hidden, context):
-        """tanh(W [hidden; context]): `(rows, hidden_dim)` to `(rows, embedding_dim)`."""
+    def _layer_by_layer(self, x, state, training):
+        """`_step_by_step` where no layer waits for another's next step: all tokens at once."""
+        embedded, context, weights = x, state.get("context"), None
         if context is not None:
-            hidden = ops.concatenate([hidden, context], axis=-1)
-        return self.read_out(hidden)
+            context = ops.repeat(ops.expand_dims(context, 1), ops.shape(x)[1], axis=1)
+            x = ops.concatenate([x, context], axis=-1)
+        for i, layer in enumerate(self.decoder):
+            below = x
+            if i:
+                x = self.dropout(x, training=training)
+            states = [state[f"{name}_{i}"] for name in self._names]
+            x, _ = layer(x, initial_state=states)
+            x = x + below if self._is_residual(i) else x
+        if self.has_attention:
+            memory = state["keys"], state["memory"], state["source_bias"]
+            context, weights = self.attention.over_sequence(x, *memory)
+        return self._read(*(None if y is None else _rows(y) for y in (x, context, embedded))), weights
+
+    def _read(self, hidden, context, embedded):
+        """What the output projection takes, `(rows, read_out_dim)`; see `rnn_seq2seq`'s table."""
+        if self.read_out is None:
+            return hidden
+        parts = [hidden] if context is None else [hidden, context]
+        if self.read_out == "tanh":
+            return self.read_out_map(_join(parts))
+        pairs = self.read_out_map(_join([*parts, embedded]))
+        return ops.max(ops.reshape(pairs, (-1, self.read_out_dim, 2)), axis=-1)
+
+
+def _check_attention(attention, query, input_feeding, read_out, bridge):
+    """Raises ValueError where the source could not reach the logits, or nothing could be fed."""
+    require_one_of("attention", attention, ATTENTIONS)
+    require_one_of("read_out", read_out, READ_OUTS)
+    if attention in SCORES:
+        require_one_of("query", query, QUERIES)
+    else:
+        what = f"None with attention={attention!r}"
+        require("query", query, what, lambda q: q is None)
+    if input_feeding:
+        what = "False unless the query is 'current' and there is a read-out to feed"
+        require("input_feeding", True, what, lambda _: query == "current" and read_out is not None)
+    if query == "current":
+        what = "'tanh' or 'maxout' with query='current', whose context goes nowhere else"
+        require("read_out", read_out, what, lambda r: r is not None)
+    if attention is None:
+        what = "'dense', 'backward' or 'copy' with attention=None: nothing else knows the source"
+        require("bridge", bridge, what, lambda b: b != "zeros")
+
+
+def _directions(bidirectional, num_layers, encoder_dim):
+    """Of each encoder layer, the number of directions and the size of each."""
+    require(
+        "bidirectional",
+        bidirectional,
+        "True, False or 'first'",
+        lambda b: isinstance(b, bool) or b == "first",
+    )
+    if bidirectional == "first":
+        return [(2, encoder_dim)] + [(1, encoder_dim)] * (num_layers - 1)
+    if not bidirectional:
+        return [(1, encoder_dim)] * num_layers
+    require(
+        "encoder_dim",
+        encoder_dim,
+        "even in a bidirectional encoder (half for each direction)",
+        lambda n: n % 2 == 0,
+    )
+    return [(2, encoder_dim // 2)] * num_layers
 
 
 def _rows(x):

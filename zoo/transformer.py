@@ -9,7 +9,6 @@ import math
 import keras
 from keras import layers, ops
 
-from .attention import CrossAttention, SelfAttention
 from .contract import (
     PADDING_BIAS,
     Seq2Seq,
@@ -17,22 +16,35 @@ from .contract import (
     first_length,
     layer_pair,
     require,
+    require_one_of,
     require_rate,
     require_sizes,
 )
-from .embedding import embeddings
+from .embedding import TokenEmbedding, token_embeddings
+from .normalization import NORMS
+from .positions import POSITIONS, RelativeBias, rotation, sinusoidal_encoding
+from .transformer_layers import ACTIVATIONS, DecoderLayer, EncoderLayer
+
+DECODERS = ("attention", "ssru")
 
 
 def transformer(
     *,
     vocabulary_size,
+    source_vocabulary_size=None,
     num_layers=6,
     model_dim=512,
     num_heads=8,
+    num_key_heads=None,
     feed_forward_dim=2048,
-    dropout=0.1,
+    activation="relu",
+    norm="layer",
     norm_first=True,
-    tie_embeddings=True,
+    positions="sinusoidal",
+    max_positions=None,
+    decoder="attention",
+    embeddings="shared",
+    dropout=0.1,
     pad_id=0,
     start_id=2,
     end_id=3,
@@ -40,21 +52,40 @@ def transformer(
 ):
     """Builds a Transformer (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
-    Sinusoidal positions (section 3.5), multi-head scaled dot-product attention (equation 1),
-    ReLU feed-forward layers (equation 2).
+    Multi-head scaled dot-product attention (equation 1), feed-forward layers (equation 2), a residual
+    and a normalization round each. The defaults are the paper's base model, but for pre-norm, which
+    trains without care; the preset `"transformer_base"` is post-norm too.
 
     Args:
-        vocabulary_size: Number of token ids, one vocabulary for source and target.
-        num_layers: Layers of the encoder and of the decoder, or a pair (encoder, decoder).
+        vocabulary_size: Number of token ids, of the target where the two sides differ.
+        source_vocabulary_size: Number of the source's token ids. Default: `vocabulary_size`.
+        num_layers: Layers of the encoder and of the decoder, or a pair (encoder, decoder): a deep
+            encoder and a shallow decoder, `(6, 2)`, are the faster for the same quality (Kasai et
+            al. 2021, https://arxiv.org/abs/2006.10369), since a step runs the decoder only.
         model_dim: Size of activations and embeddings (the paper's d_model).
-        num_heads: Attention heads; divides `model_dim`.
-        feed_forward_dim: Inner size of the feed-forward layers (the paper's d_ff).
+        num_heads: Attention heads (h); divides `model_dim`.
+        num_key_heads: Heads of keys and values, shared by groups of `num_heads / num_key_heads`
+            query heads (grouped-query attention, Ainslie et al. 2023,
+            https://arxiv.org/abs/2305.13245); 1 is multi-query. Default: `num_heads`.
+        feed_forward_dim: Inner size of the feed-forward layers (d_ff).
+        activation: In the feed-forward layers: `"relu"` (equation 2), `"gelu"` (Hendrycks and Gimpel
+            2016) or `"swiglu"` (Shazeer 2020, https://arxiv.org/abs/2002.05202), which has a third
+            matrix: for the parameters of the others take two thirds of the size.
+        norm: `"layer"` (Ba et al. 2016) or `"rms"` (Zhang and Sennrich 2019,
+            https://arxiv.org/abs/1910.07467).
+        norm_first: Normalization before each sub-layer (pre-norm; Xiong et al. 2020,
+            https://arxiv.org/abs/2002.04745). False: after each residual, as in the paper.
+        positions: `"sinusoidal"` (section 3.5), `"learned"` (a table of `max_positions`),
+            `"relative"` (T5's buckets, Raffel et al. 2020, https://arxiv.org/abs/1910.10683) or
+            `"rotary"` (Su et al. 2021, https://arxiv.org/abs/2104.09864).
+        max_positions: Most tokens of a source or target with learned positions; only with these.
+        decoder: What a decoder layer reads the target with: `"attention"`, the paper's masked
+            self-attention, or `"ssru"`, a recurrence whose step costs the same at any length (Kim et
+            al. 2019, https://aclanthology.org/D19-5632).
+        embeddings: `"shared"`: one table for source, target and output (section 3.4);
+            `"shared_target"`: one for target and output; `"separate"`: three.
         dropout: Rate in [0, 1): on embeddings, on each sub-layer's output, inside the
             feed-forward layer.
-        norm_first: Layer normalization before each sub-layer (pre-norm; Xiong et al. 2020,
-            https://arxiv.org/abs/2002.04745), which trains without care. False: after it, as in
-            the paper.
-        tie_embeddings: One table for source, target and output (section 3.4). False: three.
         pad_id: Id of padding.
         start_id: Id that begins a target.
         end_id: Id that ends a source and a target.
@@ -62,7 +93,8 @@ def transformer(
 
     Returns:
         A `Seq2Seq` model: `{"source": (batch, source_length), "target": (batch, target_length)}`
-        to logits `(batch, target_length, vocabulary_size)`.
+        to logits `(batch, target_length, vocabulary_size)`. Its attention (`return_attention=True`)
+        is the last decoder layer's over the source, the mean of all heads.
 
     Raises:
         ValueError: An option is out of its range; the message names it.
@@ -70,21 +102,28 @@ def transformer(
     Example:
         >>> import numpy as np
         >>> from seq2lite import zoo
-        >>> model = zoo.transformer(vocabulary_size=50, num_layers=1, model_dim=16, num_heads=2,
-        ...                         feed_forward_dim=32)
+        >>> model = zoo.transformer(vocabulary_size=50, num_layers=(2, 1), model_dim=16, num_heads=2,
+        ...                         feed_forward_dim=32, decoder="ssru")
         >>> source, target = np.array([[5, 6, 3]]), np.array([[2, 7]])
-        >>> model({"source": source, "target": target}).shape
-        TensorShape([1, 2, 50])
+        >>> tuple(model({"source": source, "target": target}).shape)
+        (1, 2, 50)
     """
     return Transformer(
         vocabulary_size=vocabulary_size,
+        source_vocabulary_size=source_vocabulary_size,
         num_layers=num_layers,
         model_dim=model_dim,
         num_heads=num_heads,
+        num_key_heads=num_key_heads,
         feed_forward_dim=feed_forward_dim,
-        dropout=dropout,
+        activation=activation,
+        norm=norm,
         norm_first=norm_first,
-        tie_embeddings=tie_embeddings,
+        positions=positions,
+        max_positions=max_positions,
+        decoder=decoder,
+        embeddings=embeddings,
+        dropout=dropout,
         pad_id=pad_id,
         start_id=start_id,
         end_id=end_id,
@@ -96,99 +135,172 @@ def transformer(
 class Transformer(Seq2Seq):
     """See `transformer`, its builder."""
 
+    has_attention = True
+
     def __init__(
         self,
         *,
-        vocabulary_size,
         num_layers,
         model_dim,
         num_heads,
+        num_key_heads,
         feed_forward_dim,
-        dropout,
+        activation,
+        norm,
         norm_first,
-        tie_embeddings,
-        **special_ids_and_name,
+        positions,
+        max_positions,
+        decoder,
+        embeddings,
+        dropout,
+        **vocabulary_and_name,
     ):
         super().__init__(
-            vocabulary_size=vocabulary_size,
             num_layers=num_layers,
             model_dim=model_dim,
             num_heads=num_heads,
+            num_key_heads=num_key_heads,
             feed_forward_dim=feed_forward_dim,
-            dropout=dropout,
+            activation=activation,
+            norm=norm,
             norm_first=norm_first,
-            tie_embeddings=tie_embeddings,
-            **special_ids_and_name,
+            positions=positions,
+            max_positions=max_positions,
+            decoder=decoder,
+            embeddings=embeddings,
+            dropout=dropout,
+            **vocabulary_and_name,
         )
         num_encoder_layers, num_decoder_layers = layer_pair(num_layers)
-        require_sizes(model_dim=model_dim, num_heads=num_heads, feed_forward_dim=feed_forward_dim)
+        num_key_heads = num_heads if num_key_heads is None else num_key_heads
+        require_sizes(
+            model_dim=model_dim,
+            num_heads=num_heads,
+            num_key_heads=num_key_heads,
+            feed_forward_dim=feed_forward_dim,
+        )
         require(
             "num_heads",
             num_heads,
             f"a divisor of model_dim={model_dim}",
             lambda n: model_dim % n == 0,
         )
-        require("model_dim", model_dim, "even (a sine and a cosine a pair)", lambda n: n % 2 == 0)
-        require_rate("dropout", dropout)
-        self.model_dim = model_dim
-        self.norm_first = norm_first
-        self.source_embedding, self.target_embedding, self.output_projection = embeddings(
-            vocabulary_size, model_dim, tie_embeddings
+        require(
+            "num_key_heads",
+            num_key_heads,
+            f"a divisor of num_heads={num_heads}",
+            lambda n: num_heads % n == 0,
         )
+        require_one_of("activation", activation, ACTIVATIONS)
+        require_one_of("norm", norm, NORMS)
+        require_one_of("positions", positions, POSITIONS)
+        require_one_of("decoder", decoder, DECODERS)
+        require("norm_first", norm_first, "True or False", lambda v: isinstance(v, bool))
+        require_rate("dropout", dropout)
+        if positions == "learned":
+            require_sizes(max_positions=max_positions)
+        else:
+            require(
+                "max_positions",
+                max_positions,
+                f"None with positions={positions!r}, which have no limit",
+                lambda n: n is None,
+            )
+        pairs = {"sinusoidal": model_dim, "rotary": model_dim // num_heads}.get(positions, 0)
+        require(
+            "model_dim",
+            model_dim,
+            "even (a sine and a cosine a pair)"
+            + (f" in each of num_heads={num_heads}" if positions == "rotary" else ""),
+            lambda _: pairs % 2 == 0,
+        )
+        self.model_dim = model_dim
+        self.head_dim = model_dim // num_heads
+        self.norm_first = norm_first
+        self.positions = positions
+        self.max_positions = max_positions
+        self.source_embedding, self.target_embedding, self.output_projection = token_embeddings(
+            embeddings,
+            source_vocabulary_size=self.source_vocabulary_size,
+            vocabulary_size=self.vocabulary_size,
+            dim=model_dim,
+            output_dim=model_dim,
+        )
+        self.source_positions = self.target_positions = None
+        if positions == "learned":
+            self.source_positions, self.target_positions = (
+                added(TokenEmbedding(max_positions, model_dim, name=name), None)
+                for name in ("source_positions", "target_positions")
+            )
+        self.encoder_bias = self.decoder_bias = None
+        if positions == "relative":
+            self.encoder_bias = added(RelativeBias(num_heads, True, name="encoder_bias"), None)
+            if decoder == "attention":
+                self.decoder_bias = added(RelativeBias(num_heads, False, name="decoder_bias"), None)
         shape = (None, model_dim)
-        sizes = (model_dim, num_heads, feed_forward_dim, dropout, norm_first)
+        options = {
+            "num_heads": num_heads,
+            "num_key_heads": num_key_heads,
+            "activation": activation,
+            "norm": norm,
+            "norm_first": norm_first,
+            "dropout": dropout,
+        }
         self.encoder_layers = [
-            added(EncoderLayer(*sizes, name=f"encoder_{i}"), shape)
+            added(EncoderLayer(model_dim, feed_forward_dim, **options, name=f"encoder_{i}"), shape)
             for i in range(num_encoder_layers)
         ]
+        options["decoder"] = decoder
         self.decoder_layers = [
-            added(DecoderLayer(*sizes, name=f"decoder_{i}"), shape)
+            added(DecoderLayer(model_dim, feed_forward_dim, **options, name=f"decoder_{i}"), shape)
             for i in range(num_decoder_layers)
         ]
         if norm_first:
-            self.encoder_norm = added(LayerNormalization(name="encoder_norm"), shape)
-            self.decoder_norm = added(LayerNormalization(name="decoder_norm"), shape)
+            self.encoder_norm = added(NORMS[norm](name="encoder_norm"), shape)
+            self.decoder_norm = added(NORMS[norm](name="decoder_norm"), shape)
         self.dropout = layers.Dropout(dropout)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, return_attention=False):
         """Logits of every next token, given the true ones before it (teacher forcing)."""
         target = ops.cast(inputs["target"], "int32")
         memory, source_bias = self._memory(inputs["source"], training)
         batch, length = ops.shape(target)
-        x = self._embed(self.target_embedding, target, training)
-        causal_bias = self._causal_bias(length)
+        x = self._embed(self.target_embedding, self.target_positions, target, training)
+        place = ops.arange(length, dtype="int32")
+        bias = self._causal_bias(place)
+        if self.decoder_bias is not None:
+            bias = bias + self.decoder_bias(place, place)
+        turn = self._turn(place)
         for layer in self.decoder_layers:
-            keys, values = layer.cross_attention.keys_values(memory, batch)
-            x = layer(x, causal_bias, keys, values, source_bias, batch=batch, training=training)
-        logits = self._logits(x)
-        return ops.reshape(logits, (batch, length, self.vocabulary_size))
+            keys_values = layer.cross_attention.keys_values(memory, batch)
+            x, weights = layer(
+                x, bias, turn, keys_values, source_bias, batch=batch, training=training
+            )
+        logits = ops.reshape(self._logits(x), (batch, length, self.vocabulary_size))
+        return (logits, ops.mean(weights, axis=1)) if return_attention else logits
 
     def encode(self, source):
         """int32 ids `(batch, source_length)` to the state of a decoder that has read nothing.
 
-        State, of each decoder layer `i`: `self_keys_i` and `self_values_i`, both
-        `(batch, num_heads, slots, head_dim)`, grow; `cross_keys_i`
-        `(batch, num_heads, head_dim, source_length)` and `cross_values_i`
-        `(batch, num_heads, source_length, head_dim)` stay. Of all: `self_bias (batch, 1, slots)`,
-        a large negative number at slots not yet written, grows; `source_bias
-        (batch, 1, 1, source_length)` stays; `position (batch,)` int32 counts.
+        State, of each decoder layer `i`: `cross_keys_i (batch, num_key_heads, head_dim,
+        source_length)` and `cross_values_i (batch, num_key_heads, source_length, head_dim)` stay.
+        `self_keys_i` and `self_values_i`, both `(batch, num_key_heads, slots, head_dim)`, grow; in a
+        decoder of SSRUs there is `cell_i (batch, model_dim)` instead, which changes. Of all layers:
+        `self_bias (batch, 1, slots)`, a large negative number at slots not yet written, grows;
+        `source_bias (batch, 1, 1, source_length)` stays; `position (batch,)` int32 counts.
 
         There is always a free slot, the next token's: no tensor is ever empty.
         """
         source = ops.cast(source, "int32")
         memory, source_bias = self._memory(source, training=False)
         batch = ops.shape(source)[0]
-        state = {
-            "position": ops.zeros((batch,), "int32"),
-            "source_bias": source_bias,
-        }
+        state = {"position": ops.zeros((batch,), "int32"), "source_bias": source_bias}
         slots = first_length(source)
-        state["self_bias"] = ops.full((batch, 1, slots), PADDING_BIAS, self.compute_dtype)
+        if self._grows:
+            state["self_bias"] = ops.full((batch, 1, slots), PADDING_BIAS, self.compute_dtype)
         for i, layer in enumerate(self.decoder_layers):
-            cross = layer.cross_attention
-            cache = ops.zeros((batch, cross.num_heads, slots, cross.head_dim), self.compute_dtype)
-            state[f"self_keys_{i}"] = state[f"self_values_{i}"] = cache
-            keys, values = cross.keys_values(memory, batch)
+            self._set(state, i, layer.self_attention.first_state(batch, slots))
+            keys, values = layer.cross_attention.keys_values(memory, batch)
             state[f"cross_keys_{i}"], state[f"cross_values_{i}"] = keys, values
         return state
 
@@ -199,190 +311,100 @@ class Transformer(Seq2Seq):
 
     def grow(self, state, length):
         """The state with `length` more free slots."""
+        if not self._grows:
+            return state
         state = dict(state)
         state["self_bias"] = ops.pad(
             state["self_bias"], [[0, 0], [0, 0], [0, length]], constant_values=PADDING_BIAS
         )
-        for i in range(len(self.decoder_layers)):
-            for name in (f"self_keys_{i}", f"self_values_{i}"):
-                state[name] = ops.pad(state[name], [[0, 0], [0, 0], [0, length], [0, 0]])
+        for i, layer in enumerate(self.decoder_layers):
+            self._set(state, i, layer.self_attention.grow(self._get(state, i), length))
         return state
 
-    def step(self, token, state):
+    def step(self, token, state, return_attention=False):
         """`decode_step` into a free slot: no tensor of the state changes its shape."""
         token = ops.cast(token, "int32")
         state = dict(state)
-        slot = state["position"][0]  # the same in all rows
-        written = ops.zeros_like(state["self_bias"][:, :, :1])
-        state["self_bias"] = ops.slice_update(state["self_bias"], [0, 0, slot], written)
-        x = self._add_position(self.target_embedding(token), state["position"])
+        position = state["position"]
+        slot = position[0]  # the same in all rows
+        bias = None
+        if self._grows:
+            written = ops.zeros_like(state["self_bias"][:, :, :1])
+            bias = state["self_bias"] = ops.slice_update(state["self_bias"], [0, 0, slot], written)
+            if self.decoder_bias is not None:
+                slots = ops.arange(ops.shape(bias)[2], dtype="int32")
+                bias = bias + self.decoder_bias(position[:1], slots)[:, :, 0]
+        turn = self._turn(position[:1])
+        x = self._add_position(self.target_embedding(token), position, self.target_positions)
         for i, layer in enumerate(self.decoder_layers):
-            cache = state[f"self_keys_{i}"], state[f"self_values_{i}"]
             memory = state[f"cross_keys_{i}"], state[f"cross_values_{i}"]
-            x, cache = layer.step(x, cache, slot, state["self_bias"], memory, state["source_bias"])
-            state[f"self_keys_{i}"], state[f"self_values_{i}"] = cache
-        state["position"] = state["position"] + 1
-        return self._logits(x), state
+            x, after, weights = layer.step(
+                x, self._get(state, i), slot, bias, turn, memory, state["source_bias"]
+            )
+            self._set(state, i, after)
+        state["position"] = position + 1
+        logits = self._logits(x)
+        if return_attention:
+            return logits, state, ops.mean(weights, axis=1)[:, 0]
+        return logits, state
+
+    @property
+    def _grows(self):
+        return self.decoder_layers[0].self_attention.grows
+
+    def _get(self, state, i):
+        """What decoder layer `i` remembers of the target."""
+        return [state[f"{name}_{i}"] for name in self.decoder_layers[i].self_attention.state_names]
+
+    def _set(self, state, i, tensors):
+        names = self.decoder_layers[i].self_attention.state_names
+        state |= {f"{name}_{i}": tensor for name, tensor in zip(names, tensors, strict=True)}
 
     def _memory(self, source, training):
         """Encoder outputs `(batch * source_length, dim)`, bias `(batch, 1, 1, source_length)`."""
         source = ops.cast(source, "int32")
         batch, length = ops.shape(source)
         source_bias = ops.reshape(self.padding_bias(source), (batch, 1, 1, length))
-        x = self._embed(self.source_embedding, source, training)
+        x = self._embed(self.source_embedding, self.source_positions, source, training)
+        place = ops.arange(length, dtype="int32")
+        bias = source_bias
+        if self.encoder_bias is not None:
+            bias = bias + self.encoder_bias(place, place)
+        turn = self._turn(place)
         for layer in self.encoder_layers:
-            x = layer(x, source_bias, batch=batch, training=training)
+            x = layer(x, bias, turn, batch=batch, training=training)
         return (self.encoder_norm(x) if self.norm_first else x), source_bias
 
-    def _embed(self, embedding, ids, training):
+    def _embed(self, embedding, positions, ids, training):
         """Ids `(batch, length)` to embeddings with their positions `(batch * length, dim)`."""
-        batch, length = ops.shape(ids)
-        x = ops.reshape(embedding(ops.reshape(ids, (-1,))), (batch, length, self.model_dim))
-        x = self._add_position(x, ops.arange(length, dtype="int32"))
+        length = ops.shape(ids)[1]
+        if self.max_positions is not None and isinstance(length, int):
+            require(
+                "max_positions",
+                self.max_positions,
+                f"at least the {length} tokens of a sequence",
+                lambda n: length <= n,
+            )
+        x = embedding.sequences(ids, self.pad_id)
+        x = self._add_position(x, ops.arange(length, dtype="int32"), positions)
         return self.dropout(ops.reshape(x, (-1, self.model_dim)), training=training)
 
-    def _add_position(self, x, position):
-        encoding = sinusoidal_encoding(position, self.model_dim)
-        return x * math.sqrt(self.model_dim) + ops.cast(encoding, x.dtype)
+    def _add_position(self, x, position, positions):
+        """Embeddings, scaled as in section 3.4, with what `positions` adds to them."""
+        x = x * math.sqrt(self.model_dim)
+        if self.positions == "sinusoidal":
+            return x + ops.cast(sinusoidal_encoding(position, self.model_dim), x.dtype)
+        if self.positions == "learned":
+            # Beyond the table only where a graph's length is not known beforehand.
+            return x + positions(ops.minimum(position, self.max_positions - 1))
+        return x
 
-    def _causal_bias(self, length):
-        position = ops.arange(length)
-        future = ops.greater(ops.expand_dims(position, 0), ops.expand_dims(position, 1))
+    def _turn(self, position):
+        return rotation(position, self.head_dim) if self.positions == "rotary" else None
+
+    def _causal_bias(self, place):
+        future = ops.greater(ops.expand_dims(place, 0), ops.expand_dims(place, 1))
         return ops.cast(future, self.compute_dtype) * PADDING_BIAS
 
     def _logits(self, x):
         return self.output_projection(self.decoder_norm(x) if self.norm_first else x)
-
-
-def sinusoidal_encoding(position, dim):
-    """Positions `(n,)` to their encodings `(n, dim)`: Vaswani et al. 2017, section 3.5.
-
-    PE(pos, 2i) = sin(pos / 10000^(2i/dim)), PE(pos, 2i+1) = cos of the same, written as a sine a
-    quarter turn on: no table, so no greatest length.
-    """
-    frequency = [10000.0 ** (-(i - i % 2) / dim) for i in range(dim)]
-    phase = [math.pi / 2 * (i % 2) for i in range(dim)]
-    angle = ops.expand_dims(ops.cast(position, "float32"), 1) * ops.convert_to_tensor([frequency])
-    return ops.sin(angle + ops.convert_to_tensor([phase]))
-
-
-class LayerNormalization(layers.Layer):
-    """Ba et al. 2016, https://arxiv.org/abs/1607.06450, over the last axis.
-
-    Written out, because Keras's own becomes eleven ops of a TFLite file and this eight; a decoder
-    of four layers has thirteen of them, and a step is made of small ops: 6 % of its time.
-    """
-
-    epsilon = 1e-5
-
-    def build(self, shape):
-        self.gamma = self.add_weight(name="gamma", shape=(shape[-1],), initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=(shape[-1],), initializer="zeros")
-
-    def call(self, x):
-        dtype = x.dtype
-        x = ops.cast(x, "float32")
-        x = x - ops.mean(x, axis=-1, keepdims=True)
-        variance = ops.mean(x * x, axis=-1, keepdims=True)
-        scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, "float32")
-        return ops.cast(x * scale + ops.cast(self.beta, "float32"), dtype)
-
-
-class EncoderLayer(layers.Layer):
-    """Self-attention and a feed-forward layer, each with a residual and a normalization."""
-
-    def __init__(self, dim, num_heads, feed_forward_dim, dropout, norm_first, **kwargs):
-        super().__init__(**kwargs)
-        self.norm_first = norm_first
-        self.self_attention = SelfAttention(dim, num_heads)
-        self.feed_forward = FeedForward(dim, feed_forward_dim, dropout)
-        self.self_attention_norm = LayerNormalization()
-        self.feed_forward_norm = LayerNormalization()
-        self.dropout = layers.Dropout(dropout)
-
-    def build(self, shape):
-        for sub_layer in (
-            self.self_attention,
-            self.feed_forward,
-            self.self_attention_norm,
-            self.feed_forward_norm,
-        ):
-            sub_layer.build(shape)
-
-    def call(self, x, bias, *, batch, training=False):
-        """`x` `(batch * length, dim)`; `bias` broadcasts to `(batch, heads, length, length)`."""
-        x = self.residual(
-            x,
-            self.self_attention_norm,
-            lambda y: self.self_attention(y, bias, batch=batch),
-            training,
-        )
-        return self.residual(x, self.feed_forward_norm, self.feed_forward, training)
-
-    def residual(self, x, norm, sub_layer, training=False):
-        """x + sub_layer(norm(x)) in pre-norm, norm(x + sub_layer(x)) in post-norm."""
-        if self.norm_first:
-            return x + self.dropout(sub_layer(norm(x)), training=training)
-        return norm(x + self.dropout(sub_layer(x), training=training))
-
-
-class DecoderLayer(EncoderLayer):
-    """An encoder layer with attention over the encoder's outputs in its middle."""
-
-    def __init__(self, dim, num_heads, *args, **kwargs):
-        super().__init__(dim, num_heads, *args, **kwargs)
-        self.cross_attention = CrossAttention(dim, num_heads)
-        self.cross_attention_norm = LayerNormalization()
-
-    def build(self, shape):
-        super().build(shape)
-        self.cross_attention.build(shape)
-        self.cross_attention_norm.build(shape)
-
-    def call(self, x, causal_bias, keys, values, source_bias, *, batch, training=False):
-        x = self.residual(
-            x,
-            self.self_attention_norm,
-            lambda y: self.self_attention(y, causal_bias, batch=batch),
-            training,
-        )
-        x = self.residual(
-            x,
-            self.cross_attention_norm,
-            lambda y: self.cross_attention(y, keys, values, source_bias, batch=batch),
-            training,
-        )
-        return self.residual(x, self.feed_forward_norm, self.feed_forward, training)
-
-    def step(self, x, cache, slot, self_bias, memory, source_bias):
-        """`call` for one token a sentence, `x (batch, dim)`, with the cache of those before."""
-
-        def self_attention(y):
-            nonlocal cache
-            y, cache = self.self_attention.step(y, cache, slot, self_bias)
-            return y
-
-        x = self.residual(x, self.self_attention_norm, self_attention)
-        x = self.residual(
-            x,
-            self.cross_attention_norm,
-            lambda y: self.cross_attention.step(y, memory, source_bias),
-        )
-        return self.residual(x, self.feed_forward_norm, self.feed_forward), cache
-
-
-class FeedForward(layers.Layer):
-    """FFN(x) = max(0, x W1 + b1) W2 + b2 (equation 2)."""
-
-    def __init__(self, dim, inner_dim, dropout, **kwargs):
-        super().__init__(**kwargs)
-        self.inner = layers.Dense(inner_dim, activation="relu", name="inner")
-        self.outer = layers.Dense(dim, name="outer")
-        self.dropout = layers.Dropout(dropout)
-
-    def build(self, shape):
-        self.inner.build(shape)
-        self.outer.build((None, self.inner.units))
-
-    def call(self, x, training=False):
-        return self.outer(self.dropout(self.inner(x), training=training))

@@ -1,0 +1,209 @@
+"""The Transformer's layers: of the encoder, of the decoder, and what they are made of."""
+
+from keras import layers, ops
+
+from .attention import CrossAttention, SelfAttention
+from .normalization import NORMS
+
+ACTIVATIONS = ("relu", "gelu", "swiglu")
+
+
+class EncoderLayer(layers.Layer):
+    """Self-attention and a feed-forward layer, each with a residual and a normalization.
+
+    Args:
+        dim: Size of activations.
+        feed_forward_dim: Inner size of the feed-forward layer.
+        num_heads: Heads of queries.
+        num_key_heads: Heads of keys and values.
+        activation: One of ACTIVATIONS.
+        norm: A name in NORMS.
+        norm_first: Normalize before each sub-layer; False: after each residual.
+        dropout: Rate, on each sub-layer's output and in the feed-forward layer.
+    """
+
+    def __init__(
+        self,
+        dim,
+        feed_forward_dim,
+        *,
+        num_heads,
+        num_key_heads,
+        activation,
+        norm,
+        norm_first,
+        dropout,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.norm_first = norm_first
+        self.self_attention = SelfAttention(dim, num_heads, num_key_heads)
+        self.feed_forward = FeedForward(dim, feed_forward_dim, activation, dropout)
+        self.self_attention_norm = NORMS[norm]()
+        self.feed_forward_norm = NORMS[norm]()
+        self.dropout = layers.Dropout(dropout)
+
+    def build(self, shape):
+        for sub_layer in (
+            self.self_attention,
+            self.feed_forward,
+            self.self_attention_norm,
+            self.feed_forward_norm,
+        ):
+            sub_layer.build(shape)
+
+    def call(self, x, bias, turn, *, batch, training=False):
+        """`x` `(batch * length, dim)`; `bias` broadcasts to `(batch, heads, length, length)`."""
+        x = self.residual(
+            x,
+            self.self_attention_norm,
+            lambda y: self.self_attention(y, bias, turn, batch=batch),
+            training,
+        )
+        return self.residual(x, self.feed_forward_norm, self.feed_forward, training)
+
+    def residual(self, x, norm, sub_layer, training=False):
+        """x + sub_layer(norm(x)) in pre-norm, norm(x + sub_layer(x)) in post-norm."""
+        if self.norm_first:
+            return x + self.dropout(sub_layer(norm(x)), training=training)
+        return norm(x + self.dropout(sub_layer(x), training=training))
+
+
+class DecoderLayer(EncoderLayer):
+    """An encoder layer with attention over the encoder's outputs in its middle.
+
+    Args:
+        decoder: `"attention"`, or `"ssru"` for a recurrence in self-attention's place.
+    """
+
+    def __init__(self, dim, *args, num_heads, num_key_heads, norm, decoder, **kwargs):
+        heads = {"num_heads": num_heads, "num_key_heads": num_key_heads}
+        super().__init__(dim, *args, norm=norm, **heads, **kwargs)
+        if decoder == "ssru":
+            self.self_attention = SSRU(dim)
+        self.cross_attention = CrossAttention(dim, **heads)
+        self.cross_attention_norm = NORMS[norm]()
+
+    def build(self, shape):
+        super().build(shape)
+        self.cross_attention.build(shape)
+        self.cross_attention_norm.build(shape)
+
+    def call(self, x, bias, turn, memory, source_bias, *, batch, training=False):
+        """`EncoderLayer.call` over `keys_values` too; also the weights of cross-attention."""
+        x = self.residual(
+            x,
+            self.self_attention_norm,
+            lambda y: self.self_attention(y, bias, turn, batch=batch),
+            training,
+        )
+        return self._rest(
+            x, lambda y: self.cross_attention(y, memory, source_bias, batch=batch), training
+        )
+
+    def step(self, x, state, slot, bias, turn, memory, source_bias):
+        """`call` for one token a sentence, `x (batch, dim)`, after those that `state` holds."""
+
+        def self_attention(y):
+            nonlocal state
+            y, state = self.self_attention.step(y, state, slot, bias, turn)
+            return y
+
+        x = self.residual(x, self.self_attention_norm, self_attention)
+        x, weights = self._rest(x, lambda y: self.cross_attention.step(y, memory, source_bias))
+        return x, state, weights
+
+    def _rest(self, x, attend, training=False):
+        weights = None
+
+        def cross_attention(y):
+            nonlocal weights
+            y, weights = attend(y)
+            return y
+
+        x = self.residual(x, self.cross_attention_norm, cross_attention, training)
+        return self.residual(x, self.feed_forward_norm, self.feed_forward, training), weights
+
+
+class FeedForward(layers.Layer):
+    """Vaswani et al. 2017, equation 2, and two variants.
+
+    | activation | of x | source |
+    |---|---|---|
+    | `"relu"` | max(0, x W1 + b1) W2 + b2 | Vaswani et al. 2017, equation 2 |
+    | `"gelu"` | GELU(x W1 + b1) W2 + b2, GELU by its tanh form | Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415 |
+    | `"swiglu"` | (swish(x W + b) * (x V + c)) W2 + b2 | Shazeer 2020, https://arxiv.org/abs/2002.05202, equation 6 |
+    """
+
+    def __init__(self, dim, inner_dim, activation, dropout, **kwargs):
+        super().__init__(**kwargs)
+        self.activation = activation
+        self.inner_dim = inner_dim
+        # SwiGLU's W and V are one product.
+        self.inner = layers.Dense(inner_dim * (2 if activation == "swiglu" else 1), name="inner")
+        self.outer = layers.Dense(dim, name="outer")
+        self.dropout = layers.Dropout(dropout)
+
+    def build(self, shape):
+        self.inner.build(shape)
+        self.outer.build((None, self.inner_dim))
+
+    def call(self, x, training=False):
+        x = self.inner(x)
+        if self.activation == "swiglu":
+            gate, x = ops.split(x, 2, axis=-1)
+            x = ops.silu(gate) * x
+        else:
+            x = ops.relu(x) if self.activation == "relu" else ops.gelu(x, approximate=True)
+        return self.outer(self.dropout(x, training=training))
+
+
+class SSRU(layers.Layer):
+    """The simpler simple recurrent unit: Kim et al. 2019, https://aclanthology.org/D19-5632.
+
+    f = sigmoid(W_f x + b_f), c' = f c + (1 - f) W x, and relu(c') comes out. Its step costs the same
+    however much has been said. It is called as self-attention is; a cell has no positions.
+    """
+
+    state_names = ("cell",)
+    grows = False
+
+    def __init__(self, dim, **kwargs):
+        super().__init__(**kwargs)
+        self.dim = dim
+        self.forget = layers.Dense(dim, name="forget")
+        self.candidate = layers.Dense(dim, use_bias=False, name="candidate")
+
+    def build(self, shape):
+        self.forget.build(shape)
+        self.candidate.build(shape)
+
+    def call(self, x, bias=None, turn=None, *, batch):
+        """`(batch * length, dim)` to the same."""
+
+        def step(cell, now):
+            cell = self._next(cell, *now)
+            return cell, cell
+
+        def by_time(x):
+            return ops.transpose(ops.reshape(x, (batch, -1, self.dim)), (1, 0, 2))
+
+        gates, candidates = (by_time(part) for part in self._parts(x))
+        _, cells = ops.scan(step, ops.zeros_like(candidates[0]), (gates, candidates))
+        return ops.relu(ops.reshape(ops.transpose(cells, (1, 0, 2)), (-1, self.dim)))
+
+    def first_state(self, batch, slots):
+        """The cell, `(batch, dim)`."""
+        return (ops.zeros((batch, self.dim), self.compute_dtype),)
+
+    def step(self, x, state, slot=None, bias=None, turn=None):
+        """One token further, `x (batch, dim)`."""
+        cell = self._next(*state, *self._parts(x))
+        return ops.relu(cell), [cell]
+
+    def _parts(self, x):
+        return ops.sigmoid(self.forget(x)), self.candidate(x)
+
+    @staticmethod
+    def _next(cell, forget, candidate):
+        return candidate + forget * (cell - candidate)
