@@ -15,7 +15,7 @@ from .flatbuffer import schema
 from .isolation import run_isolated
 from .parity import TOLERANCES, KerasReference, Parity, check_parity
 from .runtime import DESCRIPTION_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE
-from .signatures import check_model, check_tokenizer, length_limits
+from .signatures import check_model, check_tokenizer, in_float32, length_limits
 from .tflite import check_ops, check_quantization, convert_saved, save_signatures
 from .whole import write_whole
 
@@ -76,7 +76,7 @@ def to_bundle(
     The folder appears whole, or what stood at `path` stays as it was.
 
     Args:
-        model: A `zoo.Seq2Seq`.
+        model: A `zoo.Seq2Seq`; one of mixed precision is exported in float32.
         path: Folder to write. A bundle there is replaced; anything else is left, with an error.
         tokenizer: The `Tokenizer` that the model was trained with.
         held_out: List of (source, reference) text that the model was not trained on.
@@ -103,8 +103,9 @@ def to_bundle(
         ['bundle.json', 'golden.json', 'model.tflite', 'report.md', 'tokenizer.model']
     """
     path = Path(path)
-    limits = length_limits(max_source_length, max_target_length)
     _check_arguments(model, path, tokenizer, held_out, quantization, languages)
+    limits = length_limits(max_source_length, max_target_length, model.max_positions)
+    model = in_float32(model)
     tolerance = TOLERANCES[quantization] if tolerance is None else tolerance
 
     with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from ..zoo.search import greedy_search
-from .signatures import check_model, check_tokenizer, length_limits, save
+from .signatures import check_model, check_tokenizer, in_float32, length_limits, save
 from .whole import write_whole
 
 
@@ -45,7 +45,8 @@ def to_saved_model(model, path, tokenizer, *, max_source_length=128, max_target_
         raise ValueError(
             f"`path` must be free, or a SavedModel, which is replaced. Received: {path}"
         )
-    served = _Served(model, tokenizer, **length_limits(max_source_length, max_target_length))
+    limits = length_limits(max_source_length, max_target_length, model.max_positions)
+    served = _Served(in_float32(model), tokenizer, **limits)
     signatures = {"serving_default": served.translate, "generate": served.generate}
     write_whole(path, lambda partial: save(served, partial, signatures))
 

@@ -104,8 +104,25 @@ def check_model(model):
         )
 
 
+def in_float32(model):
+    """The model itself, or one with its weights that computes in float32.
+
+    TFLite's products are of float32 (or of integers), whatever precision a model was trained in.
+    """
+    if model.compute_dtype == "float32":
+        return model
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        exact = type(model).from_config(model.get_config())
+    finally:
+        keras.config.set_dtype_policy(policy)
+    exact.set_weights(model.get_weights())
+    return exact
+
+
 def check_tokenizer(model, tokenizer):
-    """Raises ValueError unless `tokenizer` is one, of the model's ids."""
+    """Raises ValueError unless `tokenizer` is one, of the model's ids, for both its sides."""
     if not isinstance(tokenizer, Tokenizer):
         raise ValueError(
             f"`tokenizer` must be an export.Tokenizer. Received: {type(tokenizer).__name__}"
@@ -116,10 +133,19 @@ def check_tokenizer(model, tokenizer):
             "`tokenizer` must be the one that the model was built for, of "
             f"{expected}. Received: {tokenizer.vocabulary}"
         )
+    if model.source_vocabulary_size != model.vocabulary_size:
+        raise ValueError(
+            "`model` must have one vocabulary for source and target, as a bundle's tokenizer has. "
+            f"Received: source_vocabulary_size={model.source_vocabulary_size}, "
+            f"vocabulary_size={model.vocabulary_size}"
+        )
 
 
-def length_limits(max_source_length, max_target_length=None):
-    """The two limits of a bundle, by name; ValueError unless a token and its end fit in each."""
+def length_limits(max_source_length, max_target_length=None, max_positions=None):
+    """The two limits of a bundle, by name.
+
+    Raises ValueError unless a token and its end fit in each, and each in a model's positions.
+    """
     limits = {
         "max_source_length": max_source_length,
         "max_target_length": max_source_length if max_target_length is None else max_target_length,
@@ -127,4 +153,9 @@ def length_limits(max_source_length, max_target_length=None):
     for name, length in limits.items():
         if not isinstance(length, int) or isinstance(length, bool) or length < 2:
             raise ValueError(f"`{name}` must be an integer of 2 or more. Received: {length!r}")
+        if max_positions is not None and length > max_positions:
+            raise ValueError(
+                f"`{name}` must be at most the model's max_positions={max_positions}. "
+                f"Received: {length}"
+            )
     return limits

@@ -7,7 +7,7 @@ from pathlib import Path
 from . import flatbuffer
 from .flatbuffer import schema
 from .isolation import ConversionError, run_isolated
-from .signatures import Signatures, check_model, save
+from .signatures import Signatures, check_model, in_float32, save
 from .whole import write_whole
 
 QUANTIZATIONS = ("float32", "float16", "int8")
@@ -29,7 +29,7 @@ def to_tflite(model, path, quantization="int8"):
     it is not compared with the model: `to_bundle` does that too.
 
     Args:
-        model: A `zoo.Seq2Seq`.
+        model: A `zoo.Seq2Seq`; one of mixed precision is exported in float32.
         path: File to write. It is replaced once the conversion has succeeded.
         quantization: `"int8"` (dynamic range: int8 weights, float activations), `"float16"`
             (weights; half the size, no speed) or `"float32"`.
@@ -48,7 +48,7 @@ def to_tflite(model, path, quantization="int8"):
     if Path(path).is_dir():
         raise ValueError(f"`path` must be a file to write. Received: {path}, which is a folder")
     with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
-        signatures = save_signatures(model, Path(folder) / "saved_model")
+        signatures = save_signatures(in_float32(model), Path(folder) / "saved_model")
         content = convert_saved(signatures, quantization)
     write_whole(path, lambda partial: partial.write_bytes(content))
 

@@ -160,7 +160,9 @@ class SelfAttention(MultiHeadAttention):
         super().__init__(dim, num_heads, num_key_heads, **kwargs)
         sizes = [dim, self.key_dim, self.key_dim]
         self.query_key_value = layers.Dense(
-            sum(sizes), kernel_initializer=_glorot_of_parts(sum(sizes) / dim), name="query_key_value"
+            sum(sizes),
+            kernel_initializer=_glorot_of_parts(sum(sizes) / dim),
+            name="query_key_value",
         )
         # Over all three, before they part: so the converter takes it into the weights.
         self.scale = [self.head_dim**-0.5] * dim + [1.0] * (2 * self.key_dim)

@@ -133,6 +133,9 @@ class Seq2Seq(keras.Model):
         return ops.cast(ops.equal(source, self.pad_id), self.compute_dtype) * PADDING_BIAS
 
 
+# JAX traces loops with fixed shapes only: there a search makes all room before its loop.
+STATIC_SHAPES = keras.backend.backend() == "jax"
+
 # Small enough for float16 (-65504 at the least), large enough that exp gives zero.
 PADDING_BIAS = -3e4
 
@@ -146,10 +149,9 @@ def added(layer, input_shape):
 def first_length(source):
     """One, as a tensor whose value no tracer knows: the first length of a growing cache.
 
-    A literal 1 would become a static shape, and a loop that grows the cache would not trace. JAX
-    wants static shapes: there a search makes all room before its loop.
+    A literal 1 would become a static shape, and a loop that grows the cache would not trace.
     """
-    if keras.backend.backend() == "jax":
+    if STATIC_SHAPES:
         return 1
     return 1 + ops.sum(ops.cast(ops.less(source, 0), "int32"))
 

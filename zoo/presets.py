@@ -1,12 +1,112 @@
-"""Named sizes of the two families."""
+"""Named sizes of the two families: the papers', students for devices, and small ones to begin with."""
 
 from .rnn import rnn_seq2seq
 from .transformer import transformer
 
 BUILDERS = {"transformer": transformer, "rnn_seq2seq": rnn_seq2seq}
 
-# tiny: minutes of training on two cores. small: an hour. base: real use, as published.
 PRESETS = {
+    # Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, table 3: base and big.
+    "transformer_base": {
+        "builder": "transformer",
+        "num_layers": 6,
+        "model_dim": 512,
+        "num_heads": 8,
+        "feed_forward_dim": 2048,
+        "norm_first": False,
+        "dropout": 0.1,
+    },
+    "transformer_big": {
+        "builder": "transformer",
+        "num_layers": 6,
+        "model_dim": 1024,
+        "num_heads": 16,
+        "feed_forward_dim": 4096,
+        "norm_first": False,
+        "dropout": 0.3,
+    },
+    # Sutskever et al. 2014, https://arxiv.org/abs/1409.3215, section 3.4.
+    "sutskever_2014": {
+        "builder": "rnn_seq2seq",
+        "cell": "lstm",
+        "num_layers": 4,
+        "embedding_dim": 1000,
+        "hidden_dim": 1000,
+        "bidirectional": False,
+        "reverse_source": True,
+        "bridge": "copy",
+        "attention": None,
+        "read_out": None,
+        "embeddings": "separate",
+        "dropout": 0.0,
+    },
+    # Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473, appendix A.2 and B.1: RNNsearch.
+    "bahdanau_2015": {
+        "builder": "rnn_seq2seq",
+        "cell": "gru_reset_before",
+        "num_layers": 1,
+        "embedding_dim": 620,
+        "hidden_dim": 1000,
+        "encoder_dim": 2000,
+        "bidirectional": True,
+        "bridge": "backward",
+        "attention": "additive",
+        "read_out": "maxout",
+        "read_out_dim": 500,
+        "embeddings": "separate",
+        "dropout": 0.0,
+    },
+    # Luong et al. 2015, https://arxiv.org/abs/1508.04025, section 4.1: global attention (dot), with
+    # input feeding.
+    "luong_2015": {
+        "builder": "rnn_seq2seq",
+        "cell": "lstm",
+        "num_layers": 4,
+        "embedding_dim": 1000,
+        "hidden_dim": 1000,
+        "bidirectional": False,
+        "reverse_source": True,
+        "bridge": "copy",
+        "attention": "dot",
+        "input_feeding": True,
+        "embeddings": "separate",
+        "dropout": 0.2,
+    },
+    # Wu et al. 2016, https://arxiv.org/abs/1609.08144, section 3.
+    "gnmt": {
+        "builder": "rnn_seq2seq",
+        "cell": "lstm",
+        "num_layers": 8,
+        "embedding_dim": 1024,
+        "hidden_dim": 1024,
+        "bidirectional": "first",
+        "residual_start": 3,
+        "bridge": "zeros",
+        "attention": "additive",
+        "query": "bottom",
+        "read_out": None,
+        "embeddings": "separate",
+        "dropout": 0.2,
+    },
+    # For devices, after Marian's students: a deep encoder, which runs once, and a shallow recurrent
+    # decoder, which runs for each token (Kim et al. 2019, https://aclanthology.org/D19-5632).
+    "student_tiny": {
+        "builder": "transformer",
+        "num_layers": (6, 2),
+        "model_dim": 256,
+        "num_heads": 8,
+        "feed_forward_dim": 1536,
+        "decoder": "ssru",
+    },
+    "student_base": {
+        "builder": "transformer",
+        "num_layers": (6, 4),
+        "model_dim": 384,
+        "num_heads": 8,
+        "feed_forward_dim": 1536,
+        "decoder": "ssru",
+    },
+    # To begin with. tiny: minutes of training on two cores; small: an hour.
     "transformer_tiny": {
         "builder": "transformer",
         "num_layers": 2,
@@ -21,20 +121,12 @@ PRESETS = {
         "num_heads": 4,
         "feed_forward_dim": 1024,
     },
-    "transformer_base": {
-        "builder": "transformer",
-        "num_layers": 6,
-        "model_dim": 512,
-        "num_heads": 8,
-        "feed_forward_dim": 2048,
-    },
     "rnn_tiny": {
         "builder": "rnn_seq2seq",
         "cell": "gru",
         "num_layers": 1,
         "embedding_dim": 192,
         "hidden_dim": 256,
-        "attention": "general",
     },
     "rnn_small": {
         "builder": "rnn_seq2seq",
@@ -42,21 +134,12 @@ PRESETS = {
         "num_layers": 2,
         "embedding_dim": 256,
         "hidden_dim": 512,
-        "attention": "general",
-    },
-    "rnn_base": {
-        "builder": "rnn_seq2seq",
-        "cell": "lstm",
-        "num_layers": 4,
-        "embedding_dim": 512,
-        "hidden_dim": 1024,
-        "attention": "general",
     },
 }
 
 
 def list_presets():
-    """The names that `build` takes.
+    """The names that `build` takes; docs/zoo.md has their sizes.
 
     Example:
         >>> from seq2lite import zoo
@@ -78,7 +161,7 @@ def build(preset, **options):
         A `Seq2Seq` model.
 
     Raises:
-        ValueError: There is no such preset.
+        ValueError: There is no such preset, or an option is out of its range.
 
     Example:
         >>> from seq2lite import zoo

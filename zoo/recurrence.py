@@ -7,8 +7,9 @@ only, and the loop writes its outputs in place, with built-in TFLite ops at any 
 
 from collections import namedtuple
 from functools import partial
+from itertools import accumulate
 
-from keras import layers, ops
+from keras import layers, ops, tree
 
 # `step` takes the input's part of the gates, the states, and `product`: of states with the
 # recurrent kernel, or with some of its columns.
@@ -137,6 +138,29 @@ class Recurrence(layers.Layer):
         """The input's and the recurrent bias: only the GRU that resets after its product has both."""
         bias = ops.cast(self.layer.cell.bias, dtype)
         return (bias[0], bias[1]) if self.cell == "gru" else (bias, None)
+
+
+def scan_time(step, first, sequences):
+    """`ops.scan` along the time of `sequences`, each `(batch, length, dim)`.
+
+    Args:
+        step: Takes the carry and a list of each sequence's `(batch, dim)`; gives the next carry.
+        first: The first carry: nested tensors `(batch, dim)`.
+        sequences: List of tensors.
+
+    Returns:
+        What `step` gave, with a time axis: nested tensors `(batch, length, dim)`.
+    """
+    # Keras's scan takes no second sequence where the length is unknown: all are one.
+    ends = list(accumulate(sequence.shape[-1] for sequence in sequences))[:-1]
+    joined = ops.concatenate(sequences, axis=-1) if ends else sequences[0]
+
+    def of_one_time(carry, now):
+        carry = step(carry, ops.split(now, ends, axis=-1) if ends else [now])
+        return carry, carry
+
+    _, results = ops.scan(of_one_time, first, ops.transpose(joined, (1, 0, 2)))
+    return tree.map_structure(lambda result: ops.transpose(result, (1, 0, 2)), results)
 
 
 def reversed_places(token, but_last=0):

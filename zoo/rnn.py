@@ -16,7 +16,7 @@ from .contract import (
     require_sizes,
 )
 from .embedding import token_embeddings
-from .recurrence import CELLS, Recurrence, reversed_places, take_places
+from .recurrence import CELLS, Recurrence, reversed_places, scan_time, take_places
 
 SCORES = ("additive", "dot", "general", "concat")
 ATTENTIONS = (None, "fixed", *SCORES)
@@ -479,22 +479,19 @@ class RNNSeq2Seq(Seq2Seq):
         """
         stays = ("keys", "memory", "source_bias")
         start = {name: value for name, value in state.items() if name not in stays}
-        x = ops.transpose(x, (1, 0, 2))
         masks = []
         if training:
             # Drawn before the loop: no random state may change within it.
-            length, batch, _ = ops.shape(x)
-            ones = [ops.ones((length, batch, layer.units), x.dtype) for layer in self.decoder[1:]]
+            batch, length, _ = ops.shape(x)
+            ones = [ops.ones((batch, length, layer.units), x.dtype) for layer in self.decoder[1:]]
             masks = [self.dropout(mask, training=True) for mask in ones]
 
         def step(carry, now):
-            embedded, masks = now
+            embedded, *masks = now
             hidden, context, weights, after = self._step(embedded, {**state, **carry[0]}, masks)
             if self.input_feeding:
                 hidden = after["read_out"] = self._read(hidden, context, embedded)
-            # Keras's scan collects what has the form of its carry.
-            carry = ({name: after[name] for name in start}, hidden, context, weights)
-            return carry, carry
+            return {name: after[name] for name in start}, hidden, context, weights
 
         first = (
             start,
@@ -502,11 +499,10 @@ class RNNSeq2Seq(Seq2Seq):
             ops.zeros_like(state["memory"][:, 0]),
             ops.zeros_like(state["source_bias"]),
         )
-        _, (_, *results) = ops.scan(step, first, (x, masks))
-        hidden, context, weights = (ops.transpose(result, (1, 0, 2)) for result in results)
+        _, hidden, context, weights = scan_time(step, first, [x, *masks])
         if self.input_feeding:
             return _rows(hidden), weights
-        return self._read(_rows(hidden), _rows(context), _rows(ops.transpose(x, (1, 0, 2)))), weights
+        return self._read(_rows(hidden), _rows(context), _rows(x)), weights
 
     def _layer_by_layer(self, x, state, training):
         """`_step_by_step` where no layer waits for another's next step: all tokens at once."""
@@ -524,7 +520,9 @@ class RNNSeq2Seq(Seq2Seq):
         if self.has_attention:
             memory = state["keys"], state["memory"], state["source_bias"]
             context, weights = self.attention.over_sequence(x, *memory)
-        return self._read(*(None if y is None else _rows(y) for y in (x, context, embedded))), weights
+        return self._read(
+            *(None if y is None else _rows(y) for y in (x, context, embedded))
+        ), weights
 
     def _read(self, hidden, context, embedded):
         """What the output projection takes, `(rows, read_out_dim)`; see `rnn_seq2seq`'s table."""

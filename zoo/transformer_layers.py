@@ -4,6 +4,7 @@ from keras import layers, ops
 
 from .attention import CrossAttention, SelfAttention
 from .normalization import NORMS
+from .recurrence import scan_time
 
 ACTIVATIONS = ("relu", "gelu", "swiglu")
 
@@ -181,16 +182,10 @@ class SSRU(layers.Layer):
     def call(self, x, bias=None, turn=None, *, batch):
         """`(batch * length, dim)` to the same."""
 
-        def step(cell, now):
-            cell = self._next(cell, *now)
-            return cell, cell
-
-        def by_time(x):
-            return ops.transpose(ops.reshape(x, (batch, -1, self.dim)), (1, 0, 2))
-
-        gates, candidates = (by_time(part) for part in self._parts(x))
-        _, cells = ops.scan(step, ops.zeros_like(candidates[0]), (gates, candidates))
-        return ops.relu(ops.reshape(ops.transpose(cells, (1, 0, 2)), (-1, self.dim)))
+        parts = [ops.reshape(part, (batch, -1, self.dim)) for part in self._parts(x)]
+        first = ops.zeros_like(parts[0][:, 0])
+        cells = scan_time(lambda cell, now: self._next(cell, *now), first, parts)
+        return ops.relu(ops.reshape(cells, (-1, self.dim)))
 
     def first_state(self, batch, slots):
         """The cell, `(batch, dim)`."""
