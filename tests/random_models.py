@@ -28,15 +28,18 @@ TRANSFORMERS = {
     },
 }
 RNNS = {
-    f"{cell}-{attention}-{'bi' if bidirectional else 'uni'}": {
-        "cell": cell,
-        "attention": attention,
-        "bidirectional": bidirectional,
-        "embeddings": "shared" if bidirectional else "separate",
-    }
+    f"{cell}-{attention}-bi": {"cell": cell, "attention": attention}
     for cell in ("lstm", "gru")
     for attention in (None, "additive", "dot", "general", "concat")
-    for bidirectional in (True, False)
+}
+RNNS |= {
+    f"lstm-{attention}-uni": {
+        "cell": "lstm",
+        "attention": attention,
+        "bidirectional": False,
+        "embeddings": "separate",
+    }
+    for attention in (None, "dot", "general")
 }
 RNNS |= {
     "lstm-None-deep-shallow": {"cell": "lstm", "attention": None, "num_layers": (3, 1)},
@@ -107,6 +110,17 @@ RNNS |= {
     },
 }
 CASES = [*TRANSFORMERS, *RNNS]
+# Every kind of state and of attention: for what takes too long to try with all cases.
+FEW_CASES = [
+    "transformer",
+    "transformer-rotary-rms-swiglu-grouped",
+    "transformer-relative-ssru-post-norm",
+    "gru-None-bi",
+    "gru-cho",
+    "gru-bahdanau",
+    "lstm-luong",
+    "lstm-gnmt",
+]
 
 
 def small_model(case):

@@ -1,0 +1,120 @@
+"""Every preset, small: built, trained, saved, exported and run. `make presets` does it full size."""
+
+import keras
+import numpy as np
+import pytest
+
+from random_models import VOCABULARY, random_ids, randomize
+from seq2lite import export, zoo
+from seq2lite.export.runtime import interpreter_search, open_interpreter
+from seq2lite.zoo.presets import PRESETS
+
+# What is published, in millions of parameters, and the vocabularies it was counted with.
+PUBLISHED = {
+    "transformer_base": (65, 37_000, 37_000),  # Vaswani et al. 2017, table 3
+    "transformer_big": (213, 37_000, 37_000),
+    "sutskever_2014": (384, 160_000, 80_000),  # section 3.4: 64 M of them recurrent
+    "gnmt": (278, 32_000, 32_000),  # Shazeer et al. 2017, https://arxiv.org/abs/1701.06538, table 2
+}
+
+
+def shrunk(preset):
+    """The preset's structure, a thousandth of its size."""
+    sizes = PRESETS[preset]
+    if sizes["builder"] == "transformer":
+        small = {"model_dim": 4 * sizes["num_heads"], "feed_forward_dim": 48}
+    else:
+        small = {name: size // 25 for name, size in sizes.items() if name.endswith("_dim")}
+    return randomize(zoo.build(preset, vocabulary_size=VOCABULARY, **small), scale=2.0)
+
+
+@pytest.fixture(params=zoo.list_presets(), scope="module")
+def preset(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def model(preset):
+    return shrunk(preset)
+
+
+@pytest.fixture(scope="module")
+def content(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("preset") / "model.tflite"
+    export.to_tflite(model, path, quantization="float32")
+    return path.read_bytes()
+
+
+@pytest.fixture
+def inputs():
+    rng = np.random.default_rng(1)
+    return {"source": random_ids(rng, [7, 4, 1]), "target": random_ids(rng, [6, 6, 6])}
+
+
+def test_a_preset_builds_under_its_name_at_its_published_size(preset):
+    million, source_size, size = PUBLISHED.get(preset, (None, 8000, 8000))
+    with keras.StatelessScope():  # allocates no weights
+        model = zoo.build(preset, vocabulary_size=size, source_vocabulary_size=source_size)
+    assert model.name == preset
+    assert million is None or abs(model.count_params() / 1e6 - million) < 0.03 * million
+
+
+def test_a_preset_learns(preset, inputs):
+    model = shrunk(preset)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
+    model.compile(keras.optimizers.Adam(0.01), loss)
+    answers = np.roll(inputs["target"], -1, axis=1)
+    losses = [model.train_on_batch(inputs, answers) for _ in range(12)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_presets_steps_equal_teacher_forcing(model, inputs):
+    state, logits = model.encode(inputs["source"]), []
+    for token in inputs["target"].T:
+        step, state = model.decode_step(token, state)
+        logits.append(np.array(step))
+    np.testing.assert_allclose(np.stack(logits, axis=1), np.array(model(inputs)), atol=1e-5)
+
+
+def test_a_saved_preset_comes_back_the_same(model, inputs, tmp_path):
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(np.array(loaded(inputs)), np.array(model(inputs)))
+
+
+def test_a_presets_file_gives_keras_tokens(model, content):
+    generate = interpreter_search(content, 1, "model.tflite")
+    rng = np.random.default_rng(2)
+    for lengths in ([9, 4, 1], [5]):
+        source = random_ids(rng, lengths)
+        expected, expected_lengths = zoo.greedy_search(model, source, 24)
+        tokens, token_lengths = generate(source, 24)
+        np.testing.assert_array_equal(tokens, expected)
+        np.testing.assert_array_equal(token_lengths, expected_lengths)
+
+
+def test_a_presets_file_gives_keras_logits_stepwise(model, content, inputs):
+    interpreter = open_interpreter(content, 1, "model.tflite")
+    decode_step = interpreter.get_signature_runner("decode_step")
+    state = interpreter.get_signature_runner("encode")(source=inputs["source"])
+    logits = []
+    for token in inputs["target"].T:
+        state = decode_step(token=token, **state)
+        logits.append(state.pop("logits"))
+    np.testing.assert_allclose(np.stack(logits, axis=1), np.array(model(inputs)), atol=2e-5)
+
+
+def test_a_presets_file_notices_a_broken_weight(model, content, inputs):
+    """The comparisons above would fail: another weight gives other logits."""
+    encode = open_interpreter(content, 1, "model.tflite").get_signature_runner("encode")
+    weight = model.encoder_layers[0].weights if hasattr(model, "encoder_layers") else None
+    weight = (weight or model.encoder[0][0].weights)[0]
+    kept = weight.numpy()
+    weight.assign(kept * 1.01)
+    try:
+        broken = model.encode(inputs["source"])
+        found = encode(source=inputs["source"])
+        differences = [np.abs(np.array(broken[name]) - found[name]).max() for name in found]
+        assert max(differences) > 1e-4
+    finally:
+        weight.assign(kept)
