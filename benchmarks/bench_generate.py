@@ -1,7 +1,7 @@
 """Size of the files, and greedy decoding: batch 1, one thread, against Keras and CTranslate2.
 
     make benchmark                          # all of benchmarks/
-    python benchmarks/bench_generate.py     # this one; needs `pip install -e '.[bench]'`
+    python benchmarks/bench_generate.py     # this one
 
 The tiny presets with 4,000 tokens, as `make demo` trains them, and the small ones with 8,000
 (Transformer 256 wide, 4 + 4 layers; RNN an LSTM of 2 x 512). Random weights that never end a
@@ -15,12 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import ctranslate2_peer
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
+import ctranslate2_peer
 from seq2lite import zoo
 from seq2lite.export.convert import convert
 from seq2lite.export.flatbuffer import share_equal_vectors

@@ -1,7 +1,7 @@
 """Training on two threads: both families beside PyTorch, and the input pipeline by itself.
 
     make benchmark                          # all of benchmarks/
-    python benchmarks/bench_training.py     # this one; needs `pip install -e '.[bench]'`
+    python benchmarks/bench_training.py     # this one
 
 The first table trains `transformer_small` and `rnn_small` and the same shapes in PyTorch (8,000
 tokens, batches of 64 x (32 + 32)), float32, Adam, label smoothing; each in a process of its own, a

@@ -1,53 +1,59 @@
-"""A zoo Transformer's weights as a CTranslate2 model: the peer of `bench_generate.py`."""
+"""A zoo Transformer's weights as a CTranslate2 model: the peer of `bench_generate.py` and of tests."""
 
 import ctranslate2
 import numpy as np
 from ctranslate2.specs import TransformerSpec
+from ctranslate2.specs.common_spec import Activation
+from ctranslate2.specs.transformer_spec import TransformerDecoderSpec, TransformerEncoderSpec
 from keras import ops
 
-from seq2lite.zoo.transformer import sinusoidal_encoding
+from seq2lite.zoo.positions import sinusoidal_encoding
 
 MAX_POSITIONS = 512
+ACTIVATIONS = {"relu": Activation.RELU, "gelu": Activation.GELUTanh, "swiglu": Activation.SWISH}
 
 
 def write_model(model, folder, quantization=None):
-    """Writes `model`, a pre-norm `zoo.transformer` with tied embeddings, for CTranslate2.
+    """Writes `model`, any `zoo.transformer` but one of SSRUs, for CTranslate2.
 
     Args:
         model: The Keras model.
         folder: Where to write.
         quantization: None for float32, or "int8".
     """
-    attention = model.encoder_layers[0].self_attention
-    spec = TransformerSpec.from_config(
-        (len(model.encoder_layers), len(model.decoder_layers)), attention.num_heads
+    spec = empty_spec(model)
+    set_side(
+        spec.encoder,
+        spec.encoder.embeddings[0],
+        model.source_embedding,
+        model.source_positions,
+        model.encoder_layers,
+        model.encoder_bias,
     )
-    embeddings = array(model.source_embedding.embeddings)
-    positions = np.array(sinusoidal_encoding(np.arange(MAX_POSITIONS), model.model_dim))
-    spec.encoder.embeddings[0].weight = embeddings
-    spec.decoder.embeddings.weight = embeddings
-    for side in (spec.encoder, spec.decoder):
-        side.position_encodings.encodings = positions
-    set_norm(spec.encoder.layer_norm, model.encoder_norm)
-    set_norm(spec.decoder.layer_norm, model.decoder_norm)
-    spec.decoder.projection.weight = embeddings
-    spec.decoder.projection.bias = array(model.output_projection.bias)
-    for layer_spec, layer in zip(spec.encoder.layer, model.encoder_layers, strict=True):
-        set_self_attention_and_feed_forward(layer_spec, layer)
+    set_side(
+        spec.decoder,
+        spec.decoder.embeddings,
+        model.target_embedding,
+        model.target_positions,
+        model.decoder_layers,
+        model.decoder_bias,
+    )
     for layer_spec, layer in zip(spec.decoder.layer, model.decoder_layers, strict=True):
-        set_self_attention_and_feed_forward(layer_spec, layer)
         cross = layer.cross_attention
         set_attention(
             layer_spec.attention,
             layer.cross_attention_norm,
             [cross.query, cross.key_value, cross.output_projection],
         )
-    names = [str(i) for i in range(model.vocabulary_size)]
-    names[model.pad_id], names[model.start_id], names[model.end_id] = "<pad>", "<s>", "</s>"
-    names[1] = "<unk>"
-    spec.register_source_vocabulary(names)
-    spec.register_target_vocabulary(names)
-    spec.config.layer_norm_epsilon = model.encoder_norm.epsilon
+    if model.norm_first:
+        set_norm(spec.encoder.layer_norm, model.encoder_norm)
+        set_norm(spec.decoder.layer_norm, model.decoder_norm)
+    output = model.output_projection
+    table = output.tied_to.embeddings if output.table is None else output.table
+    spec.decoder.projection.weight, spec.decoder.projection.bias = array(table), array(output.bias)
+    spec.register_source_vocabulary(names(model, model.source_vocabulary_size))
+    spec.register_target_vocabulary(names(model, model.vocabulary_size))
+    spec.config.layer_norm_epsilon = model.encoder_layers[0].feed_forward_norm.epsilon
     spec.validate()
     spec.optimize(quantization=quantization)
     spec.save(str(folder))
@@ -55,44 +61,108 @@ def write_model(model, folder, quantization=None):
 
 def open_model(folder, compute_type):
     """A greedy search of ids on one thread: `(source ids, number of tokens)` to ids."""
-    translator = ctranslate2.Translator(
-        str(folder), compute_type=compute_type, inter_threads=1, intra_threads=1
-    )
+    translator = open_translator(folder, compute_type)
 
     def generate(source, max_length):
-        names = [["</s>" if i == 3 else str(i) for i in row] for row in source]
         results = translator.translate_batch(
-            names, beam_size=1, max_decoding_length=max_length, return_end_token=False
+            [tokens(row) for row in source],
+            beam_size=1,
+            max_decoding_length=max_length,
+            return_end_token=False,
         )
         return [[int(name) for name in result.hypotheses[0]] for result in results]
 
     return generate
 
 
-def set_self_attention_and_feed_forward(spec, layer):
-    attention = layer.self_attention
-    set_attention(
-        spec.self_attention,
-        layer.self_attention_norm,
-        [attention.query_key_value, attention.output_projection],
+def open_translator(folder, compute_type="float32"):
+    return ctranslate2.Translator(
+        str(folder), compute_type=compute_type, inter_threads=1, intra_threads=1
     )
-    set_norm(spec.ffn.layer_norm, layer.feed_forward_norm)
-    set_linear(spec.ffn.linear_0, layer.feed_forward.inner)
-    set_linear(spec.ffn.linear_1, layer.feed_forward.outer)
+
+
+def names(model, vocabulary_size):
+    """Every id's name."""
+    special = {model.pad_id: "<pad>", 1: "<unk>", model.start_id: "<s>", model.end_id: "</s>"}
+    return [special.get(i, str(i)) for i in range(vocabulary_size)]
+
+
+def tokens(ids):
+    """The names of ids that the default `end_id` may end."""
+    return ["</s>" if i == 3 else str(i) for i in ids]
+
+
+def empty_spec(model):
+    """The options of `model`."""
+    options = model.get_config()
+    if options["decoder"] != "attention":
+        raise ValueError(
+            f"`decoder` must be 'attention' for CTranslate2. Received: {options['decoder']!r}"
+        )
+    attention = model.encoder_layers[0].self_attention
+    is_rotary = options["positions"] == "rotary"
+    common = {
+        "num_heads": attention.num_heads,
+        "num_heads_kv": attention.num_key_heads,
+        "pre_norm": model.norm_first,
+        "activation": ACTIVATIONS[options["activation"]],
+        "ffn_glu": options["activation"] == "swiglu",
+        "rms_norm": options["norm"] == "rms",
+        "relative_attention_bias": options["positions"] == "relative",
+        "rotary_dim": attention.head_dim if is_rotary else None,
+        "rotary_interleave": False,
+    }
+    encoder = TransformerEncoderSpec(len(model.encoder_layers), **common)
+    decoder = TransformerDecoderSpec(len(model.decoder_layers), **common)
+    return TransformerSpec(encoder, decoder)
+
+
+def set_side(spec, embedding_spec, embedding, positions, layers, bias):
+    """What encoder and decoder have in common."""
+    embedding_spec.weight = array(embedding.embeddings)
+    if hasattr(spec, "position_encodings"):
+        spec.position_encodings.encodings = (
+            np.array(sinusoidal_encoding(np.arange(MAX_POSITIONS), embedding.output_dim))
+            if positions is None
+            else array(positions.embeddings)
+        )
+    for layer_spec, layer in zip(spec.layer, layers, strict=True):
+        attention, feed_forward = layer.self_attention, layer.feed_forward
+        set_attention(
+            layer_spec.self_attention,
+            layer.self_attention_norm,
+            [attention.query_key_value, attention.output_projection],
+        )
+        if bias is not None:
+            layer_spec.self_attention.relative_attention_bias = array(bias.table)
+            layer_spec.self_attention.relative_attention_max_distance = np.int32(bias.max_distance)
+        set_norm(layer_spec.ffn.layer_norm, layer.feed_forward_norm)
+        inner = [layer_spec.ffn.linear_0]
+        if feed_forward.activation == "swiglu":
+            inner.append(layer_spec.ffn.linear_0_noact)
+        kernels, biases = (
+            np.split(array(weight), len(inner), axis=-1)
+            for weight in (feed_forward.inner.kernel, feed_forward.inner.bias)
+        )
+        for linear, kernel, bias_ in zip(inner, kernels, biases, strict=True):
+            set_linear(linear, kernel, bias_)
+        set_linear(layer_spec.ffn.linear_1, feed_forward.outer.kernel, feed_forward.outer.bias)
 
 
 def set_attention(spec, norm, denses):
     set_norm(spec.layer_norm, norm)
     for linear, dense in zip(spec.linear, denses, strict=True):
-        set_linear(linear, dense)
+        set_linear(linear, dense.kernel, dense.bias)
 
 
-def set_linear(spec, dense):
-    spec.weight, spec.bias = array(dense.kernel).T, array(dense.bias)
+def set_linear(spec, kernel, bias):
+    spec.weight, spec.bias = array(array(kernel).T), array(bias)
 
 
 def set_norm(spec, norm):
-    spec.gamma, spec.beta = array(norm.gamma), array(norm.beta)
+    spec.gamma = array(norm.gamma)
+    if hasattr(norm, "beta"):
+        spec.beta = array(norm.beta)
 
 
 def array(variable):

@@ -1,0 +1,53 @@
+"""Subprocess of test_backends.py: what saved models answer under this process's Keras backend.
+
+`python backend_answers.py INPUTS.npz OUTPUTS.npz MODEL.keras ...`, or `--train MODEL.keras` for one
+that is built, trained and saved here.
+"""
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from seq2lite import zoo
+
+
+def answer(inputs, output, *models):
+    """Writes each model's logits, its greedy tokens, and its beams' tokens and scores."""
+    inputs = dict(np.load(inputs))
+    answers = {}
+    for path in models:
+        model = keras.saving.load_model(path)
+        results = {"logits": model(inputs)}
+        results["tokens"], results["lengths"] = zoo.greedy_search(model, inputs["source"], 20)
+        results["beams"], results["beam_lengths"], results["scores"] = zoo.beam_search(
+            model, inputs["source"], 20, num_hypotheses=2
+        )
+        name = Path(path).stem
+        answers |= {f"{name}/{k}": keras.ops.convert_to_numpy(v) for k, v in results.items()}
+    np.savez(output, **answers)
+
+
+def train(path, preset, vocabulary_size):
+    """Trains a small model to copy its source, and saves it."""
+    small = {"transformer_tiny": {"model_dim": 32, "feed_forward_dim": 64}, "rnn_tiny": {}}[preset]
+    keras.utils.set_random_seed(1)
+    model = zoo.build(preset, vocabulary_size=int(vocabulary_size), dropout=0.1, **small)
+    rng = np.random.default_rng(0)
+    source = rng.integers(4, model.vocabulary_size, (256, 5)).astype("int32")
+    source[:, -1] = model.end_id
+    target = np.concatenate([np.full((256, 1), model.start_id), source[:, :-1]], axis=1)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.01), loss)
+    history = model.fit({"source": source, "target": target}, source, epochs=3, verbose=0)
+    losses = history.history["loss"]
+    assert losses[-1] < 0.9 * losses[0], losses
+    model.save(path)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--train":
+        train(*sys.argv[2:])
+    else:
+        answer(*sys.argv[1:])
