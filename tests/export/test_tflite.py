@@ -1,5 +1,6 @@
 """One TFLite file, three signatures: Keras's answers, at any batch and length."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -159,6 +160,24 @@ def test_float16_halves_the_file(tiny_model, bundle, tmp_path):
     ]
     error = np.abs(keys[0] - keys[1]).max()
     assert 0 < error < 2e-3 * np.abs(keys[1]).max()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("case", ["transformer-relative-ssru-post-norm", "gru-bahdanau"])
+def test_a_model_of_mixed_precision_is_exported_in_float32(case, policy, tmp_path):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = small_model(case)
+        export.to_tflite(model, tmp_path / "model.tflite", quantization="float32")
+        assert keras.config.dtype_policy().name == policy
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.compute_dtype == policy.removeprefix("mixed_")
+    source = random_ids(np.random.default_rng(2), [5, 3])
+    interpreter = open_interpreter((tmp_path / "model.tflite").read_bytes(), 1, "")
+    state = interpreter.get_signature_runner("encode")(source=source)
+    for name, expected in small_model(case).encode(source).items():
+        np.testing.assert_allclose(state[name], expected, atol=2e-5)
 
 
 @pytest.mark.parametrize(
