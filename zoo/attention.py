@@ -132,16 +132,27 @@ class MultiHeadAttention(layers.Layer):
             The context `(batch, num_heads, length, head_dim)`, and the weights `(batch, num_heads,
             length, key_length)`.
         """
-        weights = attention_weights(self._per_key_head(query, keys) + bias)
-        return self._per_key_head(weights, values), weights
-
-    def _per_key_head(self, x, y):
-        """`x @ y`, where the heads of x that share one of y's are rows of one matrix."""
         if self.num_heads == self.num_key_heads:
-            return ops.matmul(x, y)
-        batch, _, length, dim = ops.shape(x)
-        x = ops.reshape(x, (batch, self.num_key_heads, -1, dim))
-        return ops.reshape(ops.matmul(x, y), (batch, self.num_heads, length, ops.shape(y)[-1]))
+            weights = attention_weights(ops.matmul(query, keys) + bias)
+            return ops.matmul(weights, values), weights
+        # The heads that share keys are rows of one product.
+        batch, _, length, _ = ops.shape(query)
+        query = ops.reshape(query, (-1, *self._grouped(length), self.head_dim))
+        weights = attention_weights(ops.matmul(query, keys) + self._grouped_bias(bias, length))
+        context = ops.matmul(weights, values)
+        context = ops.reshape(context, (-1, self.num_heads, length, self.head_dim))
+        return context, ops.reshape(weights, (batch, self.num_heads, length, ops.shape(keys)[3]))
+
+    def _grouped(self, length):
+        """Key heads, and rows of each: `length` of each query head that reads it."""
+        return self.num_key_heads, self.num_heads // self.num_key_heads * length
+
+    def _grouped_bias(self, bias, length):
+        if bias.shape[1:3] == (1, 1):
+            return bias
+        sentences, _, _, key_length = ops.shape(bias)
+        bias = ops.broadcast_to(bias, (sentences, self.num_heads, length, key_length))
+        return ops.reshape(bias, (sentences, *self._grouped(length), key_length))
 
     def project(self, context):
         """The output projection of a context, to `(batch * length, dim)`."""
@@ -166,7 +177,8 @@ class SelfAttention(MultiHeadAttention):
         )
         # Over all three, before they part: so the converter takes it into the weights.
         self.scale = [self.head_dim**-0.5] * dim + [1.0] * (2 * self.key_dim)
-        self.ends = [dim, dim + self.key_dim]
+        # Three equal parts are an op that more runtimes make fast.
+        self.parts = 3 if num_heads == num_key_heads else [dim, dim + self.key_dim]
 
     def build(self, shape):
         super().build(shape)
@@ -227,7 +239,7 @@ class SelfAttention(MultiHeadAttention):
     def _split(self, x):
         """Query, scaled, key and value: `(rows, dim)` and twice `(rows, key_dim)`."""
         x = self.query_key_value(x)
-        return ops.split(x * ops.convert_to_tensor([self.scale], x.dtype), self.ends, axis=-1)
+        return ops.split(x * ops.convert_to_tensor([self.scale], x.dtype), self.parts, axis=-1)
 
 
 class CrossAttention(MultiHeadAttention):
