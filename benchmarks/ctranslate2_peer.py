@@ -88,7 +88,7 @@ def names(model, vocabulary_size):
 
 
 def tokens(ids):
-    """The names of ids that the default `end_id` may end."""
+    """The names of ids without special ones, but the default `end_id`."""
     return ["</s>" if i == 3 else str(i) for i in ids]
 
 
@@ -100,7 +100,6 @@ def empty_spec(model):
             f"`decoder` must be 'attention' for CTranslate2. Received: {options['decoder']!r}"
         )
     attention = model.encoder_layers[0].self_attention
-    is_rotary = options["positions"] == "rotary"
     common = {
         "num_heads": attention.num_heads,
         "num_heads_kv": attention.num_key_heads,
@@ -109,7 +108,7 @@ def empty_spec(model):
         "ffn_glu": options["activation"] == "swiglu",
         "rms_norm": options["norm"] == "rms",
         "relative_attention_bias": options["positions"] == "relative",
-        "rotary_dim": attention.head_dim if is_rotary else None,
+        "rotary_dim": attention.head_dim if options["positions"] == "rotary" else None,
         "rotary_interleave": False,
     }
     encoder = TransformerEncoderSpec(len(model.encoder_layers), **common)
@@ -117,9 +116,10 @@ def empty_spec(model):
     return TransformerSpec(encoder, decoder)
 
 
-def set_side(spec, embedding_spec, embedding, positions, layers, bias):
+def set_side(spec, embedding_spec, embedding, positions, layers, relative_bias):
     """What encoder and decoder have in common."""
     embedding_spec.weight = array(embedding.embeddings)
+    # An encoder's is there with rotary positions too, where CTranslate2 does not read it.
     if hasattr(spec, "position_encodings"):
         spec.position_encodings.encodings = (
             np.array(sinusoidal_encoding(np.arange(MAX_POSITIONS), embedding.output_dim))
@@ -127,26 +127,29 @@ def set_side(spec, embedding_spec, embedding, positions, layers, bias):
             else array(positions.embeddings)
         )
     for layer_spec, layer in zip(spec.layer, layers, strict=True):
-        attention, feed_forward = layer.self_attention, layer.feed_forward
+        attention = layer.self_attention
         set_attention(
             layer_spec.self_attention,
             layer.self_attention_norm,
             [attention.query_key_value, attention.output_projection],
         )
-        if bias is not None:
-            layer_spec.self_attention.relative_attention_bias = array(bias.table)
-            layer_spec.self_attention.relative_attention_max_distance = np.int32(bias.max_distance)
+        if relative_bias is not None:
+            biases = layer_spec.self_attention
+            biases.relative_attention_bias = array(relative_bias.table)
+            biases.relative_attention_max_distance = np.int32(relative_bias.max_distance)
         set_norm(layer_spec.ffn.layer_norm, layer.feed_forward_norm)
-        inner = [layer_spec.ffn.linear_0]
-        if feed_forward.activation == "swiglu":
-            inner.append(layer_spec.ffn.linear_0_noact)
-        kernels, biases = (
-            np.split(array(weight), len(inner), axis=-1)
-            for weight in (feed_forward.inner.kernel, feed_forward.inner.bias)
-        )
-        for linear, kernel, bias_ in zip(inner, kernels, biases, strict=True):
-            set_linear(linear, kernel, bias_)
-        set_linear(layer_spec.ffn.linear_1, feed_forward.outer.kernel, feed_forward.outer.bias)
+        set_feed_forward(layer_spec.ffn, layer.feed_forward)
+
+
+def set_feed_forward(spec, layer):
+    inner = [spec.linear_0]
+    if layer.activation == "swiglu":
+        inner.append(spec.linear_0_noact)
+    kernels = np.split(array(layer.inner.kernel), len(inner), axis=1)
+    biases = np.split(array(layer.inner.bias), len(inner))
+    for linear, kernel, bias in zip(inner, kernels, biases, strict=True):
+        set_linear(linear, kernel, bias)
+    set_linear(spec.linear_1, layer.outer.kernel, layer.outer.bias)
 
 
 def set_attention(spec, norm, denses):

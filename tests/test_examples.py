@@ -84,3 +84,19 @@ def test_the_host_loop_of_the_export_page_gives_what_generate_gives(bundle, monk
     exec(compile(code, "export.md", "exec"), names)
     tokens, lengths = runner.generate_ids(source, 6)
     assert said[: lengths[0]] == tokens[0].tolist()
+
+
+def test_the_lines_of_the_zoo_page_run(tmp_path, monkeypatch):
+    """Models searched; and a family of one's own, searched and exported."""
+    monkeypatch.chdir(tmp_path)
+    search, family = python_blocks("docs/zoo.md")
+    names = {"source": np.array([[5, 6, 3]]), "loss": "mse"}
+    exec(compile(search.replace("max_length=64", "max_length=8"), "zoo.md", "exec"), names)
+    assert names["scores"].shape == (1, 4)
+    names = {}
+    exec(compile(family, "zoo.md", "exec"), names)
+    assert (tmp_path / "bag.tflite").is_file()
+    model, source = names["model"], np.array([[5, 6, 3]])
+    logits = model({"source": source, "target": np.array([[2, 7]])})
+    step, _ = model.decode_step(np.array([2]), model.encode(source))
+    np.testing.assert_allclose(step, logits[:, 0], atol=1e-6)

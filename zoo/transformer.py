@@ -403,8 +403,9 @@ class Transformer(Seq2Seq):
         return rotation(position, self.head_dim) if self.positions == "rotary" else None
 
     def _causal_bias(self, place):
+        """`(1, 1, length, length)`, a large negative number at what is yet to come."""
         future = ops.greater(ops.expand_dims(place, 0), ops.expand_dims(place, 1))
-        return ops.cast(future, self.compute_dtype) * PADDING_BIAS
+        return ops.cast(future, self.compute_dtype)[None, None] * PADDING_BIAS
 
     def _logits(self, x):
         return self.output_projection(self.decoder_norm(x) if self.norm_first else x)

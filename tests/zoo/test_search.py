@@ -125,7 +125,9 @@ def all_targets(model, source, max_length, length_penalty, coverage_penalty):
     given = np.zeros((len(targets), max_length), int)
     given[:, 0] = 1
     for row, target in zip(given, targets, strict=True):
-        row[1 : len(target)] = target[: max_length - 1] if len(target) == max_length else target[:-1]
+        row[1 : len(target)] = (
+            target[: max_length - 1] if len(target) == max_length else target[:-1]
+        )
     inputs = {"source": np.repeat(source[None], len(targets), axis=0), "target": given}
     logits, weights = (np.array(x, np.float64) for x in model(inputs, return_attention=True))
     logits -= logits.max(-1, keepdims=True)

@@ -1,0 +1,111 @@
+"""Gradients of attention and SSRU, in float64, against central differences."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from random_models import randomize
+from seq2lite.zoo.attention import CrossAttention, GlobalAttention, SelfAttention
+from seq2lite.zoo.contract import PADDING_BIAS, added
+from seq2lite.zoo.positions import rotation
+from seq2lite.zoo.transformer_layers import SSRU
+
+BATCH, LENGTH, MEMORY_LENGTH, DIM, NUM_HEADS = 2, 3, 5, 8, 4
+TOKEN = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], bool)
+# Of the difference itself the error is about STEP^2, of its rounding 2^-53 / STEP.
+STEP, TOLERANCE = 1e-5, 1e-8
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def normal(*shape, seed=0):
+    return tf.Variable(np.random.default_rng(seed).normal(size=shape))
+
+
+def assert_gradients(layer, inputs, function):
+    """Along random directions of each input and weight, of random sums of all that comes out.
+
+    Args:
+        layer: The layer.
+        inputs: Variables.
+        function: Takes `inputs`, gives a list of tensors.
+    """
+    rng = np.random.default_rng(5)
+    factors = None
+
+    def loss():
+        nonlocal factors
+        outputs = function(*map(tf.convert_to_tensor, inputs))
+        if factors is None:
+            factors = [rng.normal(size=output.shape) for output in outputs]
+        assert all(output.dtype == tf.float64 for output in outputs)
+        return tf.add_n([tf.reduce_sum(f * y) for f, y in zip(factors, outputs, strict=True)])
+
+    weights = [weight.value for weight in layer.trainable_variables]
+    with tf.GradientTape() as tape:
+        value = loss()
+    variables = [*inputs, *weights]
+    for variable, gradient in zip(variables, tape.gradient(value, variables), strict=True):
+        assert gradient is not None, variable.name
+        start = variable.numpy()
+        for _ in range(3):
+            direction = rng.normal(size=start.shape)
+            ends = []
+            for sign in (1, -1):
+                variable.assign(start + sign * STEP * direction)
+                ends.append(loss())
+            variable.assign(start)
+            difference = (ends[0] - ends[1]) / (2 * STEP)
+            expected = np.sum(gradient * direction)
+            size = np.linalg.norm(gradient) * np.linalg.norm(direction)
+            assert abs(difference - expected) <= TOLERANCE * size, variable.name
+
+
+@pytest.mark.parametrize("score", ["additive", "dot", "general", "concat"])
+def test_global_attention(score):
+    memory_dim = DIM if score == "dot" else 6
+    layer = added(GlobalAttention(score, 7), [(None, DIM), (None, None, memory_dim)])
+    randomize(layer, scale=2)
+    memory = normal(BATCH, MEMORY_LENGTH, memory_dim, seed=1)
+    bias = PADDING_BIAS * (~TOKEN).astype("float64")
+
+    def of(attend):
+        return lambda query, memory: attend(query, layer.keys(memory), memory, bias)
+
+    assert_gradients(layer, [normal(BATCH, DIM), memory], of(layer))
+    assert_gradients(layer, [normal(BATCH, LENGTH, DIM), memory], of(layer.over_sequence))
+
+
+@pytest.mark.parametrize("is_rotary", [False, True])
+@pytest.mark.parametrize("num_key_heads", [1, 2, 4])
+def test_self_attention(num_key_heads, is_rotary):
+    layer = randomize(added(SelfAttention(DIM, NUM_HEADS, num_key_heads), (None, DIM)), scale=2)
+    future = np.triu(np.ones((MEMORY_LENGTH, MEMORY_LENGTH), bool), 1)
+    bias = PADDING_BIAS * (future | ~TOKEN[:, None, None]).astype("float64")
+    turn = rotation(np.arange(MEMORY_LENGTH), DIM // NUM_HEADS) if is_rotary else None
+    x = normal(BATCH * MEMORY_LENGTH, DIM)
+    assert_gradients(layer, [x], lambda x: [layer(x, bias, turn, batch=BATCH)])
+
+
+@pytest.mark.parametrize("num_key_heads", [1, 2, 4])
+def test_cross_attention(num_key_heads):
+    layer = randomize(added(CrossAttention(DIM, NUM_HEADS, num_key_heads), (None, DIM)), scale=2)
+    bias = PADDING_BIAS * (~TOKEN[:, None, None]).astype("float64")
+
+    def attend(x, memory):
+        return layer(x, layer.keys_values(memory, BATCH), bias, batch=BATCH)
+
+    inputs = [normal(BATCH * LENGTH, DIM), normal(BATCH * MEMORY_LENGTH, DIM, seed=1)]
+    assert_gradients(layer, inputs, attend)
+
+
+def test_ssru():
+    layer = randomize(added(SSRU(DIM), (None, DIM)), scale=2)
+    x = normal(BATCH * LENGTH, DIM)
+    assert_gradients(layer, [x], lambda x: [layer(x, batch=BATCH)])
