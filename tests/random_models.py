@@ -101,11 +101,10 @@ RNNS |= {
         "num_layers": 3,
         "bridge": "copy",
     },
-    "gru-concat-bottom-one-layer": {
+    "gru-concat-bottom": {
         "cell": "gru",
         "attention": "concat",
         "query": "bottom",
-        "num_layers": 1,
         "read_out": "maxout",
     },
 }

@@ -4,6 +4,7 @@ from collections import namedtuple
 
 from .picture import RADIUS, TIMES, Picture
 
+BEFORE = ("previous", "bottom")  # queries of a state before the step
 MOST_ROWS = 4  # of an RNN's layers drawn one by one
 CELL_NAMES = {"lstm": "LSTM", "gru": "GRU", "gru_reset_before": "GRU"}
 PITCH = {"encoder": 76, "decoder": 96}  # between columns
@@ -62,7 +63,7 @@ class RNNPicture(Picture):
         query = self.model.query
         y = 24 + 32
         self.bus = None
-        if query == "previous":
+        if query in BEFORE:
             self.bus, y = 40, 102
         elif self.model.has_fixed_context:
             self.bus, y = 40, 68
@@ -74,9 +75,6 @@ class RNNPicture(Picture):
             self.middles.append(y + height / 2)
             y += height + 26 * any(row.adds for row in rows)
             self.tops.append(y)
-            if i == 0 and query == "bottom":
-                self.bus = y + 20
-                y += 52
             y += 40
         if query == "current":
             self.bus = self.tops[len(self.rows["decoder"]) - 1] + 20
@@ -226,15 +224,13 @@ class RNNPicture(Picture):
                 hidden = x + shift, y + self.CELL / 2
                 if row.adds:
                     hidden = self._residual(x + shift, [hidden], i, 29 - shift)
-                if i == 0 and model.query == "bottom":
-                    self._attend(hidden, x)
+                if model.query in BEFORE and i == self._query_row():
+                    self._attend_next(hidden, step, x)
             self.line(hidden, (x + shift, self.read_out))
             if model.query == "current":
                 self._attend(hidden, x)
-            elif model.query == "previous":
-                self._attend_next(hidden, step, x)
             if self.has_context:
-                self._context(step, x)
+                self._context(x)
             if model.input_feeding and step < 2:
                 self._enter_next(x, (x + 45, self.read_out), "feeding")
             if model.read_out == "maxout":
@@ -255,7 +251,7 @@ class RNNPicture(Picture):
         self.legend["query"] = {
             "previous": "query: the top state before the step",
             "current": "query: the top state after the step",
-            "bottom": "query: the first layer's state after the step",
+            "bottom": "query: the first layer's state before the step",
         }[self.model.query]
         self.legend["context"] = "context: a weighted mean of encoder outputs"
 
@@ -265,17 +261,20 @@ class RNNPicture(Picture):
         self.line((hidden[0], turn), (x - 10, turn), end, kind="query", dot=True)
 
     def _attend_next(self, hidden, step, x):
-        """The query, from a top state to the attention of the next step."""
+        """The query, from a state to the attention of the next step."""
         y = self.attention
         if step == 0:  # whose own is of the first state
-            start = self.query_lane, self.middles[len(self.rows["decoder"]) - 1]
+            start = self.query_lane, self.middles[self._query_row()]
             self.line(start, (start[0], y), (x - 36, y), kind="query", dot=True)
         if step < 2:
             turn, lane, after = hidden[1] + 15, x + 45, x + PITCH["decoder"]
             corners = (lane, turn), (lane, y)
             self.line((hidden[0], turn), *corners, (after - 36, y), kind="query", dot=True)
 
-    def _context(self, step, x):
+    def _query_row(self):
+        return 0 if self.model.query == "bottom" else len(self.rows["decoder"]) - 1
+
+    def _context(self, x):
         """From the attention of a step, or from the fixed context, to what takes it."""
         model = self.model
         first = self.middles[0] - self.CELL / 2
@@ -291,14 +290,10 @@ class RNNPicture(Picture):
                 self.line((min(left[0], x - 36), self.bus), *up, kind="context")
             return
         start = self.attention + 10
-        if model.query == "previous":
-            self.line((x - 10, start), (x - 10, first), kind="context")
+        self.line((x - 10, start), (x - 10, first), kind="context")
         for i in range(1, len(self.rows["decoder"])) if model.query == "bottom" else ():
-            lane, turn = (x - 10, start) if i == 1 else (x - 28, self.bottoms[i] - self.BELOW)
-            end = x - 10, self.middles[i] - self.CELL / 2
-            self.line((lane, start), (lane, turn), (x - 10, turn), end, kind="context")
-        if model.query == "bottom" and step < 2:
-            self._enter_next(x, (x + 8, self.attention), "context")
+            turn, end = self.bottoms[i] - self.BELOW, (x - 10, self.middles[i] - self.CELL / 2)
+            self.line((x - 28, start), (x - 28, turn), (x - 10, turn), end, kind="context")
         if model.read_out is not None:
             self.line((x - 28, start), (x - 28, self.read_out), kind="context")
 

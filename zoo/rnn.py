@@ -65,7 +65,7 @@ def rnn_seq2seq(
     |---|---|---|---|
     | `"previous"` | top state before the step | the first layer, with the token | Bahdanau 2015 |
     | `"current"` | top state after the step | nowhere else | Luong 2015 |
-    | `"bottom"` | first layer's state after the step | all layers above; the first one at the next step | Wu 2016 (GNMT), https://arxiv.org/abs/1609.08144, section 3 |
+    | `"bottom"` | first layer's state before the step | every layer | Wu 2016 (GNMT), https://arxiv.org/abs/1609.08144, section 3 |
 
     | read_out | what the output projection takes | source |
     |---|---|---|
@@ -82,7 +82,8 @@ def rnn_seq2seq(
 
     Additive and concat scores have a bias inside their tanh, and the maps of the read-outs one,
     which the papers leave out. Bahdanau's equation 4 reads out the state after the step, his
-    appendix the one before it; here it is equation 4.
+    appendix the one before it; here it is equation 4. Cho's fixed context is tanh of a map of the
+    encoder's last state; here it is that state.
 
     Args:
         vocabulary_size: Number of token ids, of the target where the two sides differ.
@@ -356,9 +357,8 @@ class RNNSeq2Seq(Seq2Seq):
         State, of each decoder layer `i`: `hidden_i`, and for LSTM `cell_i`, both
         `(batch, hidden_dim)`, change with each step. With one of the four scores: `keys`,
         `memory (batch, source_length, memory_dim)` and `source_bias (batch, source_length)` stay.
-        `context (batch, memory_dim)` stays where it is fixed, and is that of the last step where the
-        query is the bottom layer's. `read_out (batch, read_out_dim)`, with input feeding, is that
-        of the last step.
+        `context (batch, memory_dim)` stays, where it is fixed. `read_out (batch, read_out_dim)`, with
+        input feeding, is that of the last step.
         """
         return self._encode(ops.cast(source, "int32"), training=False, stepwise=True)
 
@@ -413,8 +413,6 @@ class RNNSeq2Seq(Seq2Seq):
             state["keys"] = self.attention.keys(memory)
             state["memory"] = memory
             state["source_bias"] = self.padding_bias(source)
-        if self.query == "bottom":
-            state["context"] = ops.zeros_like(x[:, 0])
         if self.input_feeding:
             state["read_out"] = ops.zeros((batch, self.read_out_dim), self.compute_dtype)
         return state
@@ -450,8 +448,9 @@ class RNNSeq2Seq(Seq2Seq):
             memory = state["keys"], state["memory"], state["source_bias"]
             attend = lambda query: self.attention(query, *memory)  # noqa: E731
         context, weights = state.get("context"), None
-        if self.query == "previous":
-            context, weights = attend(state[f"hidden_{len(self.decoder) - 1}"])
+        if self.query in ("previous", "bottom"):
+            layer = 0 if self.query == "bottom" else len(self.decoder) - 1
+            context, weights = attend(state[f"hidden_{layer}"])
         fed = state["read_out"] if self.input_feeding else context
         x = embedded if fed is None else ops.concatenate([embedded, fed], axis=-1)
         hidden = None
@@ -463,9 +462,6 @@ class RNNSeq2Seq(Seq2Seq):
             states = layer.step(layer.project(x), [state[f"{name}_{i}"] for name in self._names])
             state |= {f"{name}_{i}": s for name, s in zip(self._names, states, strict=True)}
             hidden = states[0] + hidden if self._is_residual(i) else states[0]
-            if self.query == "bottom" and i == 0:
-                context, weights = attend(hidden)
-                state["context"] = context
         if self.query == "current":
             context, weights = attend(hidden)
         return hidden, context, weights, state

@@ -27,7 +27,7 @@ EXPORTED = [
     "gru-general-shallow-deep",
     "gru-cho",
     "gru-dot-residual-current",
-    "gru-concat-bottom-one-layer",
+    "gru-concat-bottom",
 ]
 LENGTHS = ([9, 4, 1], [1], [5], [2, 7, 7, 3, 6])
 

@@ -82,3 +82,25 @@ def test_greedy_tokens_equal_ctranslate2(model, translator):
     assert [result.hypotheses[0] for result in results] == [
         [str(i) for i in row[:length]] for row, length in zip(found, lengths, strict=True)
     ]
+
+
+@pytest.mark.parametrize("num_beams", [2, 5])
+def test_the_best_beams_equal_ctranslate2(model, translator, num_beams):
+    """Ranked by probability: both know then when nothing better can come."""
+    source = random_ids(np.random.default_rng(3), [9, 5, 3, 1, 7, 7, 2, 4])
+    found, lengths, scores = (
+        np.array(x)
+        for x in zoo.beam_search(model, source, 12, num_beams=num_beams, length_penalty=0.0)
+    )
+    results = translator.translate_batch(
+        tokens(source),
+        beam_size=num_beams,
+        length_penalty=0,
+        max_decoding_length=12,
+        min_decoding_length=0,
+        return_scores=True,
+    )
+    for row, length, score, result in zip(found, lengths, scores, results, strict=True):
+        expected = [int(token) for token in result.hypotheses[0]]
+        assert row[0, : length[0]].tolist() == expected
+        np.testing.assert_allclose(score[0], result.scores[0], atol=2e-5)

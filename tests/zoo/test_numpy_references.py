@@ -266,7 +266,8 @@ def bidirectional(model, source, target):
 def gnmt(model, source, target):
     """Wu et al. 2016, section 3: all but the first two layers are residual (equation 6).
 
-    The context is of the bottom layer's output at the same step; that layer has the last step's.
+    Section 3: the query y_{i-1} is the bottom layer's output at the step before, and its context
+    goes to all layers.
     """
     xs = embedded(model.source_embedding, source)
     both, *others = model.encoder
@@ -275,13 +276,13 @@ def gnmt(model, source, target):
     for number, (encoder,) in enumerate(others, start=2):
         outputs, _ = read(lstm(encoder), xs, zeros)
         xs = [m + x for m, x in zip(outputs, xs, strict=True)] if number >= 3 else outputs
-    score, context = additive(model.attention), np.zeros(len(xs[0]))
+    score = additive(model.attention)
     states = [(np.zeros(layer.units),) * 2 for layer in model.decoder]
     logits, all_weights = [], []
     for y in embedded(model.target_embedding, target):
+        context, weights = attend(score, states[0][0], xs)
         states[0] = lstm(model.decoder[0])(np.concatenate([y, context]), states[0])
         h = states[0][0]
-        context, weights = attend(score, h, xs)
         for i, layer in enumerate(model.decoder[1:], start=1):
             states[i] = lstm(layer)(np.concatenate([h, context]), states[i])
             h = states[i][0] + h if i + 1 >= 3 else states[i][0]
