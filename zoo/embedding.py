@@ -77,21 +77,13 @@ def token_embeddings(sharing, *, source_vocabulary_size, vocabulary_size, dim, o
         dim: Size of an embedding.
         output_dim: Size of what the output projection takes.
     """
-    require_one_of("embeddings", sharing, SHARING)
+    check_sharing(sharing, dim, output_dim)
     if sharing == "shared":
         require(
             "source_vocabulary_size",
             source_vocabulary_size,
             f"vocabulary_size={vocabulary_size} with embeddings='shared'",
             lambda n: n == vocabulary_size,
-        )
-    if sharing != "separate":
-        require(
-            "embeddings",
-            sharing,
-            f"'separate' where the size of an embedding ({dim}) is not that of what the output "
-            f"projection takes ({output_dim})",
-            lambda _: dim == output_dim,
         )
     source = added(TokenEmbedding(source_vocabulary_size, dim, name="source_embedding"), None)
     target = source
@@ -100,3 +92,16 @@ def token_embeddings(sharing, *, source_vocabulary_size, vocabulary_size, dim, o
     tied_to = None if sharing == "separate" else target
     output = OutputProjection(vocabulary_size, tied_to, name="output")
     return source, target, added(output, (None, output_dim))
+
+
+def check_sharing(sharing, dim, output_dim):
+    """Raises ValueError unless `sharing` is one of SHARING, and the sizes let a table be shared."""
+    require_one_of("embeddings", sharing, SHARING)
+    if sharing != "separate":
+        require(
+            "embeddings",
+            sharing,
+            f"'separate' where the size of an embedding ({dim}) is not that of what the output "
+            f"projection takes ({output_dim})",
+            lambda _: dim == output_dim,
+        )

@@ -6,23 +6,10 @@ import keras
 from keras import layers, ops
 
 from .attention import GlobalAttention
-from .contract import (
-    Seq2Seq,
-    added,
-    layer_pair,
-    require,
-    require_one_of,
-    require_rate,
-    require_sizes,
-)
+from .contract import Seq2Seq, added
 from .embedding import token_embeddings
 from .recurrence import CELLS, Recurrence, reversed_places, scan_time, take_places
-
-SCORES = ("additive", "dot", "general", "concat")
-ATTENTIONS = (None, "fixed", *SCORES)
-QUERIES = ("previous", "current", "bottom")
-BRIDGES = ("dense", "backward", "copy", "zeros")
-READ_OUTS = ("tanh", "maxout", None)
+from .rnn_options import RNNOptions
 
 
 def rnn_seq2seq(
@@ -167,174 +154,83 @@ class RNNSeq2Seq(Seq2Seq):
     def __init__(
         self,
         *,
-        cell,
-        num_layers,
-        embedding_dim,
-        hidden_dim,
-        encoder_dim,
-        bidirectional,
-        reverse_source,
-        residual_start,
-        bridge,
-        attention,
-        query,
-        input_feeding,
-        read_out,
-        read_out_dim,
-        embeddings,
-        dropout,
-        **vocabulary_and_name,
+        vocabulary_size,
+        source_vocabulary_size,
+        pad_id,
+        start_id,
+        end_id,
+        name,
+        **options,
     ):
         super().__init__(
-            cell=cell,
-            num_layers=num_layers,
-            embedding_dim=embedding_dim,
-            hidden_dim=hidden_dim,
-            encoder_dim=encoder_dim,
-            bidirectional=bidirectional,
-            reverse_source=reverse_source,
-            residual_start=residual_start,
-            bridge=bridge,
-            attention=attention,
-            query=query,
-            input_feeding=input_feeding,
-            read_out=read_out,
-            read_out_dim=read_out_dim,
-            embeddings=embeddings,
-            dropout=dropout,
-            **vocabulary_and_name,
+            vocabulary_size=vocabulary_size,
+            source_vocabulary_size=source_vocabulary_size,
+            pad_id=pad_id,
+            start_id=start_id,
+            end_id=end_id,
+            name=name,
+            **options,
         )
-        num_encoder_layers, num_decoder_layers = layer_pair(num_layers)
-        encoder_dim = hidden_dim if encoder_dim is None else encoder_dim
-        if read_out is not None and read_out_dim is None:
-            read_out_dim = embedding_dim
-        if query is None and attention in SCORES:
-            query = "previous" if attention == "additive" else "current"
-        require_one_of("cell", cell, CELLS)
-        require_sizes(embedding_dim=embedding_dim, hidden_dim=hidden_dim, encoder_dim=encoder_dim)
-        for option, value in (("reverse_source", reverse_source), ("input_feeding", input_feeding)):
-            require(option, value, "True or False", lambda v: isinstance(v, bool))
-        require_rate("dropout", dropout)
-        require_one_of("bridge", bridge, BRIDGES)
-        _check_attention(attention, query, input_feeding, read_out, bridge)
-        if read_out is None:
-            require("read_out_dim", read_out_dim, "None with read_out=None", lambda n: n is None)
-        else:
-            require_sizes(read_out_dim=read_out_dim)
-
-        self.has_attention = attention in SCORES
-        self.query = query
-        self.has_fixed_context = attention == "fixed"
-        self.input_feeding = input_feeding
-        self.reverse_source = reverse_source
-        self.residual_start = residual_start
-        output_dim = hidden_dim if read_out is None else read_out_dim
+        options = RNNOptions(**options)
+        self.query = options.query
+        self.has_attention = options.has_attention
+        self.has_fixed_context = options.attention == "fixed"
+        self.input_feeding = options.input_feeding
+        self.reverse_source = options.reverse_source
+        self.residual_start = options.residual_start
         self.source_embedding, self.target_embedding, self.output_projection = token_embeddings(
-            embeddings,
+            options.embeddings,
             source_vocabulary_size=self.source_vocabulary_size,
-            vocabulary_size=self.vocabulary_size,
-            dim=embedding_dim,
-            output_dim=output_dim,
+            vocabulary_size=vocabulary_size,
+            dim=options.embedding_dim,
+            output_dim=options.output_dim,
         )
-
-        directions = _directions(bidirectional, num_encoder_layers, encoder_dim)
         # encoder[layer][direction]: the first direction reads forward, the second backward.
-        self.encoder = []
-        dims = [embedding_dim]  # of what each layer reads, and of what the last one gives
-        for num_directions, units in directions:
-            self.encoder.append(
-                [
-                    added(Recurrence(cell, units, backward=i == 1), (None, None, dims[-1]))
-                    for i in range(num_directions)
-                ]
+        self.encoder = [
+            [
+                added(Recurrence(options.cell, units, backward=i == 1), (None, None, dim))
+                for i in range(num_directions)
+            ]
+            for (num_directions, units), dim in zip(
+                options.directions, options.encoder_dims, strict=False
             )
-            dims.append(num_directions * units)
-        self._check_residual(residual_start, dims)
-        memory_dim = dims[-1]
-
-        context_dim = memory_dim if attention is not None else 0
-        first_dim = embedding_dim
-        if self.has_fixed_context or query in ("previous", "bottom"):
-            first_dim += context_dim
-        elif input_feeding:
-            first_dim += read_out_dim
-        later_dim = hidden_dim + (context_dim if query == "bottom" else 0)
-        self.decoder = [
-            added(Recurrence(cell, hidden_dim), (None, None, later_dim if i else first_dim))
-            for i in range(num_decoder_layers)
         ]
-        # Of each decoder layer, the encoder layer whose last state it begins with: top to top.
-        first_layer = num_encoder_layers - num_decoder_layers
-        self.bridge_layers = [max(0, first_layer + i) for i in range(num_decoder_layers)]
-        self._build_bridge(bridge, directions, hidden_dim)
-
-        self.attention = None
-        if self.has_attention:
-            if attention == "dot":
-                require(
-                    "encoder_dim",
-                    encoder_dim,
-                    f"hidden_dim={hidden_dim} with attention='dot'",
-                    lambda _: memory_dim == hidden_dim,
-                )
-            self.attention = added(
-                GlobalAttention(attention, hidden_dim),
-                [(None, hidden_dim), (None, None, memory_dim)],
-            )
-        self.read_out, self.read_out_dim, self.read_out_map = read_out, read_out_dim, None
-        if read_out == "tanh":
-            self.read_out_map = added(
-                layers.Dense(read_out_dim, activation="tanh", name="read_out"),
-                (None, hidden_dim + context_dim),
-            )
-        elif read_out == "maxout":
-            self.read_out_map = added(
-                layers.Dense(2 * read_out_dim, name="read_out"),
-                (None, hidden_dim + embedding_dim + context_dim),
-            )
-        self.dropout = layers.Dropout(dropout)
-
-    def _check_residual(self, start, dims):
-        if start is None:
-            return
-        require(
-            "residual_start",
-            start,
-            "None or an integer of 2 or more (the first layer reads embeddings)",
-            lambda n: isinstance(n, int) and not isinstance(n, bool) and n >= 2,
-        )
-        for before, after in zip(dims[start - 1 :], dims[start:], strict=False):
-            require(
-                "residual_start",
-                start,
-                "a layer whose input is as wide as its output; the encoder's layers are of "
-                f"sizes {dims[1:]}",
-                lambda _, same=before == after: same,
-            )
-
-    def _build_bridge(self, kind, directions, hidden_dim):
-        """`bridge_maps[layer]`: a map for each of its states (hidden, and the LSTM's cell)."""
-        self.bridge, self.bridge_maps = kind, None
-        sizes = [n * units for n, units in (directions[i] for i in self.bridge_layers)]
-        if kind == "copy":
-            for size in sizes:
-                require(
-                    "bridge",
-                    kind,
-                    f"'dense' or 'zeros' where an encoder layer's size ({size}) is not "
-                    f"hidden_dim={hidden_dim}",
-                    lambda _, size=size: size == hidden_dim,
-                )
-        elif kind != "zeros":
-            if kind == "backward":
-                sizes = [directions[i][1] for i in self.bridge_layers]
+        hidden_dim = options.hidden_dim
+        self.decoder = [
+            added(Recurrence(options.cell, hidden_dim), (None, None, dim))
+            for dim in options.decoder_dims
+        ]
+        self.bridge, self.bridge_layers = options.bridge, options.bridge_layers
+        # bridge_maps[layer][state], where a state is hidden, or the LSTM's cell.
+        self.bridge_maps = None
+        if self.bridge in ("dense", "backward"):
             self.bridge_maps = [
                 [
-                    added(layers.Dense(hidden_dim, activation="tanh"), (None, size))
+                    added(layers.Dense(hidden_dim, activation="tanh"), (None, dim))
                     for _ in self._names
                 ]
-                for size in sizes
+                for dim in options.bridge_dims
             ]
+        self.attention = None
+        if self.has_attention:
+            self.attention = added(
+                GlobalAttention(options.attention, hidden_dim),
+                [(None, hidden_dim), (None, None, options.encoder_dims[-1])],
+            )
+        self.read_out, self.read_out_dim = options.read_out, options.read_out_dim
+        self.read_out_map = None
+        read_dim = hidden_dim + options.context_dim
+        if self.read_out == "tanh":
+            self.read_out_map = added(
+                layers.Dense(self.read_out_dim, activation="tanh", name="read_out"),
+                (None, read_dim),
+            )
+        elif self.read_out == "maxout":
+            self.read_out_map = added(
+                layers.Dense(2 * self.read_out_dim, name="read_out"),
+                (None, read_dim + options.embedding_dim),
+            )
+        self.dropout = layers.Dropout(options.dropout)
 
     def call(self, inputs, training=False, return_attention=False):
         """Logits of every next token, given the true ones before it (teacher forcing)."""
@@ -529,47 +425,6 @@ class RNNSeq2Seq(Seq2Seq):
             return self.read_out_map(_join(parts))
         pairs = self.read_out_map(_join([*parts, embedded]))
         return ops.max(ops.reshape(pairs, (-1, self.read_out_dim, 2)), axis=-1)
-
-
-def _check_attention(attention, query, input_feeding, read_out, bridge):
-    """Raises ValueError where the source could not reach the logits, or nothing could be fed."""
-    require_one_of("attention", attention, ATTENTIONS)
-    require_one_of("read_out", read_out, READ_OUTS)
-    if attention in SCORES:
-        require_one_of("query", query, QUERIES)
-    else:
-        what = f"None with attention={attention!r}"
-        require("query", query, what, lambda q: q is None)
-    if input_feeding:
-        what = "False unless the query is 'current' and there is a read-out to feed"
-        require("input_feeding", True, what, lambda _: query == "current" and read_out is not None)
-    if query == "current":
-        what = "'tanh' or 'maxout' with query='current', whose context goes nowhere else"
-        require("read_out", read_out, what, lambda r: r is not None)
-    if attention is None:
-        what = "'dense', 'backward' or 'copy' with attention=None: nothing else knows the source"
-        require("bridge", bridge, what, lambda b: b != "zeros")
-
-
-def _directions(bidirectional, num_layers, encoder_dim):
-    """Of each encoder layer, the number of directions and the size of each."""
-    require(
-        "bidirectional",
-        bidirectional,
-        "True, False or 'first'",
-        lambda b: isinstance(b, bool) or b == "first",
-    )
-    if bidirectional == "first":
-        return [(2, encoder_dim)] + [(1, encoder_dim)] * (num_layers - 1)
-    if not bidirectional:
-        return [(1, encoder_dim)] * num_layers
-    require(
-        "encoder_dim",
-        encoder_dim,
-        "even in a bidirectional encoder (half for each direction)",
-        lambda n: n % 2 == 0,
-    )
-    return [(2, encoder_dim // 2)] * num_layers
 
 
 def _rows(x):
