@@ -153,9 +153,11 @@ def length_limits(max_source_length, max_target_length=None, max_positions=None)
     for name, length in limits.items():
         if not isinstance(length, int) or isinstance(length, bool) or length < 2:
             raise ValueError(f"`{name}` must be an integer of 2 or more. Received: {length!r}")
-        if max_positions is not None and length > max_positions:
+        # A target begins with the start, which takes a position too.
+        most = None if max_positions is None else max_positions - (name == "max_target_length")
+        if most is not None and length > most:
             raise ValueError(
-                f"`{name}` must be at most the model's max_positions={max_positions}. "
+                f"`{name}` must be at most {most}, with the model's max_positions={max_positions}. "
                 f"Received: {length}"
             )
     return limits

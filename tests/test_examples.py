@@ -5,6 +5,7 @@ import importlib
 import re
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -89,10 +90,14 @@ def test_the_host_loop_of_the_export_page_gives_what_generate_gives(bundle, monk
 def test_the_lines_of_the_zoo_page_run(tmp_path, monkeypatch):
     """Models searched; and a family of one's own, searched and exported."""
     monkeypatch.chdir(tmp_path)
-    search, family = python_blocks("docs/zoo.md")
-    names = {"source": np.array([[5, 6, 3]]), "loss": "mse"}
-    exec(compile(search.replace("max_length=64", "max_length=8"), "zoo.md", "exec"), names)
-    assert names["scores"].shape == (1, 4)
+    search, train, compiled, family = python_blocks("docs/zoo.md")
+    source = np.array([[5, 6, 3], [7, 3, 0]])
+    names = {"source": source, "np": np, "keras": keras}
+    for code in (search, train, compiled):
+        code = code.replace("max_length=64", "max_length=8").replace("(12, 1)", "(1, 1)")
+        exec(compile(code, "zoo.md", "exec"), names)
+    assert names["scores"].shape == (2, 4)
+    assert names["translate"](source)[2].shape == (2, 1)
     names = {}
     exec(compile(family, "zoo.md", "exec"), names)
     assert (tmp_path / "bag.tflite").is_file()

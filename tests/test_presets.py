@@ -4,17 +4,33 @@ import keras
 import numpy as np
 import pytest
 
+from presets import DEFAULT, VOCABULARY_SIZES
 from random_models import VOCABULARY, random_ids, randomize
 from seq2lite import export, zoo
 from seq2lite.export.runtime import interpreter_search, open_interpreter
 from seq2lite.zoo.presets import PRESETS
 
-# What is published, in millions of parameters, and the vocabularies it was counted with.
+# As in docs/zoo.md, at the vocabularies of benchmarks/presets.py.
+NUM_PARAMETERS = {
+    "transformer_base": 63_119_496,
+    "transformer_big": 214_282_376,
+    "sutskever_2014": 384_112_000,
+    "bahdanau_2015": 80_443_000,
+    "luong_2015": 220_083_000,
+    "gnmt": 280_859_904,
+    "student_tiny": 16_908_032,
+    "student_base": 31_250_432,
+    "transformer_small": 9_429_824,
+    "transformer_tiny": 3_621_440,
+    "rnn_small": 9_930_816,
+    "rnn_tiny": 2_366_720,
+}
+# What is published, in millions of parameters.
 PUBLISHED = {
-    "transformer_base": (65, 37_000, 37_000),  # Vaswani et al. 2017, table 3
-    "transformer_big": (213, 37_000, 37_000),
-    "sutskever_2014": (384, 160_000, 80_000),  # section 3.4: 64 M of them recurrent
-    "gnmt": (278, 32_000, 32_000),  # Shazeer et al. 2017, https://arxiv.org/abs/1701.06538, table 2
+    "transformer_base": 65,  # Vaswani et al. 2017, table 3
+    "transformer_big": 213,
+    "sutskever_2014": 384,  # section 3.4: 64 M of them recurrent
+    "gnmt": 278,  # Shazeer et al. 2017, https://arxiv.org/abs/1701.06538
 }
 
 
@@ -52,11 +68,13 @@ def inputs():
 
 
 def test_a_preset_builds_under_its_name_at_its_published_size(preset):
-    million, source_size, size = PUBLISHED.get(preset, (None, 8000, 8000))
+    source_size, size = VOCABULARY_SIZES.get(preset, DEFAULT)
     with keras.StatelessScope(initialize_variables=False):  # makes no weights
         model = zoo.build(preset, vocabulary_size=size, source_vocabulary_size=source_size)
     assert model.name == preset
-    assert million is None or abs(model.count_params() / 1e6 - million) < 0.03 * million
+    assert model.count_params() == NUM_PARAMETERS[preset]
+    million = PUBLISHED.get(preset, model.count_params() / 1e6)
+    assert abs(model.count_params() / 1e6 - million) < 0.03 * million
 
 
 def test_a_preset_learns(preset, inputs):
@@ -102,6 +120,14 @@ def test_a_presets_file_gives_keras_logits_stepwise(model, content, inputs):
         state = decode_step(token=token, **state)
         logits.append(state.pop("logits"))
     np.testing.assert_allclose(np.stack(logits, axis=1), np.array(model(inputs)), atol=2e-5)
+
+
+def test_a_presets_summary_names_its_layers(model):
+    lines = []
+    model.summary(print_fn=lambda line, **_: lines.append(line))
+    text = "\n".join(lines)
+    assert "source_embedding" in text and "decoder_0" in text and "encoder_0" in text
+    assert f"{model.count_params():,}" in text
 
 
 def test_a_presets_file_notices_a_broken_weight(model, content, inputs):

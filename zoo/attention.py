@@ -38,11 +38,15 @@ class GlobalAttention(layers.Layer):
         (_, query_dim), (_, _, memory_dim) = shapes
         self.query_map = self.key_map = self.score_vector = None
         if self.is_additive:
-            self.query_map = added(layers.Dense(self.dim, use_bias=False), (None, query_dim))
-            self.key_map = added(layers.Dense(self.dim), (None, memory_dim))
+            self.query_map = added(
+                layers.Dense(self.dim, use_bias=False, name="query_map"), (None, query_dim)
+            )
+            self.key_map = added(layers.Dense(self.dim, name="key_map"), (None, memory_dim))
             self.score_vector = self.add_weight(name="score_vector", shape=(self.dim,))
         elif self.score == "general":
-            self.key_map = added(layers.Dense(query_dim, use_bias=False), (None, memory_dim))
+            self.key_map = added(
+                layers.Dense(query_dim, use_bias=False, name="key_map"), (None, memory_dim)
+            )
 
     def keys(self, memory):
         """What of a score depends on the encoder outputs alone: once a sentence.

@@ -1,9 +1,11 @@
 """Beam search, with the length and coverage penalties of Wu et al. 2016."""
 
+import math
+
 from keras import ops
 
-from .contract import require, require_sizes
-from .search import attention_of, checked_source, full_prefix, is_a, search_loop, trimmed
+from .contract import is_number, require, require_sizes
+from .search import attention_of, check_length, checked_source, full_prefix, search_loop, trimmed
 
 # The log-probability of what cannot be: far below any sentence's, far above float32's least.
 IMPOSSIBLE = -1e9
@@ -68,9 +70,10 @@ def beam_search(
         >>> bool(scores[0, 0] >= scores[0, 1])
         True
     """
+    source = checked_source(model, source)
+    check_length(model, max_length)
     _check_arguments(model, num_beams, num_hypotheses, length_penalty, coverage_penalty)
     model.require_attention(return_attention)
-    source = checked_source(source)
     batch, size = ops.shape(source)[0], model.vocabulary_size
     prefix = full_prefix(model, prefix, batch, max_length)
     is_token = ops.cast(ops.not_equal(source, model.pad_id), "float32")
@@ -174,7 +177,7 @@ def beam_search(
         ops.zeros((batch, num_hypotheses), "int32"),
     )
     *_, scores, tokens, lengths = search_loop(model, state, max_length, goes_on, advance, found)
-    tokens = trimmed(tokens, lengths)
+    tokens, scores = trimmed(tokens, lengths), ops.stop_gradient(scores)
     if not return_attention:
         return tokens, lengths, scores
     length = ops.shape(tokens)[2]
@@ -191,9 +194,10 @@ def _check_arguments(model, num_beams, num_hypotheses, length_penalty, coverage_
     require_sizes(num_beams=num_beams, num_hypotheses=num_hypotheses)
     what = f"at most num_beams={num_beams}"
     require("num_hypotheses", num_hypotheses, what, lambda n: n <= num_beams)
-    number = (int, float)
-    require("length_penalty", length_penalty, "a number", lambda a: is_a(a, number))
-    what = "a number of 0 or more"
-    require("coverage_penalty", coverage_penalty, what, lambda b: is_a(b, number) and b >= 0)
+    what = "a finite number"
+    is_finite = lambda a: is_number(a) and math.isfinite(a)  # noqa: E731
+    require("length_penalty", length_penalty, what, is_finite)
+    what = "a finite number of 0 or more"
+    require("coverage_penalty", coverage_penalty, what, lambda b: is_finite(b) and b >= 0)
     what = f"0 for a model without attention, such as {model.name!r}"
     require("coverage_penalty", coverage_penalty, what, lambda b: model.has_attention or b == 0)

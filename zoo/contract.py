@@ -1,5 +1,7 @@
 """The contract that every model of the zoo answers: three calls."""
 
+from numbers import Real
+
 import keras
 from keras import ops
 
@@ -69,7 +71,7 @@ class Seq2Seq(keras.Model):
             require(
                 option,
                 value,
-                f"an integer in [0, vocabulary_size={size})",
+                f"an int in [0, vocabulary_size={size})",
                 lambda v: _is_integer(v) and 0 <= v < size,
             )
         if len({pad_id, start_id, end_id}) < 3:
@@ -162,7 +164,7 @@ def layer_pair(num_layers):
     require(
         "num_layers",
         num_layers,
-        "a positive integer or a pair (encoder, decoder) of them",
+        "a positive int or a pair (encoder, decoder) of them",
         lambda _: (
             isinstance(pair, (tuple, list))
             and len(pair) == 2
@@ -181,7 +183,7 @@ def require(option, value, what, holds):
 def require_sizes(**sizes):
     """Raises ValueError unless each is a positive integer."""
     for option, value in sizes.items():
-        require(option, value, "a positive integer", _is_positive_integer)
+        require(option, value, "a positive int", _is_positive_integer)
 
 
 def require_one_of(option, value, choices):
@@ -195,12 +197,17 @@ def require_rate(option, value):
         option,
         value,
         "a number in [0, 1)",
-        lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < 1,
+        lambda v: is_number(v, (int, float)) and 0 <= v < 1,
     )
 
 
+def is_number(value, kind=Real):
+    """Whether `value` is a number of the kind, NumPy's too; a bool is none."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def _is_integer(value):
-    return isinstance(value, int) and not isinstance(value, bool)
+    return is_number(value, int)
 
 
 def _is_positive_integer(value):

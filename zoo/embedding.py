@@ -26,6 +26,9 @@ class TokenEmbedding(layers.Embedding):
     # `export` replaces this by the lookup that TFLite runs on the int8 table, without a copy.
     gather = staticmethod(lambda table, ids: ops.take(table, ids, axis=0))
 
+    def compute_output_shape(self, input_shape):
+        return (*(input_shape or (None,)), self.output_dim)  # built for no shape in particular
+
     def call(self, ids):
         """int32 ids `(rows,)` to embeddings `(rows, dim)`."""
         return ops.cast(self.gather(self.embeddings, ids), self.compute_dtype)
@@ -35,8 +38,12 @@ class TokenEmbedding(layers.Embedding):
 
         So that whatever stands in the table's row for padding, NaN even, reaches nothing.
         """
-        x = self(ops.reshape(ids, (-1,)))
-        x = ops.reshape(x, (*ops.shape(ids), self.output_dim))
+        x = self.tokens(ops.reshape(ids, (-1,)), pad_id)
+        return ops.reshape(x, (*ops.shape(ids), self.output_dim))
+
+    def tokens(self, ids, pad_id):
+        """`sequences` for one token a sentence: int32 ids `(batch,)` to `(batch, dim)`."""
+        x = self(ids)
         return ops.where(ops.expand_dims(ops.not_equal(ids, pad_id), -1), x, ops.zeros_like(x))
 
 

@@ -1,5 +1,6 @@
 """Named sizes of the two families: the papers', students for devices, and small ones to begin with."""
 
+from .contract import require_one_of
 from .rnn import rnn_seq2seq
 from .transformer import transformer
 
@@ -56,8 +57,8 @@ PRESETS = {
         "embeddings": "separate",
         "dropout": 0.0,
     },
-    # Luong et al. 2015, https://arxiv.org/abs/1508.04025, section 4.1: global attention (dot), with
-    # input feeding.
+    # Luong et al. 2015, https://arxiv.org/abs/1508.04025: sizes of section 4.1, global attention
+    # (dot, section 3.1) with input feeding (section 3.3).
     "luong_2015": {
         "builder": "rnn_seq2seq",
         "cell": "lstm",
@@ -168,7 +169,7 @@ def build(preset, **options):
         >>> zoo.build("rnn_tiny", vocabulary_size=50, attention="additive").name
         'rnn_tiny'
     """
-    if preset not in PRESETS:
-        raise ValueError(f"`preset` must be one of {list_presets()}. Received: preset={preset!r}")
-    settings = {"name": preset, **PRESETS[preset], **options}
-    return BUILDERS[settings.pop("builder")](**settings)
+    require_one_of("preset", preset, list_presets())
+    settings = dict(PRESETS[preset])
+    builder = BUILDERS[settings.pop("builder")]
+    return builder(**{"name": preset, **settings, **options})

@@ -70,7 +70,7 @@ class Recurrence(layers.Layer):
         self.units = units
         self.backward = backward
         self.layer = CELLS[cell].layer(
-            units, return_sequences=True, return_state=True, go_backwards=backward
+            units, return_sequences=True, return_state=True, go_backwards=backward, name="layer"
         )
 
     def build(self, shape):

@@ -63,7 +63,7 @@ def rnn_seq2seq(
     | bridge | the decoder's first state, layer by layer, top to top | source |
     |---|---|---|
     | `"dense"` | tanh of a linear map of the encoder's last state | Bahdanau 2015, of both directions |
-    | `"backward"` | the same of the backward direction alone | Bahdanau 2015, appendix A.2.2 |
+    | `"backward"` | the same of the backward direction alone, where there is one | Bahdanau 2015, appendix A.2.2 |
     | `"copy"` | the encoder's last state | Sutskever 2014, Luong 2015 |
     | `"zeros"` | zeros | |
 
@@ -188,17 +188,25 @@ class RNNSeq2Seq(Seq2Seq):
         # encoder[layer][direction]: the first direction reads forward, the second backward.
         self.encoder = [
             [
-                added(Recurrence(options.cell, units, backward=i == 1), (None, None, dim))
-                for i in range(num_directions)
+                added(
+                    Recurrence(
+                        options.cell,
+                        units,
+                        backward=direction == "backward",
+                        name=f"encoder_{i}_{direction}",
+                    ),
+                    (None, None, dim),
+                )
+                for direction in ("forward", "backward")[:num_directions]
             ]
-            for (num_directions, units), dim in zip(
-                options.directions, options.encoder_dims, strict=False
+            for i, ((num_directions, units), dim) in enumerate(
+                zip(options.directions, options.encoder_dims, strict=False)
             )
         ]
         hidden_dim = options.hidden_dim
         self.decoder = [
-            added(Recurrence(options.cell, hidden_dim), (None, None, dim))
-            for dim in options.decoder_dims
+            added(Recurrence(options.cell, hidden_dim, name=f"decoder_{i}"), (None, None, dim))
+            for i, dim in enumerate(options.decoder_dims)
         ]
         self.bridge, self.bridge_layers = options.bridge, options.bridge_layers
         # bridge_maps[layer][state], where a state is hidden, or the LSTM's cell.
@@ -206,15 +214,18 @@ class RNNSeq2Seq(Seq2Seq):
         if self.bridge in ("dense", "backward"):
             self.bridge_maps = [
                 [
-                    added(layers.Dense(hidden_dim, activation="tanh"), (None, dim))
-                    for _ in self._names
+                    added(
+                        layers.Dense(hidden_dim, activation="tanh", name=f"bridge_{i}_{state}"),
+                        (None, dim),
+                    )
+                    for state in self._names
                 ]
-                for dim in options.bridge_dims
+                for i, dim in enumerate(options.bridge_dims)
             ]
         self.attention = None
         if self.has_attention:
             self.attention = added(
-                GlobalAttention(options.attention, hidden_dim),
+                GlobalAttention(options.attention, hidden_dim, name="attention"),
                 [(None, hidden_dim), (None, None, options.encoder_dims[-1])],
             )
         self.read_out, self.read_out_dim = options.read_out, options.read_out_dim
@@ -230,7 +241,7 @@ class RNNSeq2Seq(Seq2Seq):
                 layers.Dense(2 * self.read_out_dim, name="read_out"),
                 (None, read_dim + options.embedding_dim),
             )
-        self.dropout = layers.Dropout(options.dropout)
+        self.dropout = layers.Dropout(options.dropout, name="dropout")
 
     def call(self, inputs, training=False, return_attention=False):
         """Logits of every next token, given the true ones before it (teacher forcing)."""
@@ -265,7 +276,7 @@ class RNNSeq2Seq(Seq2Seq):
     def step(self, token, state, return_attention=False):
         """`decode_step`: no tensor of the state changes its shape."""
         self.require_attention(return_attention)
-        embedded = self.target_embedding(ops.cast(token, "int32"))
+        embedded = self.target_embedding.tokens(ops.cast(token, "int32"), self.pad_id)
         hidden, context, weights, state = self._step(embedded, state)
         read = self._read(hidden, context, embedded)
         if self.input_feeding:

@@ -169,12 +169,19 @@ class RNNOptions:
         )
 
     def _check_bridge(self):
+        if self.bridge == "backward":
+            require(
+                "bridge",
+                self.bridge,
+                "'dense', 'copy' or 'zeros' where an encoder layer reads forward only",
+                lambda _: all(self.directions[i][0] == 2 for i in self.bridge_layers),
+            )
         if self.bridge == "copy":
             for dim in self.bridge_dims:
                 require(
                     "bridge",
                     self.bridge,
-                    f"'dense' or 'zeros' where an encoder layer's size ({dim}) is not "
+                    f"another than 'copy' where an encoder layer's size ({dim}) is not "
                     f"hidden_dim={self.hidden_dim}",
                     lambda _, dim=dim: dim == self.hidden_dim,
                 )

@@ -4,10 +4,12 @@ Here are the loop that all searches share, greedy search, sampling, and the scor
 `beam.py` holds beam search.
 """
 
+from numbers import Integral
+
 import keras
 from keras import ops
 
-from .contract import STATIC_SHAPES, require
+from .contract import STATIC_SHAPES, Seq2Seq, is_number, require
 
 # Tokens for which room is made at a time. A runtime prepares every op of a step anew when a shape
 # has changed, a tenth of a step's time; room that is not yet used costs attention over nothing.
@@ -55,8 +57,9 @@ def greedy_search(
         >>> tokens.shape[1] <= 4
         True
     """
+    source = checked_source(model, source)
+    check_length(model, max_length)
     model.require_attention(return_attention)
-    source = checked_source(source)
     tokens, lengths = _one_at_a_time(
         model, source, max_length, prefix, lambda logits, step: choose(logits)
     )
@@ -88,7 +91,8 @@ def sample(
         top_k: Draw among the so many likeliest tokens (Fan et al. 2018,
             https://arxiv.org/abs/1805.04833). Default: among all.
         top_p: Draw among the fewest tokens whose probabilities, after `top_k`, sum to this or more
-            (Holtzman et al. 2020, https://arxiv.org/abs/1904.09751). Default: among all.
+            (Holtzman et al. 2020, https://arxiv.org/abs/1904.09751). Alone it sorts the vocabulary at
+            each step; with a `top_k`, only those. Default: among all.
         seed: int: the same seed gives the same samples. Default: others at each call.
         draws: In the place of `seed`, uniform numbers in [0, 1), float32 `(batch, max_length)`: one
             decides one token. For a graph whose caller brings the randomness.
@@ -109,29 +113,33 @@ def sample(
         >>> len(tokens)
         8
     """
-    source = checked_source(source)
-    number = (int, float)
-    require("temperature", temperature, "a positive number", lambda t: is_a(t, number) and t > 0)
+    source = checked_source(model, source)
+    check_length(model, max_length)
+    what = "a positive number"
+    require("temperature", temperature, what, lambda t: is_number(t) and t > 0)
     if top_k is not None:
         size = model.vocabulary_size
         require(
             "top_k",
             top_k,
             f"an integer in [1, vocabulary_size={size}], or None",
-            lambda k: is_a(k, int) and 1 <= k <= size,
+            lambda k: is_number(k, Integral) and 1 <= k <= size,
         )
     if top_p is not None:
         what = "a number in (0, 1], or None"
-        require("top_p", top_p, what, lambda p: is_a(p, number) and 0 < p <= 1)
+        require("top_p", top_p, what, lambda p: is_number(p) and 0 < p <= 1)
     if draws is None:
         draws = keras.random.uniform((ops.shape(source)[0], max_length), seed=seed)
     else:
         require("seed", seed, "None where `draws` are given", lambda s: s is None)
+        draws = ops.cast(draws, "float32")
+        what = "numbers of shape (batch, max_length)"
+        require("draws", draws, what, lambda d: _fits(d, ops.shape(source)[0], max_length))
 
     def choose(logits, step):
         draw = ops.expand_dims(ops.take(draws, step, axis=1), 1)
         logits = ops.cast(logits, "float32") / temperature
-        return _drawn(logits, draw, model.vocabulary_size if top_k is None else top_k, top_p)
+        return _drawn(logits, draw, top_k, top_p)
 
     return _one_at_a_time(model, source, max_length, prefix, choose)
 
@@ -160,9 +168,10 @@ def score(model, source, target):
         >>> tuple(each.shape)
         (1, 3)
     """
-    source = checked_source(source)
+    source = checked_source(model, source)
     target = ops.cast(target, "int32")
-    require("target", target, "ids of shape (batch, target_length)", lambda t: len(t.shape) == 2)
+    what = "ids of shape (batch, target_length), a row for each source"
+    require("target", target, what, lambda t: _fits(t, ops.shape(source)[0], None))
     given = ops.concatenate([_start(model, target), target[:, :-1]], axis=1)
     logits = model({"source": source, "target": given}, training=False)
     each = ops.log_softmax(ops.cast(logits, "float32"))
@@ -178,7 +187,7 @@ def attention_of(model, source, tokens):
     """
     target = ops.concatenate([_start(model, tokens), tokens], axis=1)
     inputs = {"source": source, "target": target}
-    return model(inputs, training=False, return_attention=True)[1]
+    return ops.stop_gradient(model(inputs, training=False, return_attention=True)[1])
 
 
 def search_loop(model, state, max_length, goes_on, advance, found):
@@ -227,21 +236,33 @@ def full_prefix(model, prefix, batch, max_length):
     if prefix is None:
         return None
     prefix = ops.cast(prefix, "int32")
-    what = "ids of shape (batch, prefix_length)"
-    require("prefix", prefix, what, lambda p: len(p.shape) == 2)
+    what = "ids of shape (batch, prefix_length), a row for each source"
+    require("prefix", prefix, what, lambda p: _fits(p, batch, None))
     length = ops.shape(prefix)[1]
-    if isinstance(length, int) and isinstance(max_length, int):
+    if isinstance(length, int) and is_number(max_length):
         what = f"no longer than max_length={max_length}"
         require("prefix", prefix, what, lambda p: length <= max_length)
     rest = ops.full((batch, max_length - length), model.pad_id, dtype="int32")
     return ops.concatenate([prefix, rest], axis=1)
 
 
-def checked_source(source):
-    """`source` as int32; ValueError unless its rank is 2."""
+def checked_source(model, source):
+    """`source` as int32. Raises ValueError where it or the model is none."""
+    require("model", model, "a zoo.Seq2Seq", lambda m: isinstance(m, Seq2Seq))
     source = ops.cast(source, "int32")
-    require("source", source, "ids of shape (batch, source_length)", lambda s: len(s.shape) == 2)
+    what = "ids of shape (batch, source_length), of one row or more"
+    require("source", source, what, lambda s: len(s.shape) == 2 and s.shape[0] != 0)
     return source
+
+
+def check_length(model, max_length):
+    """Raises ValueError unless so many tokens can be said."""
+    if not ops.is_tensor(max_length):
+        what = "a positive integer, or an int32 scalar tensor"
+        require("max_length", max_length, what, lambda n: is_number(n, Integral) and n > 0)
+        if model.max_positions is not None:
+            what = f"less than the model's max_positions={model.max_positions}"
+            require("max_length", max_length, what, lambda n: n < model.max_positions)
 
 
 def trimmed(tokens, lengths):
@@ -249,9 +270,12 @@ def trimmed(tokens, lengths):
     return tokens if STATIC_SHAPES else tokens[..., : ops.max(lengths)]
 
 
-def is_a(value, kind):
-    """`isinstance`, where a bool is no number."""
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _fits(x, *shape):
+    """Whether `x` is of the rank of `shape`, and of its sizes as far as they are known."""
+    sizes = ops.shape(x)
+    return len(sizes) == len(shape) and all(
+        a == b for a, b in zip(sizes, shape, strict=True) if is_number(a) and is_number(b)
+    )
 
 
 def _start(model, like):
@@ -291,7 +315,11 @@ def _one_at_a_time(model, source, max_length, prefix, choose):
 
 def _drawn(logits, draw, top_k, top_p):
     """Ids `(batch,)`: where the cumulated probabilities pass the draws `(batch, 1)`."""
-    logits, ids = ops.top_k(logits, top_k)
+    size = logits.shape[-1]
+    ids = ops.expand_dims(ops.arange(size, dtype="int32"), 0)
+    if top_k is not None or top_p is not None:
+        size = size if top_k is None else top_k
+        logits, ids = ops.top_k(logits, size)
     probabilities = ops.softmax(logits)
     cumulated = ops.cumsum(probabilities, axis=-1)
     among = ops.ones_like(cumulated)
@@ -302,5 +330,5 @@ def _drawn(logits, draw, top_k, top_p):
     passed = ops.cast(ops.less_equal(cumulated, draw * total), "int32")
     num_among = ops.sum(ops.cast(among, "int32"), axis=-1, keepdims=True)
     place = ops.minimum(ops.sum(passed, axis=-1, keepdims=True), num_among - 1)
-    is_place = ops.equal(ops.expand_dims(ops.arange(top_k, dtype="int32"), 0), place)
+    is_place = ops.equal(ops.expand_dims(ops.arange(size, dtype="int32"), 0), place)
     return ops.sum(ops.where(is_place, ops.cast(ids, "int32"), 0), axis=-1)

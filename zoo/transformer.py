@@ -78,7 +78,8 @@ def transformer(
         positions: `"sinusoidal"` (section 3.5), `"learned"` (a table of `max_positions`),
             `"relative"` (T5's buckets, Raffel et al. 2020, https://arxiv.org/abs/1910.10683) or
             `"rotary"` (Su et al. 2021, https://arxiv.org/abs/2104.09864).
-        max_positions: Most tokens of a source or target with learned positions; only with these.
+        max_positions: Most tokens of a source, and of a target with its start, with learned
+            positions; only with these. A step beyond them reads the last one again.
         decoder: What a decoder layer reads the target with: `"attention"`, the paper's masked
             self-attention, or `"ssru"`, a recurrence whose step costs the same at any length (Kim et
             al. 2019, https://aclanthology.org/D19-5632).
@@ -258,7 +259,7 @@ class Transformer(Seq2Seq):
         if norm_first:
             self.encoder_norm = added(NORMS[norm](name="encoder_norm"), shape)
             self.decoder_norm = added(NORMS[norm](name="decoder_norm"), shape)
-        self.dropout = layers.Dropout(dropout)
+        self.dropout = layers.Dropout(dropout, name="dropout")
 
     def call(self, inputs, training=False, return_attention=False):
         """Logits of every next token, given the true ones before it (teacher forcing)."""
@@ -335,7 +336,9 @@ class Transformer(Seq2Seq):
                 slots = ops.arange(ops.shape(bias)[2], dtype="int32")
                 bias = bias + self.decoder_bias(position[:1], slots)[:, :, 0]
         turn = self._turn(position[:1])
-        x = self._add_position(self.target_embedding(token), position, self.target_positions)
+        x = self._add_position(
+            self.target_embedding.tokens(token, self.pad_id), position, self.target_positions
+        )
         for i, layer in enumerate(self.decoder_layers):
             memory = state[f"cross_keys_{i}"], state[f"cross_values_{i}"]
             x, after, weights = layer.step(
@@ -395,7 +398,8 @@ class Transformer(Seq2Seq):
         if self.positions == "sinusoidal":
             return x + ops.cast(sinusoidal_encoding(position, self.model_dim), x.dtype)
         if self.positions == "learned":
-            # Beyond the table only where a graph's length is not known beforehand.
+            # Beyond the table only where a graph's length is not known beforehand, and where steps
+            # are taken by hand.
             return x + positions(ops.minimum(position, self.max_positions - 1))
         return x
 

@@ -38,11 +38,17 @@ class EncoderLayer(layers.Layer):
     ):
         super().__init__(**kwargs)
         self.norm_first = norm_first
-        self.self_attention = SelfAttention(dim, num_heads, num_key_heads)
-        self.feed_forward = FeedForward(dim, feed_forward_dim, activation, dropout)
-        self.self_attention_norm = NORMS[norm]()
-        self.feed_forward_norm = NORMS[norm]()
-        self.dropout = layers.Dropout(dropout)
+        self.self_attention = self.self_attention_layer(dim, num_heads, num_key_heads)
+        self.feed_forward = FeedForward(
+            dim, feed_forward_dim, activation, dropout, name="feed_forward"
+        )
+        self.self_attention_norm = NORMS[norm](name="self_attention_norm")
+        self.feed_forward_norm = NORMS[norm](name="feed_forward_norm")
+        self.dropout = layers.Dropout(dropout, name="dropout")
+
+    def self_attention_layer(self, dim, num_heads, num_key_heads):
+        """What reads the layer's own sequence."""
+        return SelfAttention(dim, num_heads, num_key_heads, name="self_attention")
 
     def build(self, shape):
         for sub_layer in (
@@ -78,12 +84,16 @@ class DecoderLayer(EncoderLayer):
     """
 
     def __init__(self, dim, *args, num_heads, num_key_heads, norm, decoder, **kwargs):
+        self.decoder = decoder
         heads = {"num_heads": num_heads, "num_key_heads": num_key_heads}
         super().__init__(dim, *args, norm=norm, **heads, **kwargs)
-        if decoder == "ssru":
-            self.self_attention = SSRU(dim)
-        self.cross_attention = CrossAttention(dim, **heads)
-        self.cross_attention_norm = NORMS[norm]()
+        self.cross_attention = CrossAttention(dim, **heads, name="cross_attention")
+        self.cross_attention_norm = NORMS[norm](name="cross_attention_norm")
+
+    def self_attention_layer(self, dim, num_heads, num_key_heads):
+        if self.decoder == "ssru":
+            return SSRU(dim, name="ssru")
+        return super().self_attention_layer(dim, num_heads, num_key_heads)
 
     def build(self, shape):
         super().build(shape)
@@ -143,7 +153,7 @@ class FeedForward(layers.Layer):
         # SwiGLU's W and V are one product.
         self.inner = layers.Dense(inner_dim * (2 if activation == "swiglu" else 1), name="inner")
         self.outer = layers.Dense(dim, name="outer")
-        self.dropout = layers.Dropout(dropout)
+        self.dropout = layers.Dropout(dropout, name="dropout")
 
     def build(self, shape):
         self.inner.build(shape)

@@ -163,12 +163,19 @@ def test_a_wide_beam_finds_the_best_of_all_targets(few_words, length_penalty, co
         assert rows(tokens[i], lengths[i]) == [target for _, target in best]
 
 
-def test_the_early_stop_changes_no_result(few_words, monkeypatch):
+@pytest.mark.parametrize("coverage_penalty", [0.0, 0.5])
+@pytest.mark.parametrize("length_penalty", [-0.5, 0.0, 1.2])
+def test_the_early_stop_changes_no_result(few_words, monkeypatch, length_penalty, coverage_penalty):
     """Against a search that never stops early, where stopping at the first end would be wrong."""
     from seq2lite.zoo import beam
 
     source = random_ids(np.random.default_rng(5), [6] * 24, vocabulary_size=6)
-    options = {"num_beams": 4, "num_hypotheses": 2, "length_penalty": 1.2}
+    options = {
+        "num_beams": 4,
+        "num_hypotheses": 2,
+        "length_penalty": length_penalty,
+        "coverage_penalty": coverage_penalty,
+    }
     stopped = zoo.beam_search(few_words, source, 12, **options)
     loop = beam.search_loop
     monkeypatch.setattr(
@@ -180,7 +187,8 @@ def test_the_early_stop_changes_no_result(few_words, monkeypatch):
     )
     for early, late in zip(stopped, zoo.beam_search(few_words, source, 12, **options), strict=True):
         np.testing.assert_array_equal(early, late)
-    assert len(set(np.array(stopped[1])[:, 0])) > 1  # some end early, some do not
+    if length_penalty == 1.2 and not coverage_penalty:
+        assert len(set(np.array(stopped[1])[:, 0])) > 1  # some end early, some do not
 
 
 def test_one_beam_is_greedy_search(model, source):
@@ -318,7 +326,7 @@ def test_a_seed_gives_the_same_samples_and_another_one_others(source):
 
 def test_one_likeliest_token_is_greedy_search(model, source):
     tokens, lengths = zoo.greedy_search(model, source, 9)
-    for options in ({"top_k": 1}, {"top_p": 1e-6}, {"draws": np.zeros((3, 9), "float32")}):
+    for options in ({"top_k": 1}, {"top_p": 1e-6}, {"top_k": 3, "draws": np.zeros((3, 9))}):
         found, found_lengths = zoo.sample(model, source, 9, **options)
         assert rows(found, found_lengths) == rows(tokens, lengths)
 
@@ -361,10 +369,26 @@ def test_a_search_gives_the_attention_of_each_token_and_of_the_end(source):
 @pytest.mark.parametrize(
     ("search", "options", "message"),
     [
-        (zoo.beam_search, {"num_beams": 0}, "`num_beams` must be a positive integer"),
+        (zoo.beam_search, {"length_penalty": float("nan")}, "`length_penalty` must be a finite"),
+        (
+            zoo.greedy_search,
+            {"max_length": 0},
+            "`max_length` must be a positive integer, or an int",
+        ),
+        (zoo.beam_search, {"max_length": 2.5}, "`max_length` must be a positive integer"),
+        (zoo.sample, {"max_length": None}, "`max_length` must be a positive integer"),
+        (zoo.sample, {"draws": np.zeros((1, 3))}, r"`draws` must be numbers of shape \(batch, max"),
+        (zoo.beam_search, {"prefix": np.array([[4], [5]])}, "a row for each source"),
+        (zoo.greedy_search, {"model": "model"}, "`model` must be a zoo.Seq2Seq. Received"),
+        (zoo.beam_search, {"source": np.zeros((0, 3))}, "of one row or more"),
+        (zoo.beam_search, {"num_beams": 0}, "`num_beams` must be a positive int"),
         (zoo.beam_search, {"num_hypotheses": 5}, "`num_hypotheses` must be at most num_beams=4"),
-        (zoo.beam_search, {"length_penalty": "1"}, "`length_penalty` must be a number"),
-        (zoo.beam_search, {"coverage_penalty": -1}, "`coverage_penalty` must be a number of 0"),
+        (zoo.beam_search, {"length_penalty": "1"}, "`length_penalty` must be a finite number"),
+        (
+            zoo.beam_search,
+            {"coverage_penalty": -1},
+            "`coverage_penalty` must be a finite number of 0",
+        ),
         (zoo.beam_search, {"coverage_penalty": 0.2}, "0 for a model without attention"),
         (zoo.greedy_search, {"return_attention": True}, "without attention. Received"),
         (zoo.greedy_search, {"prefix": np.array([[4] * 5])}, "no longer than max_length=4"),
@@ -378,7 +402,35 @@ def test_a_search_gives_the_attention_of_each_token_and_of_the_end(source):
 )
 def test_a_wrong_argument_is_named(search, options, message):
     with pytest.raises(ValueError, match=message):
-        search(small_model("gru-None-bi"), np.array([[5, 3]]), 4, **options)
+        search(
+            **{
+                "model": small_model("gru-None-bi"),
+                "source": np.array([[5, 3]]),
+                "max_length": 4,
+                **options,
+            }
+        )
+
+
+@pytest.mark.parametrize("search", [zoo.greedy_search, zoo.beam_search, zoo.sample])
+def test_no_search_goes_beyond_learned_positions(search):
+    model = small_model("transformer-learned-gelu")  # of 40
+    search(model, np.array([[5, 3]]), 39)
+    with pytest.raises(ValueError, match="`max_length` must be less than the model's max_posi"):
+        search(model, np.array([[5, 3]]), 40)
+
+
+def test_attention_is_there_up_to_the_last_learned_position():
+    model = endless(model_of("transformer-learned-gelu"))
+    _, _, weights = zoo.greedy_search(model, np.array([[5, 3]]), 39, return_attention=True)
+    assert weights.shape == (1, 40, 2)
+
+
+def test_numpys_numbers_are_numbers():
+    model, source = small_model("gru-None-bi"), np.array([[5, 3]])
+    tokens, *_ = zoo.beam_search(model, source, np.int64(3), length_penalty=np.float32(1))
+    assert tokens.shape[:2] == (1, 1)
+    zoo.sample(model, source, np.int32(3), temperature=np.float64(0.5), top_k=np.int64(4))
 
 
 @pytest.mark.parametrize("search", [zoo.greedy_search, zoo.beam_search, zoo.sample, zoo.score])
