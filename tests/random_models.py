@@ -10,7 +10,7 @@ TRANSFORMERS = {
     "transformer-post-norm": {"norm_first": False},
     "transformer-separate": {"embeddings": "separate", "source_vocabulary_size": 70},
     "transformer-deep-shallow": {"num_layers": (3, 1), "embeddings": "shared_target"},
-    "transformer-learned-gelu": {"positions": "learned", "max_positions": 40, "activation": "gelu"},
+    "transformer-learned-gelu": {"positions": "learned", "max_positions": 64, "activation": "gelu"},
     "transformer-relative": {"positions": "relative"},
     "transformer-rotary-rms-swiglu-grouped": {
         "positions": "rotary",

@@ -42,7 +42,7 @@ def greedy_search(
 
     Returns:
         `tokens`, int32 `(batch, length)`: the ids without start and end, padded with `pad_id`;
-        `length` is that of the longest (under JAX `max_length`). `lengths`, int32 `(batch,)`. With
+        `length` is that of the longest, or 1 if all are empty (under JAX `max_length`). `lengths`, int32 `(batch,)`. With
         `return_attention` also the weights `(batch, length + 1, source_length)` with which each
         token was chosen; the row after a sentence's last token chose its end.
 
@@ -266,8 +266,11 @@ def check_length(model, max_length):
 
 
 def trimmed(tokens, lengths):
-    """`tokens` `(…, max_length)` without what is padding in all rows."""
-    return tokens if STATIC_SHAPES else tokens[..., : ops.max(lengths)]
+    """`tokens` `(…, max_length)` without what is padding in all rows.
+
+    But the first column: a TFLite runtime cannot hand out an empty tensor.
+    """
+    return tokens if STATIC_SHAPES else tokens[..., : ops.maximum(ops.max(lengths), 1)]
 
 
 def _fits(x, *shape):

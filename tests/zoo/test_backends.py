@@ -20,9 +20,7 @@ CASES = [
     "transformer-relative",
     "transformer-ssru",
     "lstm-sutskever",
-    "gru-cho",
     "gru-bahdanau",
-    "gru-general-bi",
     "lstm-luong",
     "lstm-gnmt",
 ]

@@ -1,5 +1,7 @@
 """Gradients of attention and SSRU, in float64, against central differences."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tensorflow as tf
 from random_models import randomize
 from seq2lite.zoo.attention import CrossAttention, GlobalAttention, SelfAttention
 from seq2lite.zoo.contract import PADDING_BIAS, added
-from seq2lite.zoo.positions import rotation
+from seq2lite.zoo.positions import RelativeBias, rotation
 from seq2lite.zoo.transformer_layers import SSRU
 
 BATCH, LENGTH, MEMORY_LENGTH, DIM, NUM_HEADS = 2, 3, 5, 8, 4
@@ -53,6 +55,7 @@ def assert_gradients(layer, inputs, function):
     variables = [*inputs, *weights]
     for variable, gradient in zip(variables, tape.gradient(value, variables), strict=True):
         assert gradient is not None, variable.name
+        gradient = tf.convert_to_tensor(gradient)  # of a table it comes by rows
         start = variable.numpy()
         for _ in range(3):
             direction = rng.normal(size=start.shape)
@@ -91,6 +94,16 @@ def test_self_attention(num_key_heads, is_rotary):
     turn = rotation(np.arange(MEMORY_LENGTH), DIM // NUM_HEADS) if is_rotary else None
     x = normal(BATCH * MEMORY_LENGTH, DIM)
     assert_gradients(layer, [x], lambda x: [layer(x, bias, turn, batch=BATCH)])
+
+
+@pytest.mark.parametrize("is_bidirectional", [False, True])
+def test_self_attention_with_relative_positions(is_bidirectional):
+    attention = randomize(added(SelfAttention(DIM, NUM_HEADS, 2), (None, DIM)), scale=2)
+    relative = randomize(added(RelativeBias(NUM_HEADS, is_bidirectional), None), scale=2)
+    both = SimpleNamespace(trainable_variables=[*attention.weights, *relative.weights])
+    place = np.arange(MEMORY_LENGTH)
+    x = normal(BATCH * MEMORY_LENGTH, DIM)
+    assert_gradients(both, [x], lambda x: [attention(x, relative(place, place), batch=BATCH)])
 
 
 @pytest.mark.parametrize("num_key_heads", [1, 2, 4])
