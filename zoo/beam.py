@@ -78,6 +78,7 @@ def beam_search(
     prefix = full_prefix(model, prefix, batch, max_length)
     is_token = ops.cast(ops.not_equal(source, model.pad_id), "float32")
     num_candidates = 2 * num_beams  # at most half of them end: enough go on
+    is_first = ops.expand_dims(ops.arange(num_candidates) < num_beams, 0)
 
     def penalty(length):
         return ((5.0 + ops.cast(length, "float32")) / 6.0) ** length_penalty
@@ -126,23 +127,23 @@ def beam_search(
             of_sentence(tokens, beam), [0, 0, step], ops.expand_dims(said, 2)
         )
 
-        # Those of the first beams that end, or must, are whole: the best so far stay.
-        is_whole = ops.logical_or(ends, ops.equal(step + 1, max_length))[:, :num_beams]
-        is_whole = ops.logical_and(is_whole, ops.greater(total[:, :num_beams], IMPOSSIBLE / 2))
+        # Of the first candidates, as many as there are beams, those that end, or must, are whole.
+        # (Masked, not cut off: XLA makes a slow sort of a top_k that is cut in two ways.)
+        is_whole = ops.logical_or(ends, ops.equal(step + 1, max_length))
+        is_whole = ops.logical_and(is_whole, is_first)
+        is_whole = ops.logical_and(is_whole, ops.greater(total, IMPOSSIBLE / 2))
         scores = total / penalty(step + 1)
         if coverage_penalty:
             paid = ops.clip(of_sentence(coverage, beam), LEAST_COVERAGE, 1.0)
             unread = ops.log(paid) * ops.expand_dims(is_token, 1)
             scores = scores + coverage_penalty * ops.sum(unread, axis=2)
-        scores = ops.where(is_whole, scores[:, :num_beams], 2 * IMPOSSIBLE)
-        num_said = step + 1 - ops.cast(ends[:, :num_beams], "int32")
+        scores = ops.where(is_whole, scores, 2 * IMPOSSIBLE)
+        num_said = step + 1 - ops.cast(ends, "int32")
         best_scores, best = ops.top_k(
             ops.concatenate([best_scores, scores], axis=1), num_hypotheses
         )
         best = ops.cast(best, "int32")
-        best_tokens = of_sentence(
-            ops.concatenate([best_tokens, candidates[:, :num_beams]], axis=1), best
-        )
+        best_tokens = of_sentence(ops.concatenate([best_tokens, candidates], axis=1), best)
         lengths = ops.concatenate([lengths, num_said], axis=1)
         lengths = of_sentence(ops.expand_dims(lengths, 2), best)[:, :, 0]
 
