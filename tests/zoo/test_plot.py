@@ -178,7 +178,7 @@ def test_a_transformer_shows_its_variant():
         return set(texts(picture(case)[1]))
 
     assert {"Add, layer normalization", "sinusoidal"} <= said("transformer-post-norm")
-    assert {"Feed-forward, GELU", "learned, 40"} <= said("transformer-learned-gelu")
+    assert {"Feed-forward, GELU", "learned, 64"} <= said("transformer-learned-gelu")
     assert {
         "RMS normalization",
         "Feed-forward, SwiGLU",
