@@ -34,7 +34,7 @@ wheel: $(TOOLS)
 benchmark: $(TOOLS)
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
-# Every preset at its published size: exported, run, compared with Keras. An hour, 16 GiB of memory.
+# Every preset at its published size: exported, run, compared with Keras. A quarter of an hour.
 presets: $(TOOLS)
 	$(BIN)/python benchmarks/presets.py
 

@@ -1,6 +1,6 @@
 """The table of docs/zoo.md: every preset at its published size, exported to int8 and run.
 
-    make presets                               # all of them: an hour, 16 GiB of memory
+    make presets                               # all of them: a quarter of an hour
     python benchmarks/presets.py gnmt          # one
 
 Parameters and products are counted at the vocabulary that the paper has, 32,000 tokens for students

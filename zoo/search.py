@@ -42,9 +42,10 @@ def greedy_search(
 
     Returns:
         `tokens`, int32 `(batch, length)`: the ids without start and end, padded with `pad_id`;
-        `length` is that of the longest, or 1 if all are empty (under JAX `max_length`). `lengths`, int32 `(batch,)`. With
-        `return_attention` also the weights `(batch, length + 1, source_length)` with which each
-        token was chosen; the row after a sentence's last token chose its end.
+        `length` is that of the longest, or 1 if all are empty (under JAX `max_length`). `lengths`,
+        int32 `(batch,)`. With `return_attention` also the weights `(batch, length + 1,
+        source_length)` with which each token was chosen; the row after a sentence's last token
+        chose its end.
 
     Raises:
         ValueError: An argument is not as above.
