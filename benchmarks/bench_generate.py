@@ -26,8 +26,8 @@ from seq2lite.export.convert import convert
 from seq2lite.export.flatbuffer import share_equal_vectors
 from seq2lite.export.ladder import quantized
 from seq2lite.export.runtime import interpreter_search
-from seq2lite.export.signatures import arg_max
-from seq2lite.export.tflite import convert_saved, save_signatures
+from seq2lite.export.signatures import Signatures, arg_max, save
+from seq2lite.export.tflite import convert_saved
 
 SOURCE_LENGTH, TARGET_LENGTH, TURN = 30, 32, 5
 VOCABULARY_SIZES = {
@@ -87,7 +87,8 @@ def endless(model):
 def bench_model(model, folder, turns, sizes, speeds):
     """Adds a model's rows to both tables."""
     contenders = {"Keras, tf.function": keras_search(model)}
-    saved = save_signatures(model, folder / "saved_model")
+    saved = folder / "saved_model"
+    save(Signatures(model), saved)
     full = convert_saved(saved)
     for quantization in ("float32", "float16", "int8"):
         content, _ = quantized(full, quantization)
