@@ -32,7 +32,7 @@ def measure_memory(path, source, max_length, how):
         bytes beyond those before: `resident` after the first run, of which `mapped` are pages of files (the
         system can drop them, and other processes share them), and `peak`, the most at any moment.
     """
-    before, mapped_before = _resident()
+    before, mapped_before, _ = _resident()
     start = time.perf_counter()
     if how == "mapped":
         interpreter = Interpreter(model_path=str(path), num_threads=1)
@@ -42,29 +42,27 @@ def measure_memory(path, source, max_length, how):
     loaded = time.perf_counter()
     signature(source=source, max_length=np.array(max_length, np.int32))
     ended = time.perf_counter()
-    after, mapped = _resident()
+    after, mapped, peak = _resident()
     return {
         "load_seconds": loaded - start,
         "first_run_seconds": ended - loaded,
         "resident": after - before,
         "mapped": mapped - mapped_before,
-        "peak": max(_peak(), after) - before,
+        "peak": peak - before,
     }
 
 
 def _resident():
-    """Bytes of this process in memory, and those of them that are pages of files."""
+    """Bytes of this process in memory, those of them that are pages of files, and the most so far."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:  # no Linux
-        return _peak(), 0
+    except OSError:  # no Linux: the most so far is all that is told
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = peak if sys.platform == "darwin" else peak * 1024
+        return peak, 0, peak
     sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith("kB")}
-    return sizes["VmRSS:"], sizes["RssFile:"]
-
-
-def _peak():
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    # Not getrusage's maximum, which begins with that of the process which started this one.
+    return sizes["VmRSS:"], sizes["RssFile:"], sizes["VmHWM:"]
 
 
 if __name__ == "__main__":
