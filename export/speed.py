@@ -167,8 +167,7 @@ if __name__ == "__main__":
     model, inputs, output = sys.argv[1:]
     with explained(BundleError, ConversionError, OSError):
         given = dict(np.load(inputs))
-        end_id, median = int(given.pop("end_id")), len(given["lengths"]) // 2
-        one = given["source"][median : median + 1, : given["lengths"][median]]
+        end_id, one = int(given.pop("end_id")), given.pop("one")
         if Path(model).is_dir():
             copy = endless_saved_model(model, end_id, Path(output).with_suffix(".endless"))
             search = saved_model_search(copy)
