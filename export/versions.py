@@ -130,6 +130,7 @@ _RUNTIMES = {
     "WHILE": {1: "1.15.0"},
     "ZEROS_LIKE": {1: "1.12.0"},
 }
+_BLOCKWISE = "2.20.0"  # weights with a scale for each block of a row
 _NAMES = {
     number: name for name, number in vars(schema.BuiltinOperator).items() if name[0].isupper()
 }
@@ -156,13 +157,6 @@ def least_runtime(content):
         '2.9.0'
     """
     return _least(flatbuffer.read(content))
-
-
-def with_least_runtime(content):
-    """The file's bytes, with its least runtime in their `min_runtime_version`."""
-    model = flatbuffer.read(content)
-    set_least_runtime(model)
-    return flatbuffer.write(model)
 
 
 def set_least_runtime(model):
@@ -202,7 +196,7 @@ def ops_beyond(content, version):
 
 
 def _least(model):
-    return max(_runtimes(model).values(), key=_parts, default="1.5.0")
+    return max(_runtimes(model).values(), key=_parts)
 
 
 def _runtimes(model):
@@ -219,6 +213,12 @@ def _runtimes(model):
                 f"Received: {name} version {code.version}"
             )
         found[name, code.version] = runtime
+    # Blocks raise no op's version.
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            details = getattr(tensor.quantization, "detailsType", None)
+            if details == schema.QuantizationDetails.BlockwiseQuantization:
+                found["BLOCKWISE_QUANTIZATION", 1] = _BLOCKWISE
     return found
 
 
