@@ -177,27 +177,27 @@ def _tokenizer_table():
 def _graph_table(graph, signature):
     """SubGraphMetadata."""
     name = signature.signatureKey.decode()
-    inputs, outputs = (
-        # Readers match them with the graph's own list by place.
-        [_tensor_table(graph.tensors[index], names.get(index)) for index in indices]
-        for indices, names in (
-            (graph.inputs, _names(signature.inputs)),
-            (graph.outputs, _names(signature.outputs)),
-        )
-    )
-    table = {0: name, 1: _SIGNATURES.get(name, name), 2: inputs, 3: outputs}
-    if "source" in _names(signature.inputs).values():
+    table = {
+        0: name,
+        1: _SIGNATURES.get(name, name),
+        2: _tensor_tables(graph, graph.inputs, signature.inputs),
+        3: _tensor_tables(graph, graph.outputs, signature.outputs),
+    }
+    if any(entry.name == b"source" for entry in signature.inputs):
         table[5] = [{0: _SENTENCEPIECE, 1: {0: [_tokenizer_table()]}}]
     return table
 
 
-def _names(entries):
-    return {entry.tensorIndex: entry.name.decode() for entry in entries}
+def _tensor_tables(graph, indices, entries):
+    """A TensorMetadata for each of a graph's inputs or outputs: readers match them by place."""
+    names = {}
+    for entry in entries:  # one tensor can be an output by several names
+        names.setdefault(entry.tensorIndex, []).append(entry.name.decode())
+    return [_tensor_table(graph.tensors[index], names[index].pop(0)) for index in indices]
 
 
 def _tensor_table(tensor, name):
     """TensorMetadata."""
-    name = tensor.name.decode() if name is None else name
     meaning = _MEANINGS.get(name, _STATE)
     kind = _TYPES[tensor.type].lower()
     shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature

@@ -21,7 +21,7 @@ def write_report(folder, report, tolerance):
         report: What `to_bundle` measured.
         tolerance: The `Tolerance` that its parity was held against.
     """
-    blocks = _blocks(report, tolerance)
+    blocks = list(_blocks(report, tolerance))
     (folder / "report.md").write_text(to_markdown(report.path.name, blocks), "utf-8")
     (folder / "report.html").write_text(to_html(report.path.name, blocks), "utf-8")
 
