@@ -124,7 +124,7 @@ def test_the_page_is_well_formed_and_needs_no_other_file(bundle):
     assert len(figures) == 3  # sizes, and a profile of two signatures
     for figure in figures:
         widths = [float(bar.get("width")) for bar in figure.iter("rect")]
-        assert max(widths) == 600 and min(widths) >= 0
+        assert max(widths) == 440 and min(widths) >= 0
 
 
 def test_text_of_users_cannot_break_the_page_or_a_table():
