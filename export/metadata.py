@@ -28,6 +28,7 @@ _MOMENT = (1980, 1, 1, 0, 0, 0)  # the same model gives the same file, whenever
 
 _SIGNATURES = {
     "generate": "Greedy search: ids of source texts to ids of target texts.",
+    "generate_beam": "Beam search: ids of source texts to the ids of the best targets of each.",
     "encode": "Ids of source texts to the state before the first step.",
     "decode_step": "The last token and the state to the next token's logits and the next state.",
 }
@@ -60,6 +61,7 @@ _MEANINGS = {
         ("batch", "vocabulary_size"),
     ),
     "position": _Meaning("Tokens that were read so far", "tokens", ("batch",)),
+    "scores": _Meaning("Score of each target text, the greatest is the best", "nats"),
     "text": _Meaning("Text in UTF-8", "bytes"),
 }
 _STATE = _Meaning("State: what one call gives by this name, the next one takes", "none")

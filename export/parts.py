@@ -79,7 +79,7 @@ def _readers(model):
 def _part(buffer, names, looked_up, projection):
     # Embeddings and the tokenizer's tables are both looked up, but no step of a model reads the latter.
     if not names & {"encode", "decode_step"}:
-        return "search" if "generate" in names else "tokenizer"
+        return "search" if any(name.startswith("generate") for name in names) else "tokenizer"
     if buffer in looked_up:
         return "embedding"
     if buffer == projection:

@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict
 
 NUM_OPS = 10  # that have a bar of their own in a profile
@@ -29,9 +29,11 @@ def write_report(folder, report, tolerance):
 def _blocks(report, tolerance):
     """The report as (kind, content...): a heading, a text, a table, bars or JSON."""
     measured = report.measurements
+    formats = Counter(report.formats.values()).most_common()
     yield _table(
         ("", ""),
         ("quantization", report.quantization),
+        ("matrices", ", ".join(f"{count} in {name}" for name, count in formats)),
         ("parameters", f"{report.num_parameters:,}"),
         (
             "model.tflite",
