@@ -179,7 +179,7 @@ class MultiHeadAttention(layers.Layer):
 class SelfAttention(MultiHeadAttention):
     """Attention of a sequence over itself; query, key and value come of one product."""
 
-    state_names = ("self_keys", "self_values", "new_keys", "new_values")
+    state_names = ("self_keys", "self_values", "new_keys_values")
     grows = True
 
     def __init__(self, dim, num_heads, num_key_heads, **kwargs):
@@ -211,54 +211,55 @@ class SelfAttention(MultiHeadAttention):
         return self.project(context)
 
     def first_state(self, batch, slots):
-        """Keys and values of `slots` empty slots, and of a room of one: see `step`."""
-        return [*self._empty(batch, slots), *self._empty(batch, 1)]
+        """Keys and values of `slots` empty slots, and a room of one: see `step`."""
+        empty = self._empty(batch, self.num_key_heads, slots)
+        return [empty, empty, self._empty(batch, 2 * self.num_key_heads, 1)]
 
     def grow(self, cache, length):
         """The cache with what its room holds among the old, and a new room of `length` slots."""
-        keys, values, new_keys, new_values = cache
-        keys = ops.concatenate([keys, new_keys], axis=2)
-        values = ops.concatenate([values, new_values], axis=2)
-        return [keys, values, *self._empty(ops.shape(keys)[0], length)]
+        *old, room = cache
+        new = ops.split(room, 2, axis=1)
+        old = [ops.concatenate(pair, axis=2) for pair in zip(old, new, strict=True)]
+        return [*old, self._empty(ops.shape(room)[0], 2 * self.num_key_heads, length)]
 
-    def _empty(self, batch, slots):
-        empty = ops.zeros((batch, self.num_key_heads, slots, self.head_dim), self.compute_dtype)
-        return empty, empty
+    def _empty(self, batch, num_heads, slots):
+        return ops.zeros((batch, num_heads, slots, self.head_dim), self.compute_dtype)
 
     def step(self, x, cache, bias, turn=None):
         """One token further, as products and sums: a matrix product would pack all of the cache.
 
         Args:
             x: `(batch, dim)`.
-            cache: Keys and values of what was said before the room was made, each `(batch,
-                num_key_heads, slots, head_dim)`, which are only read, and those in the room, each
-                `(batch, num_key_heads, room, head_dim)`, which `pushed` changes.
+            cache: Keys and values of what was said before there was this room, each `(batch,
+                num_key_heads, slots, head_dim)`, which are only read; and the room, `(batch,
+                2 num_key_heads, room, head_dim)`, keys first, which `pushed` changes.
             bias: `(batch, 1 or num_heads, 1, slots + room)`, a large negative number at empty slots.
             turn: `rotation` of this token's position, if rotary.
 
         Returns:
             `(batch, dim)`, and the cache.
         """
+        keys, values, room = cache
         query, key, value = self._split(x)
         query = self.heads_of_one(query, self.num_heads)
         key = self.heads_of_one(key, self.num_key_heads)
         value = self.heads_of_one(value, self.num_key_heads)
         if turn is not None:
             query, key = rotate(query, turn), rotate(key, turn)
-        keys, values, new_keys, new_values = cache
-        new_keys, new_values = pushed(new_keys, key, 2), pushed(new_values, value, 2)
+        room = pushed(room, ops.concatenate([key, value], axis=1), 2)
+        new_keys, new_values = ops.split(room, 2, axis=1)
         if self.num_heads == self.num_key_heads:
             scores = [ops.sum(query * k, axis=3, keepdims=True) for k in (keys, new_keys)]
             scores = ops.transpose(ops.concatenate(scores, axis=2), (0, 1, 3, 2))
             weights = ops.transpose(attention_weights(scores + bias), (0, 1, 3, 2))
-            room = ops.shape(new_keys)[2]
-            context = ops.sum(weights[:, :, :-room] * values, axis=2, keepdims=True)
-            context = context + ops.sum(weights[:, :, -room:] * new_values, axis=2, keepdims=True)
+            size = ops.shape(room)[2]
+            context = ops.sum(weights[:, :, :-size] * values, axis=2, keepdims=True)
+            context += ops.sum(weights[:, :, -size:] * new_values, axis=2, keepdims=True)
         else:
             all_keys = ops.swapaxes(ops.concatenate([keys, new_keys], axis=2), 2, 3)
             all_values = ops.concatenate([values, new_values], axis=2)
             context, _ = self.attend(query, all_keys, all_values, bias)
-        return self.project(context), [keys, values, new_keys, new_values]
+        return self.project(context), [keys, values, room]
 
     def _split(self, x):
         """Query, scaled, key and value: `(rows, dim)` and twice `(rows, key_dim)`."""

@@ -270,8 +270,8 @@ class RNNSeq2Seq(Seq2Seq):
         return self._encode(ops.cast(source, "int32"), training=False, stepwise=True)
 
     @property
-    def source_state(self):
-        """What of the state belongs to the source: see `Seq2Seq`."""
+    def shared_state(self):
+        """What of the state does not depend on the tokens that were said: see `Seq2Seq`."""
         return {"keys", "memory", "source_bias", "context"}
 
     def decode_step(self, token, state):

@@ -13,7 +13,7 @@ from .contract import STATIC_SHAPES, Seq2Seq, first_length, is_number, require
 
 # Tokens for which room is made at a time. A runtime prepares every op of a step anew when a shape
 # has changed, a tenth of a step's time; room that is not yet used costs attention over nothing.
-GROWTH = 16
+GROWTH = 12
 
 
 def likeliest(logits):

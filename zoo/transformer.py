@@ -287,12 +287,12 @@ class Transformer(Seq2Seq):
         State, of each decoder layer `i`: `cross_keys_i (batch, num_key_heads, head_dim,
         source_length)` and `cross_values_i (batch, num_key_heads, source_length, head_dim)` stay.
         `self_keys_i` and `self_values_i`, both `(batch, num_key_heads, slots, head_dim)`, are of what
-        was said before: a step reads them, `grow` makes them longer. `new_keys_i` and `new_values_i`,
-        both `(batch, num_key_heads, room, head_dim)`, are the room that a step changes: it moves all
-        slots on by one and writes the last. In a decoder of SSRUs there is `cell_i (batch,
-        model_dim)` instead of the four, which changes. Of all layers: `self_bias (batch, 1, 1,
-        slots)` and `new_bias (batch, 1, 1, room)`, a large negative number at empty slots, change
-        with them; `source_bias (batch, 1, 1, source_length)` stays; `position (batch,)` int32 counts.
+        was said before: a step reads them, `grow` makes them longer. `new_keys_values_i (batch,
+        2 num_key_heads, room, head_dim)` is the room that a step changes: it moves all slots on by
+        one and writes the last. In a decoder of SSRUs there is `cell_i (batch, model_dim)` instead
+        of the three, which changes. Of all layers: `self_bias (batch, 1, 1, slots)` and `new_bias
+        (batch, 1, 1, room)`, a large negative number at empty slots, change with them; `source_bias
+        (batch, 1, 1, source_length)` stays; `position (batch,)` int32 counts.
 
         There are one old slot, empty, and a room of one: no tensor is ever without elements.
         """
@@ -311,10 +311,11 @@ class Transformer(Seq2Seq):
         return state
 
     @property
-    def source_state(self):
-        """What of the state belongs to the source: see `Seq2Seq`."""
+    def shared_state(self):
+        """What of the state does not depend on the tokens that were said: see `Seq2Seq`."""
         layers = range(len(self.decoder_layers))
-        return {"source_bias"}.union(*({f"cross_keys_{i}", f"cross_values_{i}"} for i in layers))
+        cross = {f"cross_{name}_{i}" for name in ("keys", "values") for i in layers}
+        return {"source_bias", "self_bias", "new_bias", "position", *cross}
 
     def decode_step(self, token, state):
         """One token further: int32 ids `(batch,)` and the state to logits and the next state."""
