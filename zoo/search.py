@@ -12,7 +12,7 @@ from keras import ops
 from .contract import STATIC_SHAPES, Seq2Seq, first_length, is_number, require
 
 # Tokens for which room is made at a time. A runtime prepares every op of a step anew when a shape
-# has changed, a tenth of a step's time; room that is not yet used costs attention over nothing.
+# has changed, and copies the room at each step: measured, 8 to 16 are much alike, 4 is slower.
 GROWTH = 12
 
 
