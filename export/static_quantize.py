@@ -53,6 +53,7 @@ def quantize_static(content, observed, *, wide=lambda op: False, integer_io=Fals
     plan = _Plan(model, observed, wide, clip)
     for index in range(len(model.subgraphs)):
         _GraphWriter(model, index, plan).write(integer_io)
+    flatbuffer.drop_unused(model)
     return flatbuffer.write(model)
 
 
@@ -159,8 +160,8 @@ class _GraphWriter:
                 self._set(t, self.plan.width((self.index, t)), *self.plan.scale((self.index, t)))
         for operator in old:
             self._rewrite(operator)
-        if not integer_io:
-            graph.outputs = np.array([self._float_output(int(t)) for t in graph.outputs], np.int32)
+        give = self._integer_output if integer_io else self._float_output
+        graph.outputs = np.array([give(int(t)) for t in graph.outputs], np.int32)
         graph.operators = self.operators
 
     def _rewrite(self, operator):
@@ -249,7 +250,7 @@ class _GraphWriter:
         scales = self.row_scales * scale_of_input
         kind, number = (_TYPE.INT32, np.int32) if width == 8 else (_TYPE.INT64, np.int64)
         most = np.iinfo(np.int32).max
-        integers = np.rint(np.clip(self.values[t] / scales, -most, most)).astype(number)
+        integers = np.rint(np.clip(self.values[t].ravel() / scales, -most, most)).astype(number)
         return self._stored(t, integers, kind, scales)
 
     def _constant(self, t, values, width, scale, zero):
@@ -262,8 +263,9 @@ class _GraphWriter:
         """A constant tensor of its own: the float one may be used with other scales too."""
         made = self._new_tensor(t, kind)
         tensor = self.graph.tensors[made]
-        self.model.buffers.append(schema.BufferT(data=integers.view(np.uint8).ravel()))
+        self.model.buffers.append(schema.BufferT(data=np.frombuffer(integers.tobytes(), np.uint8)))
         tensor.buffer = len(self.model.buffers) - 1
+        tensor.shape = np.array(integers.shape, np.int32)
         zeros = np.zeros(len(scales), np.int64) if zeros is None else np.array(zeros, np.int64)
         tensor.quantization = schema.QuantizationParametersT(
             scale=np.array(scales, np.float32), zeroPoint=zeros, quantizedDimension=0
@@ -298,8 +300,15 @@ class _GraphWriter:
         self._redirect("inputs", t, made)
         return made
 
+    def _integer_output(self, t):
+        if t not in self.values:
+            return t
+        made = self._as_group(t, t)
+        self._redirect("outputs", t, made)
+        return made
+
     def _float_output(self, t):
-        if not self._was_float(t):
+        if not self._was_float(t) or t in self.values:  # the first of a state may be a constant
             return t
         made = self._new_tensor(t, _TYPE.FLOAT32)
         self._append(_OP.DEQUANTIZE, t, made)
