@@ -126,6 +126,33 @@ def check_portable(content):
     return counts
 
 
+def single_signature(content, name):
+    """A file of one signature of `content`: microcontrollers run the first graph of a file only."""
+    model = flatbuffer.read(content)
+    model.signatureDefs = [s for s in model.signatureDefs if s.signatureKey == name.encode()]
+    (signature,) = model.signatureDefs
+    model.subgraphs = [model.subgraphs[signature.subgraphIndex]]
+    signature.subgraphIndex = 0
+    flatbuffer.drop_unused(model)
+    return flatbuffer.write(model)
+
+
+def as_select_v2(content):
+    """The same file with SELECT_V2 in the place of SELECT, which microcontrollers have not."""
+    model = flatbuffer.read(content)
+    schema = flatbuffer.schema
+    for place, code in enumerate(model.operatorCodes):
+        if code.builtinCode == schema.BuiltinOperator.SELECT:
+            code.builtinCode = schema.BuiltinOperator.SELECT_V2
+            code.deprecatedBuiltinCode, code.version = schema.BuiltinOperator.SELECT_V2, 1
+            for graph in model.subgraphs:
+                for operator in graph.operators:
+                    if operator.opcodeIndex == place:
+                        operator.builtinOptionsType = schema.BuiltinOptions.SelectV2Options
+                        operator.builtinOptions = schema.SelectV2OptionsT()
+    return flatbuffer.write(model)
+
+
 def _transformer_encode(model, source, slots):
     batch = source.shape[0]
     memory, source_bias = model._memory(source, training=False)

@@ -66,8 +66,7 @@ class _Plan:
         widths = defaultdict(list)
         for g, graph in enumerate(model.subgraphs):
             for operator in graph.operators:
-                code = op_of(model, operator)
-                moved = moved_inputs(code, operator)
+                moved = moved_inputs(model, graph, operator)
                 for t in moved:
                     self._unite((g, t), (g, int(operator.outputs[0])))
                 if moved:
@@ -76,10 +75,10 @@ class _Plan:
         self._unite_states()
         for g, graph in enumerate(model.subgraphs):
             for operator in graph.operators:
-                code = op_of(model, operator)
-                if not moved_inputs(code, operator):
+                if not moved_inputs(model, graph, operator):
                     for t in operator.outputs:
-                        widths[self.root((g, int(t)))].append(16 if wide(code) else 8)
+                        bits = 16 if wide(op_of(model, operator)) else 8
+                        widths[self.root((g, int(t)))].append(bits)
         self.widths = {root: max(all_of) for root, all_of in widths.items()}
         self.members = defaultdict(list)
         for key in list(self.parent):
@@ -166,6 +165,7 @@ class _GraphWriter:
 
     def _rewrite(self, operator):
         code = op_of(self.model, operator)
+        lookup = is_lookup(self.model, self.graph, operator)
         inputs = [int(t) for t in operator.inputs]
         outputs = [int(t) for t in operator.outputs]
         floats = [t for t in inputs if t >= 0 and self._was_float(t)]
@@ -178,7 +178,10 @@ class _GraphWriter:
             self.operators.append(operator)
             self._append(_OP.QUANTIZE, made, outputs[0])
             return
-        if moved_inputs(code, operator):
+        if lookup:
+            self._look_up(operator, outputs[0])
+            return
+        if moved_inputs(self.model, self.graph, operator):
             inputs = [self._as_group(t, outputs[0]) if self._was_float(t) else t for t in inputs]
         else:
             width = 16 if self.plan.wide(code) else 8
@@ -201,21 +204,57 @@ class _GraphWriter:
         for made, wanted in after:
             self._append(_OP.QUANTIZE, made, int(wanted))
 
+    def _look_up(self, operator, t):
+        """Rows of a table, in 8 bits, the most that microcontrollers look up.
+
+        Where 16 are wanted they are the sum of two: what rounding to 8 leaves has a table too.
+        """
+        table, ids = (int(i) for i in operator.inputs)
+        values = self.values[table]
+        scale, zero = fitted_scale(values.min(), values.max(), values.ravel(), 8, False)
+
+        def look_up(values, scale, zero):
+            stored = self._constant(table, values, 8, scale, zero)
+            made = self._made(t, 8, scale, zero)
+            self.operators.append(
+                schema.OperatorT(
+                    opcodeIndex=operator.opcodeIndex,
+                    inputs=np.array([stored, ids], np.int32),
+                    outputs=np.array([made], np.int32),
+                    builtinOptionsType=operator.builtinOptionsType,
+                    builtinOptions=operator.builtinOptions,
+                )
+            )
+            return made
+
+        made = look_up(values, scale, zero)
+        if self.plan.wide(_OP.GATHER):
+            rest = values - (np.clip(np.rint(values / scale) + zero, -128, 127) - zero) * scale
+            parts = [made, look_up(rest, scale / 255, 0)]
+            wide = [self._made(t, 16, scale / 128, 0) for _ in parts]
+            for part, widened in zip(parts, wide, strict=True):
+                self._append(_OP.QUANTIZE, part, widened)
+            made = self._made(t, 16, scale / 128, 0)
+            self._append(_OP.ADD, wide, made, schema.AddOptionsT(potScaleInt16=False))
+        self._append(_OP.QUANTIZE, made, t)
+
     def _was_float(self, t):
         return t < len(self.is_float) and self.is_float[t]
 
     def _output(self, code, t, width):
         """Where an op writes: tensor `t`, or another one that is brought to `t`'s scale after."""
-        key = self.index, t
         if code in _FIXED:
             narrow, zero, wide = _FIXED[code]
-            scale, zero = (narrow, zero) if width == 8 else (wide, 0)
-        elif self.plan.width(key) == width:
+            return self._fixed(t, width, *((narrow, zero) if width == 8 else (wide, 0)))
+        if self.plan.width((self.index, t)) == width:
             return t
-        else:
-            values = self.plan.observed[f"{self.index}/{t}"]
-            scale, zero = fitted_scale(values[0], values[1], values, width, self.plan.clip)
-        if code in _FIXED and self.plan.is_alone(key) and self.plan.width(key) == width:
+        values = self.plan.observed[f"{self.index}/{t}"]
+        return self._made(t, width, *fitted_scale(*values[:2], values, width, self.plan.clip))
+
+    def _fixed(self, t, width, scale, zero):
+        """`_output` of an op whose output has this scale, whatever its values."""
+        key = self.index, t
+        if self.plan.is_alone(key) and self.plan.width(key) == width:
             self._set(t, width, scale, zero)
             return t
         return self._made(t, width, scale, zero)
@@ -322,12 +361,15 @@ class _GraphWriter:
                     if entry.tensorIndex == t:
                         entry.tensorIndex = made
 
-    def _append(self, code, source, target):
+    def _append(self, code, sources, target, options=None):
+        kind = schema.BuiltinOptions.AddOptions if options else schema.BuiltinOptions.NONE
         self.operators.append(
             schema.OperatorT(
                 opcodeIndex=_op_code(self.model, code),
-                inputs=np.array([source], np.int32),
+                inputs=np.atleast_1d(np.array(sources, np.int32)),
                 outputs=np.array([target], np.int32),
+                builtinOptionsType=kind,
+                builtinOptions=options,
             )
         )
 
@@ -358,12 +400,21 @@ def op_of(model, operator):
     return max(code.builtinCode, code.deprecatedBuiltinCode)
 
 
-def moved_inputs(code, operator):
+def moved_inputs(model, graph, operator):
     """The inputs whose numbers an op moves as they are; [] of an op that computes."""
-    if code not in _MOVES:
+    code = op_of(model, operator)
+    if code not in _MOVES or is_lookup(model, graph, operator):
         return []
-    places = _MOVES[code]
-    return [int(operator.inputs[p]) for p in (range(len(operator.inputs)) if places is None else places)]
+    places = _MOVES[code] or range(len(operator.inputs))
+    return [int(operator.inputs[place]) for place in places]
+
+
+def is_lookup(model, graph, operator):
+    """Whether an op takes rows of a table of the file."""
+    return (
+        op_of(model, operator) == _OP.GATHER
+        and read_constant(model, graph.tensors[operator.inputs[0]]) is not None
+    )
 
 
 def read_constant(model, tensor):
