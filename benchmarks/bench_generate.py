@@ -24,9 +24,10 @@ import ctranslate2_peer
 from seq2lite import zoo
 from seq2lite.export.convert import convert
 from seq2lite.export.flatbuffer import share_equal_vectors
+from seq2lite.export.ladder import quantized
 from seq2lite.export.runtime import interpreter_search
 from seq2lite.export.signatures import arg_max
-from seq2lite.export.tflite import QUANTIZATIONS, convert_saved, save_signatures
+from seq2lite.export.tflite import convert_saved, save_signatures
 
 SOURCE_LENGTH, TARGET_LENGTH, TURN = 30, 32, 5
 VOCABULARY_SIZES = {
@@ -87,13 +88,16 @@ def bench_model(model, folder, turns, sizes, speeds):
     """Adds a model's rows to both tables."""
     contenders = {"Keras, tf.function": keras_search(model)}
     saved = save_signatures(model, folder / "saved_model")
-    for quantization in QUANTIZATIONS:
-        content = convert_saved(saved, quantization)
+    full = convert_saved(saved)
+    for quantization in ("float32", "float16", "int8"):
+        content, _ = quantized(full, quantization)
         search = interpreter_search(content, 1, quantization)
         contenders[f"{quantization} file"] = lambda source, search=search: search(
             source, TARGET_LENGTH
         )[0]
-        one = share_equal_vectors(convert(saved, quantization, signatures=["generate"]))
+        one, _ = quantized(
+            share_equal_vectors(convert(saved, signatures=["generate"])), quantization
+        )
         sizes.add_row(
             model.name,
             f"{model.count_params():,}",

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from . import flatbuffer
+from .calibration import Calibration
 from .flatbuffer import schema
 from .isolation import run_isolated
+from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, quantized
 from .parity import TOLERANCES, KerasReference, Parity, check_parity
-from .runtime import DESCRIPTION_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE
+from .probe import search_all
+from .runtime import DESCRIPTION_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, pad
 from .signatures import check_model, check_tokenizer, in_float32, length_limits
-from .tflite import check_ops, check_quantization, convert_saved, save_signatures
+from .tflite import check_ops, convert_saved, save_signatures
 from .whole import write_whole
 
 NUM_GOLDEN = 8
@@ -34,6 +37,7 @@ class Report:
         num_parameters: Of the Keras model.
         file_size: Bytes of model.tflite.
         min_runtime: Least version of the TFLite runtime that has all its ops.
+        formats: How each weight is stored, by name.
         ops: Op name to count, over the whole file.
         parity: A `Parity`.
         tokens_per_second: Of the file, batch 1, one thread.
@@ -45,6 +49,7 @@ class Report:
     num_parameters: int
     file_size: int
     min_runtime: str
+    formats: dict
     ops: dict
     parity: Parity
     tokens_per_second: float
@@ -61,6 +66,9 @@ def to_bundle(
     max_source_length=128,
     max_target_length=None,
     languages=None,
+    calibration=None,
+    max_divergence=MAX_DIVERGENCE,
+    min_runtime=None,
     tolerance=None,
 ):
     """Exports a model with all that a device needs to run it, and to test itself.
@@ -80,11 +88,15 @@ def to_bundle(
         path: Folder to write. A bundle there is replaced; anything else is left, with an error.
         tokenizer: The `Tokenizer` that the model was trained with.
         held_out: List of (source, reference) text that the model was not trained on.
-        quantization: `"int8"`, `"float16"` or `"float32"`; see `to_tflite`.
+        quantization: `"int8"` or another of `to_tflite`.
         max_source_length: Most tokens of a source, its end among them: that of the training.
         max_target_length: Most tokens that are generated for one, unless the caller says
             otherwise. Default: `max_source_length`.
         languages: Language tags (source, target), such as `("en", "ko")`.
+        calibration: List of source text that 4-bit weights are calibrated on, 64 sentences or more.
+            Default: the sources of `held_out`.
+        max_divergence: Most that `"mixed"` may lose; see `to_tflite`.
+        min_runtime: Oldest TFLite runtime that must run the file; see `to_tflite`.
         tolerance: A `Tolerance`. Default: that of the quantization, in `parity.TOLERANCES`.
 
     Returns:
@@ -103,7 +115,8 @@ def to_bundle(
         ['bundle.json', 'golden.json', 'model.tflite', 'report.md', 'tokenizer.model']
     """
     path = Path(path)
-    _check_arguments(model, path, tokenizer, held_out, quantization, languages)
+    check_quantization(quantization, max_divergence, min_runtime)
+    _check_arguments(model, path, tokenizer, held_out, calibration, languages)
     limits = length_limits(max_source_length, max_target_length, model.max_positions)
     model = in_float32(model)
     tolerance = TOLERANCES[quantization] if tolerance is None else tolerance
@@ -111,10 +124,17 @@ def to_bundle(
     with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
         folder = Path(folder)
         saved_model = save_signatures(model, folder / "saved_model")
-        content = convert_saved(saved_model, quantization)
+        content = convert_saved(saved_model)
+        reference = KerasReference(model, tokenizer, held_out, limits)
+        content, formats = quantized(
+            content,
+            quantization,
+            _calibration(reference, calibration, model) if quantization in CALIBRATED else None,
+            max_divergence,
+            min_runtime,
+        )
         file = folder / MODEL_FILE
         file.write_bytes(content)
-        reference = KerasReference(model, tokenizer, held_out, limits)
         parity, answers = check_parity(file, reference, tolerance)
         report = Report(
             path=path,
@@ -122,6 +142,7 @@ def to_bundle(
             num_parameters=model.count_params(),
             file_size=len(content),
             min_runtime=_min_runtime(content),
+            formats=formats,
             ops=dict(sorted(check_ops(content).items())),
             parity=parity,
             tokens_per_second=_measure_speed(file, reference),
@@ -160,9 +181,18 @@ def to_bundle(
     return report
 
 
-def _check_arguments(model, path, tokenizer, held_out, quantization, languages):
+def _calibration(reference, texts, model):
+    """Of what Keras makes of `texts`, or of what it made of the held-out text."""
+    if texts is None:
+        return Calibration.of(reference.source, reference.tokens, reference.token_lengths, model)
+    ids = sorted(filter(None, reference.runner.source_ids(texts)), key=len, reverse=True)
+    source, lengths = pad(ids, model.pad_id), np.array([len(row) for row in ids])
+    found = search_all(reference.runner.generate_ids, source, lengths, reference.max_length)
+    return Calibration.of(source, *found, model)
+
+
+def _check_arguments(model, path, tokenizer, held_out, calibration, languages):
     check_model(model)
-    check_quantization(quantization)
     check_tokenizer(model, tokenizer)
     if not all(_are_texts(pair, 2) for pair in held_out) or not any(
         source.strip() for source, _ in held_out
@@ -170,6 +200,12 @@ def _check_arguments(model, path, tokenizer, held_out, quantization, languages):
         raise ValueError(
             "`held_out` must be a list of (source, reference) text, for comparing the file with "
             f"Keras. Received: {held_out!r:.80}"
+        )
+    if calibration is not None and not (
+        _are_texts(calibration, len(calibration)) and any(text.strip() for text in calibration)
+    ):
+        raise ValueError(
+            f"`calibration` must be a list of source text. Received: {calibration!r:.80}"
         )
     if languages is not None and not _are_texts(languages, 2):
         raise ValueError(

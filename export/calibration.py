@@ -1,10 +1,11 @@
-"""Subprocess: what a float32 file's weights are multiplied with, on real text.
+"""Real text for calibrating 4-bit weights, and subprocess: what weights are multiplied with on it.
 
-`python -m seq2lite.export.calibration FILE IN.npz OUT.npz`. It runs `encode` and `decode_step` with all
-tensors kept, and sums up x xᵀ over the activations x that enter each product.
+`python -m seq2lite.export.calibration FILE IN.npz OUT.npz` runs a float32 file's `encode` and
+`decode_step` with all tensors kept, and sums up x xᵀ over the activations x that enter each product.
 """
 
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,69 @@ from .isolation import explained
 from .quantize import weights_of
 from .runtime import BundleError
 
+NUM_SENTENCES = 64
+MAX_STEPS = 64  # of a sentence
 BATCH = 16
+NUM_CUTS = 8  # lengths at which a source is cut, to see a loop's activations in its midst
 
 
-def second_moments(content, source, lengths, teacher, target_lengths):
+@dataclass(frozen=True)
+class Calibration:
+    """Sources, and what a model says of them, in ids.
+
+    Attributes:
+        source: int32 `(n, source_length)`, each row ended, then padded.
+        lengths: Tokens in each row of `source`, `(n,)`.
+        teacher: int32 `(n, target_length)`: what `decode_step` reads, the start first.
+        target_lengths: Tokens in each row of `teacher`, `(n,)`.
+    """
+
+    source: np.ndarray
+    lengths: np.ndarray
+    teacher: np.ndarray
+    target_lengths: np.ndarray
+
+    @classmethod
+    def of(cls, source, tokens, lengths, model):
+        """Of sources and what was generated for them, by `greedy_search`, evenly many of them."""
+        rows = slice(None, None, -(-len(source) // NUM_SENTENCES))
+        source, tokens, lengths = (np.asarray(x)[rows] for x in (source, tokens, lengths))
+        start = np.full((len(tokens), 1), model.start_id, np.int32)
+        return cls(
+            source=source,
+            lengths=(source != model.pad_id).sum(axis=1),
+            teacher=np.concatenate([start, tokens], axis=1)[:, :MAX_STEPS].astype(np.int32),
+            target_lengths=np.minimum(lengths + 1, MAX_STEPS),
+        )
+
+    def save(self, path):
+        """Writes what `load` reads."""
+        np.savez(path, **asdict(self))
+
+    @classmethod
+    def load(cls, path):
+        """Reads what `save` wrote."""
+        return cls(**np.load(path))
+
+    def batches(self):
+        """Parts of BATCH rows or fewer, without columns that are padding in all of them."""
+        for start in range(0, len(self.source), BATCH):
+            rows = slice(start, start + BATCH)
+            lengths, target_lengths = self.lengths[rows], self.target_lengths[rows]
+            yield Calibration(
+                self.source[rows, : lengths.max()],
+                lengths,
+                self.teacher[rows, : target_lengths.max()],
+                target_lengths,
+            )
+
+
+def second_moments(content, calibration):
     """The mean of x xᵀ for each weight that is multiplied with activations x.
 
     Args:
         content: The float32 file's bytes.
-        source: int32 ids `(n, source_length)`.
-        lengths: Tokens in each row of `source`.
-        teacher: int32 ids `(n, target_length)`: what `decode_step` reads, the start first.
-        target_lengths: Tokens in each row of `teacher`.
+        calibration: A `Calibration`.
 
     Returns:
         By buffer of the weight, float32 `(inputs, inputs)`.
@@ -35,38 +87,56 @@ def second_moments(content, source, lengths, teacher, target_lengths):
     # Only without the default delegate are all tensors there to be read.
     interpreter = Interpreter(
         model_content=content,
+        num_threads=2,
         experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
-    sums = _Sums(model, interpreter)
-    encode = interpreter.get_signature_runner("encode")
-    decode_step = interpreter.get_signature_runner("decode_step")
-    for start in range(0, len(source), BATCH):
-        rows = slice(start, start + BATCH)
-        state = encode(source=source[rows, : lengths[rows].max()])
-        sums.add("encode", np.arange(lengths[rows].max()) < lengths[rows, None])
-        for step in range(target_lengths[rows].max()):
-            state = decode_step(token=teacher[rows, step], **state)
+    encode, decode_step = (
+        _Products(model, interpreter, signature) for signature in ("encode", "decode_step")
+    )
+    for batch in calibration.batches():
+        length = batch.source.shape[1]
+        if encode.has_loops:
+            for cut in np.unique(np.linspace(1, length - 1, NUM_CUTS).astype(int)):
+                encode.run(source=batch.source[:, :cut])
+                encode.add_of_loops(batch.lengths > cut)
+        state = encode.run(source=batch.source)
+        encode.add(np.arange(length) < batch.lengths[:, None])
+        for step, token in enumerate(batch.teacher.T):
+            state = decode_step.run(token=token, **state)
             state.pop("logits")
-            sums.add("decode_step", step < target_lengths[rows])
-    return sums.means()
+            decode_step.add(step < batch.target_lengths)
+    return _means([encode, decode_step])
 
 
-class _Sums:
-    """Sums of x xᵀ by weight, and how many x there were."""
+class _Products:
+    """Sums of x xᵀ by weight, and how many x there were, in one signature.
 
-    def __init__(self, model, interpreter):
+    Of a loop there are the last turn's activations when it has ended.
+    """
+
+    def __init__(self, model, interpreter, signature):
         self.interpreter = interpreter
-        self.products = {
-            signature.signatureKey.decode(): list(_products(model, signature.subgraphIndex))
-            for signature in model.signatureDefs
-        }
+        self.run = interpreter.get_signature_runner(signature)
+        graph = next(
+            s.subgraphIndex for s in model.signatureDefs if s.signatureKey.decode() == signature
+        )
+        self.products = list(_products(model, graph))
+        self.graph = graph
+        self.has_loops = any(place != graph for place, _, _ in self.products)
         self.total, self.count = {}, {}
 
-    def add(self, signature, is_token):
-        """Adds what has just run; of activations of padding, nothing."""
+    def add(self, is_token):
+        """Adds what has just run, but of padding."""
+        self._add(self.products, is_token)
+
+    def add_of_loops(self, is_token):
+        """Adds what the last turns of loops have just run."""
+        self._add([product for product in self.products if product[0] != self.graph], is_token)
+
+    def _add(self, products, is_token):
         is_token = is_token.ravel()
-        for graph, tensor, buffer in self.products[signature]:
+        for graph, tensor, buffer in products:
             x = self.interpreter.get_tensor(tensor, graph).astype(np.float32)
             x = x.reshape(-1, x.shape[-1])
             if len(x) == len(is_token):
@@ -74,19 +144,23 @@ class _Sums:
             self.total[buffer] = self.total.get(buffer, 0) + x.T @ x
             self.count[buffer] = self.count.get(buffer, 0) + len(x)
 
-    def means(self):
-        return {
-            buffer: total / max(1, self.count[buffer])
-            for buffer, total in self.total.items()
-            if np.isfinite(total).all() and total.any()
-        }
+
+def _means(parts):
+    """Over all signatures; without what is not finite, or was zero throughout."""
+    total, count = {}, {}
+    for part in parts:
+        for buffer in part.total:
+            total[buffer] = total.get(buffer, 0) + part.total[buffer]
+            count[buffer] = count.get(buffer, 0) + part.count[buffer]
+    return {
+        buffer: (moment / max(1, count[buffer])).astype(np.float32)
+        for buffer, moment in total.items()
+        if np.isfinite(moment).all() and moment.any()
+    }
 
 
 def _products(model, index):
-    """Graph, tensor and weight of each product in a graph and in the bodies of its loops.
-
-    Of a loop the last turn's activations are there when it has ended.
-    """
+    """Graph, tensor and weight of each product in a graph and in the bodies of its loops."""
     buffers = {weight.buffer for weight in weights_of(model)}
     graph = model.subgraphs[index]
     for operator in graph.operators:
@@ -102,5 +176,5 @@ def _products(model, index):
 if __name__ == "__main__":
     file, inputs, output = sys.argv[1:]
     with explained(BundleError, OSError):
-        moments = second_moments(Path(file).read_bytes(), **np.load(inputs))
+        moments = second_moments(Path(file).read_bytes(), Calibration.load(inputs))
         np.savez(output, **{str(buffer): moment for buffer, moment in moments.items()})

@@ -1,4 +1,4 @@
-"""Subprocess: `python -m seq2lite.export.convert SAVED_MODEL OUTPUT QUANTIZATION`."""
+"""Subprocess: `python -m seq2lite.export.convert SAVED_MODEL OUTPUT`."""
 
 import sys
 from pathlib import Path
@@ -12,8 +12,8 @@ from .isolation import ConversionError, explained
 SIGNATURES = ("generate", "encode", "decode_step")
 
 
-def convert(saved_model, quantization, signatures=SIGNATURES):
-    """A SavedModel's ids signatures to the bytes of one TFLite file.
+def convert(saved_model, signatures=SIGNATURES):
+    """A SavedModel's ids signatures to the bytes of one TFLite file, in float32.
 
     Raises:
         ConversionError: An op is no built-in; the message names it and its place in the model.
@@ -22,10 +22,6 @@ def convert(saved_model, quantization, signatures=SIGNATURES):
         str(saved_model), signature_keys=list(signatures)
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantization != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantization == "float16":
-        converter.target_spec.supported_types = [tf.float16]
     try:
         return converter.convert()
     except ConverterError as error:
@@ -42,6 +38,6 @@ def convert(saved_model, quantization, signatures=SIGNATURES):
 
 
 if __name__ == "__main__":
-    source, output, mode = sys.argv[1:]
+    source, output = sys.argv[1:]
     with explained(ConversionError, OSError):
-        Path(output).write_bytes(share_equal_vectors(convert(source, mode)))
+        Path(output).write_bytes(share_equal_vectors(convert(source)))

@@ -40,11 +40,13 @@ class Tolerance:
 
 
 # float32: rounding in another order. float16: 11 bits of mantissa. int8: 8 bits a weight, and 8 of
-# each activation, rounded anew at each product.
+# each activation, rounded anew at each product. int4: 4 bits a weight.
 TOLERANCES = {
     "float32": Tolerance(1e-4, 0.999, 1.0, 0.1),
     "float16": Tolerance(1e-2, 0.98, 0.9, 0.3),
     "int8": Tolerance(0.1, 0.9, 0.9, 1.0),
+    "int4": Tolerance(0.5, 0.8, 0.8, 1.5),
+    "mixed": Tolerance(0.4, 0.85, 0.8, 1.5),
 }
 
 
@@ -105,9 +107,10 @@ class KerasReference:
         self.sources, self.references = zip(*(pairs[i] for i in order), strict=True)
         self.lengths = np.array([len(ids[i]) for i in order])
         self.source = pad([ids[i] for i in order], tokenizer.pad_id)
-        self.texts = self._texts(
-            *search_all(self.runner.generate_ids, self.source, self.lengths, self.max_length)
+        self.tokens, self.token_lengths = search_all(
+            self.runner.generate_ids, self.source, self.lengths, self.max_length
         )
+        self.texts = self._texts(self.tokens, self.token_lengths)
         tokens, token_lengths = self.runner.generate_ids(
             self.source[:NUM_TEACHER_FORCED], min(self.max_length, MAX_STEPS)
         )

@@ -20,7 +20,8 @@ _FULLY_CONNECTED = schema.BuiltinOperator.FULLY_CONNECTED
 _LOOKUP = schema.BuiltinOperator.EMBEDDING_LOOKUP
 _TENSOR = schema.TensorType
 # Versions of the ops in which weights of these kinds came: TensorFlow's versioning/op_version.cc.
-_PER_CHANNEL, _PER_TENSOR, _LOOKUP_QUANTIZED = 12, 9, 4
+_PRODUCT_PER_TENSOR, _PRODUCT_PER_ROW = 9, 12
+_LOOKUP_PER_TENSOR, _LOOKUP_PER_ROW = 3, 4
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def read_weight(model, weight):
     return np.frombuffer(bytes(model.buffers[weight.buffer].data), np.float32).reshape(weight.shape)
 
 
-def store_weights(content, formats, second_moments=None):
+def store_weights(content, formats, second_moments=None, rounded=None):
     """Writes a float32 file's weights anew.
 
     Args:
@@ -100,8 +101,9 @@ def store_weights(content, formats, second_moments=None):
             `"int8_tensor"` (one scale, for runtimes before 2.17) or `"int4"` (a scale for each BLOCK
             inputs of a row; a scale a row where the inputs are no multiple of it).
         second_moments: By buffer, the mean `(inputs, inputs)` of x xᵀ over the activations x that the
-            weight is multiplied with: 8- and 4-bit weights that have one are rounded so that the
-            products change least (GPTQ), others to the nearest.
+            weight is multiplied with: 4-bit weights that have one are rounded so that the products
+            change least (GPTQ), others to the nearest.
+        rounded: A dict that keeps what was rounded, for a further call with other formats.
 
     Returns:
         The bytes of the new file.
@@ -110,6 +112,7 @@ def store_weights(content, formats, second_moments=None):
         ValueError: A weight has no finite float16, or is not finite.
     """
     model = flatbuffer.read(content)
+    rounded = {} if rounded is None else rounded
     for weight in weights_of(model):
         kind = formats.get(weight.buffer, "float32")
         if kind == "float32":
@@ -119,8 +122,15 @@ def store_weights(content, formats, second_moments=None):
         if kind == "float16":
             _store_float16(model, weight, values)
         else:
-            moment = None if second_moments is None else second_moments.get(weight.buffer)
-            _store_integers(model, weight, values, kind, moment)
+            grid = _grid(weight, kind)
+            if (weight.buffer, kind) not in rounded:
+                moment = (second_moments or {}).get(weight.buffer) if kind == "int4" else None
+                rounded[weight.buffer, kind] = (
+                    round_to_nearest(values, grid)
+                    if moment is None
+                    else round_calibrated(values, grid, moment)
+                )
+            _store_integers(model, weight, grid, *rounded[weight.buffer, kind])
     _raise_versions(model)
     return flatbuffer.write(model)
 
@@ -134,23 +144,23 @@ def _require_finite(weight, values, kind):
         )
 
 
-def _store_integers(model, weight, values, kind, moment):
-    rows, inputs = weight.shape
+def _grid(weight, kind):
+    inputs = weight.shape[1]
     block = BLOCK if kind == "int4" and inputs % BLOCK == 0 else inputs
-    grid = Grid(bits=4 if kind == "int4" else 8, block=block, per_row=kind != "int8_tensor")
-    if moment is None:
-        integers, scales = round_to_nearest(values, grid)
-    else:
-        integers, scales = round_calibrated(values, grid, moment)
+    return Grid(bits=4 if kind == "int4" else 8, block=block, per_row=kind != "int8_tensor")
+
+
+def _store_integers(model, weight, grid, integers, scales):
     packed = integers.astype(np.int8).view(np.uint8).ravel()
-    if kind == "int4":
+    if grid.bits == 4:
+        packed = np.append(packed, np.zeros(len(packed) % 2, np.uint8))
         packed = (packed[0::2] & 15) | (packed[1::2] << 4)
     model.buffers[weight.buffer].data = packed
     scale_buffer = None
-    if block < inputs:
+    if grid.block < weight.shape[1]:
         scale_buffer = _new_buffer(model, scales.astype(np.float16))
     for graph, tensor in _tensors_of(model, weight):
-        tensor.type = _TENSOR.INT4 if kind == "int4" else _TENSOR.INT8
+        tensor.type = _TENSOR.INT4 if grid.bits == 4 else _TENSOR.INT8
         tensor.quantization = schema.QuantizationParametersT()
         if scale_buffer is None:
             scale = scales[:, 0] if grid.per_row else scales[:1, 0]
@@ -167,7 +177,7 @@ def _store_integers(model, weight, values, kind, moment):
             )
             tensor.quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
             tensor.quantization.details = schema.BlockwiseQuantizationT(
-                scales=len(graph.tensors) - 1, zeroPoints=-1, blockSize=block
+                scales=len(graph.tensors) - 1, zeroPoints=-1, blockSize=grid.block
             )
 
 
@@ -230,11 +240,11 @@ def _raise_versions(model):
             weight = graph.tensors[operator.inputs[1]]
             if weight.type not in (_TENSOR.INT8, _TENSOR.INT4):
                 continue
+            scale = weight.quantization.scale
+            is_one = scale is not None and len(scale) == 1
             if code == _LOOKUP:
-                version = _LOOKUP_QUANTIZED
+                version = _LOOKUP_PER_TENSOR if is_one else _LOOKUP_PER_ROW
             else:
                 operator.builtinOptions.asymmetricQuantizeInputs = True
-                scale = weight.quantization.scale
-                is_one = scale is not None and len(scale) == 1
-                version = _PER_TENSOR if is_one else _PER_CHANNEL
+                version = _PRODUCT_PER_TENSOR if is_one else _PRODUCT_PER_ROW
             operator.opcodeIndex = _op_code(model, code, version)

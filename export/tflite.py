@@ -4,19 +4,32 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+import tensorflow as tf
+
+from ..zoo.search import greedy_search
 from . import flatbuffer
+from .calibration import MAX_STEPS, Calibration
 from .flatbuffer import schema
 from .isolation import ConversionError, run_isolated
+from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, quantized
 from .signatures import Signatures, check_model, in_float32, save
 from .whole import write_whole
 
-QUANTIZATIONS = ("float32", "float16", "int8")
 TIMEOUT = 900  # seconds; a model of 10 M parameters takes under one minute
 # Ops of the built-in list that are there for the converter's failures, not for a device.
 _NOT_FOR_DEVICES = {"CUSTOM", "DELEGATE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
 
 
-def to_tflite(model, path, quantization="int8"):
+def to_tflite(
+    model,
+    path,
+    quantization="int8",
+    *,
+    calibration=None,
+    max_divergence=MAX_DIVERGENCE,
+    min_runtime=None,
+):
     """Writes a model as one TFLite file with three signatures that share its weights.
 
     | signature | takes | gives |
@@ -28,15 +41,29 @@ def to_tflite(model, path, quantization="int8"):
     Batch and lengths are dynamic. The file is checked to hold built-in ops only, and all weights;
     it is not compared with the model: `to_bundle` does that too.
 
+    | quantization | weights | activations |
+    |---|---|---|
+    | `"float32"` | float32 | float32 |
+    | `"float16"` | float16: half the size, no speed | float32 |
+    | `"int8"` | 8 bits, a scale a row | 8 bits inside products (dynamic range) |
+    | `"int4"` | 4 bits, a scale for each 32 of a row, calibrated (GPTQ) | as `"int8"` |
+    | `"mixed"` | 4 bits, and 8 where measuring says that 4 lose too much | as `"int8"` |
+
     Args:
         model: A `zoo.Seq2Seq`; one of mixed precision is exported in float32.
         path: File to write. It is replaced once the conversion has succeeded.
-        quantization: `"int8"` (dynamic range: int8 weights, float activations), `"float16"`
-            (weights; half the size, no speed) or `"float32"`.
+        quantization: One of the table.
+        calibration: int32 ids `(n, source_length)` of real sources, each row ended, then padded:
+            `"int4"` and `"mixed"` need them, 64 or more. Others ignore them.
+        max_divergence: Most that `"mixed"` may lose, in nats: the mean over tokens of the
+            Kullback-Leibler divergence of its next-token distribution from the float32 file's.
+        min_runtime: Version of the oldest TFLite runtime that must run the file, such as `"2.9"`:
+            before 2.17 `"int8"` has one scale a weight, a little less exact. Default: any.
 
     Raises:
         ValueError: An argument is not as above.
-        ConversionError: The converter failed, or the file holds an op that no device has.
+        ConversionError: The converter failed, the file holds an op that no device has, or
+            `max_divergence` cannot be kept.
 
     Example:
         >>> from seq2lite import export, zoo
@@ -44,13 +71,30 @@ def to_tflite(model, path, quantization="int8"):
         >>> export.to_tflite(model, folder / "model.tflite", quantization="float32")
     """
     check_model(model)
-    check_quantization(quantization)
+    check_quantization(quantization, max_divergence, min_runtime)
     if Path(path).is_dir():
         raise ValueError(f"`path` must be a file to write. Received: {path}, which is a folder")
+    model = in_float32(model)
+    if quantization in CALIBRATED:
+        calibration = _generated(model, calibration, quantization)
     with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
-        signatures = save_signatures(in_float32(model), Path(folder) / "saved_model")
-        content = convert_saved(signatures, quantization)
+        content = convert_saved(save_signatures(model, Path(folder) / "saved_model"))
+    content, _ = quantized(content, quantization, calibration, max_divergence, min_runtime)
     write_whole(path, lambda partial: partial.write_bytes(content))
+
+
+def _generated(model, source, quantization):
+    """A `Calibration` of sources, with what the model itself makes of them."""
+    source = None if source is None else np.asarray(source)
+    if source is None or source.ndim != 2 or not np.issubdtype(source.dtype, np.integer):
+        raise ValueError(
+            "`calibration` must be ids (n, source_length) of real sources for quantization="
+            f"{quantization!r}. Received: {source!r:.80}"
+        )
+    limit = MAX_STEPS if model.max_positions is None else min(MAX_STEPS, model.max_positions - 1)
+    search = tf.function(lambda source: greedy_search(model, source, limit))
+    tokens, lengths = search(source.astype(np.int32))
+    return Calibration.of(source.astype(np.int32), tokens, lengths, model)
 
 
 def save_signatures(model, folder):
@@ -60,10 +104,10 @@ def save_signatures(model, folder):
     return folder
 
 
-def convert_saved(saved_model, quantization):
-    """Converts in a process of its own, checks the ops, and returns the file's bytes."""
-    output = Path(saved_model).parent / f"{quantization}.tflite"
-    run_isolated(".convert", saved_model, output, quantization, timeout=TIMEOUT)
+def convert_saved(saved_model):
+    """Converts in a process of its own, checks the ops; returns the float32 file's bytes."""
+    output = Path(saved_model).with_suffix(".tflite")
+    run_isolated(".convert", saved_model, output, timeout=TIMEOUT)
     content = output.read_bytes()
     check_ops(content)
     return content
@@ -95,11 +139,3 @@ def check_ops(content):
 _OP_NAMES = {
     number: name for name, number in vars(schema.BuiltinOperator).items() if name[0].isupper()
 }
-
-
-def check_quantization(quantization):
-    """Raises ValueError unless it is one of QUANTIZATIONS."""
-    if quantization not in QUANTIZATIONS:
-        raise ValueError(
-            f"`quantization` must be one of {QUANTIZATIONS}. Received: {quantization!r}"
-        )

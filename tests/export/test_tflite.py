@@ -195,7 +195,7 @@ def test_a_model_of_mixed_precision_is_exported_in_float32(case, policy, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"quantization": "int4"}, r"`quantization` must be one of .* Received: 'int4'"),
+        ({"quantization": "int2"}, r"`quantization` must be one of .* Received: 'int2'"),
         ({"model": object()}, "`model` must be a zoo.Seq2Seq. Received: object"),
     ],
 )

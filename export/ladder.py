@@ -1,0 +1,93 @@
+"""The quantization ladder: every rung that keeps float activations, made of one float32 file."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from . import flatbuffer
+from .isolation import run_isolated
+from .quantize import store_weights, weights_of
+
+QUANTIZATIONS = ("float32", "float16", "int8", "int4", "mixed")
+TIMEOUT = 900  # seconds
+# Nats a token. Of a trained translator it is a few tenths of a BLEU point: docs/results.md.
+MAX_DIVERGENCE = 0.005
+CALIBRATED = ("int4", "mixed")  # what needs real text
+# First runtimes to read a scale a row beside float activations, and blocks of 4 bits.
+PER_ROW_RUNTIME, BLOCKS_RUNTIME, LEAST_RUNTIME = (2, 17), (2, 20), (2, 9)
+
+
+def check_quantization(quantization, max_divergence=MAX_DIVERGENCE, min_runtime=None):
+    """Raises ValueError unless there is such a rung, and the oldest runtime can have it."""
+    if quantization not in QUANTIZATIONS:
+        raise ValueError(
+            f"`quantization` must be one of {QUANTIZATIONS}. Received: {quantization!r}"
+        )
+    if not (isinstance(max_divergence, (int, float)) and max_divergence > 0):
+        raise ValueError(
+            f"`max_divergence` must be a positive number. Received: {max_divergence!r}"
+        )
+    if min_runtime is not None:
+        least = BLOCKS_RUNTIME if quantization in CALIBRATED else LEAST_RUNTIME
+        if not _version(min_runtime) >= least:
+            raise ValueError(
+                f"`min_runtime` must be {least[0]}.{least[1]} or later with "
+                f"quantization={quantization!r}. Received: {min_runtime!r}"
+            )
+
+
+def _version(text):
+    """`"2.9"` or `"2.9.1"` as a tuple. Raises ValueError where it is none."""
+    parts = str(text).split(".")
+    if not isinstance(text, str) or len(parts) < 2 or not all(part.isdigit() for part in parts):
+        raise ValueError(f'`min_runtime` must be a version, such as "2.9". Received: {text!r}')
+    return tuple(map(int, parts))
+
+
+def quantized(
+    content, quantization, calibration=None, max_divergence=MAX_DIVERGENCE, min_runtime=None
+):
+    """A float32 file with its weights as a quantization has them.
+
+    Args:
+        content: The float32 file's bytes.
+        quantization: `"float32"`, `"float16"`, `"int8"`, `"int4"` or `"mixed"`.
+        calibration: A `Calibration`; `"int4"` and `"mixed"` need it.
+        max_divergence: Of `"mixed"`: see `mixture.choose_formats`.
+        min_runtime: The oldest runtime that must read it; before 2.17 an 8-bit weight has one scale.
+
+    Returns:
+        The new file's bytes, and the format of each weight, by name.
+
+    Raises:
+        ValueError: A weight has no finite float16, or is not finite.
+        ConversionError: What runs the file has failed, or `max_divergence` cannot be kept.
+    """
+    weights = weights_of(flatbuffer.read(content))
+    kind = quantization
+    if kind == "int8" and min_runtime is not None and _version(min_runtime) < PER_ROW_RUNTIME:
+        kind = "int8_tensor"
+    moments = None
+    if quantization in CALIBRATED:
+        with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
+            folder = Path(folder)
+            file, inputs = folder / "float32.tflite", folder / "calibration.npz"
+            moments_file, output = folder / "moments.npz", folder / "formats.json"
+            file.write_bytes(content)
+            calibration.save(inputs)
+            run_isolated(".calibration", file, inputs, moments_file, timeout=TIMEOUT)
+            with np.load(moments_file) as arrays:
+                moments = {int(buffer): moment for buffer, moment in arrays.items()}
+            if quantization == "mixed":
+                run_isolated(
+                    ".mixture", file, inputs, moments_file, max_divergence, output, timeout=TIMEOUT
+                )
+                chosen = json.loads(output.read_text())["formats"]
+    formats = {
+        weight.buffer: chosen[str(weight.buffer)] if quantization == "mixed" else kind
+        for weight in weights
+    }
+    names = {weight.name: formats[weight.buffer] for weight in weights}
+    return store_weights(content, formats, moments), names

@@ -1,0 +1,232 @@
+"""Fewer bits a weight: what is stored, what it loses, and what is refused."""
+
+import numpy as np
+import pytest
+
+from random_models import random_ids, randomize
+from seq2lite import export, zoo
+from seq2lite.export import flatbuffer
+from seq2lite.export.calibration import Calibration, second_moments
+from seq2lite.export.flatbuffer import schema
+from seq2lite.export.ladder import quantized
+from seq2lite.export.mixture import log_probabilities
+from seq2lite.export.quantize import BLOCK, read_weight, store_weights, weights_of
+from seq2lite.export.rounding import Grid, round_calibrated, round_to_nearest
+from seq2lite.export.runtime import interpreter_search, open_interpreter
+
+MODELS = {
+    "transformer": lambda: zoo.transformer(
+        vocabulary_size=200, num_layers=1, model_dim=64, num_heads=2, feed_forward_dim=96
+    ),
+    # Sizes that blocks of 32 do not divide, separate tables, loops in the encoder.
+    "rnn": lambda: zoo.rnn_seq2seq(
+        vocabulary_size=201,
+        num_layers=1,
+        embedding_dim=40,
+        hidden_dim=52,
+        embeddings="separate",
+        attention="general",
+    ),
+}
+
+
+@pytest.fixture(params=MODELS, scope="module")
+def converted(request, tmp_path_factory):
+    """A model, its float32 file's bytes, and a calibration."""
+    model = randomize(MODELS[request.param](), scale=2.0)
+    path = tmp_path_factory.mktemp("ladder") / "model.tflite"
+    export.to_tflite(model, path, quantization="float32")
+    source = random_ids(np.random.default_rng(1), [9, 7, 7, 5, 4, 2], vocabulary_size=200)
+    calibration = Calibration.of(source, *zoo.greedy_search(model, source, 12), model)
+    return model, path.read_bytes(), calibration
+
+
+def formats(content, kind):
+    return {weight.buffer: kind for weight in weights_of(flatbuffer.read(content))}
+
+
+def stored(content, name):
+    """A tensor's integers and scales, read by themselves from the file's tables."""
+    model = flatbuffer.read(content)
+    graph, tensor = next(
+        (g, t) for g in model.subgraphs for t in g.tensors if t.name.decode() == name
+    )
+    data = np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.int8)
+    rows, inputs = tensor.shape
+    if tensor.type == schema.TensorType.INT4:
+        data = np.stack([(data << 4) >> 4, data >> 4], axis=1).ravel()[: rows * inputs]
+    details = tensor.quantization.details
+    if details is None:
+        return data.reshape(rows, inputs), tensor.quantization.scale.reshape(-1, 1)
+    scales = model.buffers[graph.tensors[details.scales].buffer].data
+    scales = np.frombuffer(bytes(scales), np.float16).reshape(rows, -1).astype(np.float32)
+    return data.reshape(rows, inputs), np.repeat(scales, details.blockSize, axis=1)
+
+
+def products(model, signature):
+    """The weight and the bias of each product of a signature."""
+    index = next(
+        s.subgraphIndex for s in model.signatureDefs if s.signatureKey.decode() == signature
+    )
+    graph = model.subgraphs[index]
+    for operator in graph.operators:
+        code = model.operatorCodes[operator.opcodeIndex].builtinCode
+        if code == schema.BuiltinOperator.FULLY_CONNECTED and operator.inputs[2] >= 0:
+            tensors = [graph.tensors[i] for i in operator.inputs[1:3]]
+            yield [
+                np.frombuffer(bytes(model.buffers[t.buffer].data), np.float32).reshape(t.shape)
+                for t in tensors
+            ]
+
+
+def test_all_large_matrices_of_a_model_are_weights(converted):
+    model, content, _ = converted
+    sizes = sorted(weight.size for weight in weights_of(flatbuffer.read(content)))
+    matrices = [int(np.prod(v.shape)) for v in model.variables if len(v.shape) == 2]
+    assert sizes == sorted(size for size in matrices if size >= 1024)
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("int8", 8), ("int8_tensor", 8), ("int4", 4)])
+def test_each_weight_is_stored_to_the_nearest_of_its_grid(converted, kind, bits):
+    _, content, _ = converted
+    new = store_weights(content, formats(content, kind))
+    model = flatbuffer.read(content)
+    for weight in weights_of(model):
+        integers, scales = stored(new, weight.name)
+        assert np.abs(integers).max() >= 2 ** (bits - 1) - 1
+        error = np.abs(integers * scales - read_weight(model, weight))
+        # Half a step; at the clipped end of 4 bits' stored scale, a little more.
+        assert (error <= 0.56 * scales).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "most"), [("float16", 1e-5), ("int8", 0.05), ("int8_tensor", 0.05), ("int4", 0.05)]
+)
+def test_the_file_answers_as_its_stored_weights_say(converted, kind, most):
+    """As a float32 file of the same values, but for what rounding activations to 8 bits does."""
+    _, content, calibration = converted
+    new = store_weights(content, formats(content, kind))
+    model = flatbuffer.read(content)
+    for weight in weights_of(model):
+        if kind == "float16":
+            values = read_weight(model, weight).astype(np.float16).astype(np.float32)
+        else:
+            integers, scales = stored(new, weight.name)
+            values = (integers * scales).astype(np.float32)
+        model.buffers[weight.buffer].data = values.view(np.uint8).ravel()
+    expected = log_probabilities(flatbuffer.write(model), calibration)
+    error = np.abs(log_probabilities(new, calibration) - expected).max()
+    assert error < most * np.abs(expected).max()
+    assert len(new) < len(content)
+    # The loop in it runs them too.
+    tokens, lengths = interpreter_search(new, 1, kind)(calibration.source, 6)
+    assert tokens.shape == (len(calibration.source), max(1, lengths.max()))
+
+
+def test_second_moments_are_those_of_the_activations(converted):
+    """Of the output projection: computed again from Keras's logits."""
+    model, content, calibration = converted
+    moments = second_moments(content, calibration)
+    weights = weights_of(flatbuffer.read(content))
+    assert moments.keys() == {w.buffer for w in weights if w.is_product}
+    (output,) = (w for w in weights if w.is_product and w.shape[0] == model.vocabulary_size)
+    table = read_weight(flatbuffer.read(content), output).astype(np.float64)
+    bias = next(  # which has taken in what the normalization before it adds
+        tensors[1]
+        for tensors in products(flatbuffer.read(content), "decode_step")
+        if tensors[0].shape == table.shape
+    )
+    logits = model({"source": calibration.source, "target": calibration.teacher}).numpy()
+    is_token = np.arange(logits.shape[1]) < calibration.target_lengths[:, None]
+    logits = logits[is_token] - bias
+    x = np.linalg.lstsq(table, logits.T, rcond=None)[0]
+    np.testing.assert_allclose(moments[output.buffer], x @ x.T / x.shape[1], atol=1e-3)
+
+
+def test_calibrated_rounding_changes_products_least():
+    """GPTQ against the nearest, on activations that depend on each other."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 8)) @ rng.normal(size=(8, 64)) + 0.1 * rng.normal(size=(500, 64))
+    values = rng.normal(size=(20, 64)).astype(np.float32)
+    grid = Grid(bits=4, block=BLOCK)
+
+    def error(integers, scales):
+        rounded = integers * np.repeat(scales, BLOCK, axis=1)
+        return float(((x @ (rounded - values).T) ** 2).mean())
+
+    nearest = error(*round_to_nearest(values, grid))
+    calibrated = error(*round_calibrated(values, grid, x.T @ x / len(x)))
+    assert calibrated < 0.5 * nearest
+
+
+def test_a_mixture_keeps_to_its_allowance_and_uses_it(converted):
+    _, content, calibration = converted
+    expected = log_probabilities(content, calibration)
+    sizes = []
+    lost = {}
+    for kind in ("int8", "int4"):
+        file, _ = quantized(content, kind, calibration)
+        found = log_probabilities(file, calibration)
+        lost[kind] = (np.exp(expected) * (expected - found)).sum(axis=-1).mean()
+        sizes.append(len(file))
+    allowed = (lost["int8"] + lost["int4"]) / 3
+    file, chosen = quantized(content, "mixed", calibration, max_divergence=allowed)
+    found = log_probabilities(file, calibration)
+    assert (np.exp(expected) * (expected - found)).sum(axis=-1).mean() <= allowed * 1.001
+    assert set(chosen.values()) == {"int4", "int8"}
+    assert sizes[1] < len(file) < sizes[0]
+    with pytest.raises(export.ConversionError, match="`max_divergence` must be at least"):
+        quantized(content, "mixed", calibration, max_divergence=1e-12)
+
+
+def test_a_weight_that_has_no_float16_is_named(converted):
+    _, content, _ = converted
+    model = flatbuffer.read(content)
+    weight = weights_of(model)[0]
+    values = read_weight(model, weight).copy()
+    values[3, 5] = 1e5
+    model.buffers[weight.buffer].data = values.view(np.uint8).ravel()
+    with pytest.raises(ValueError, match=r"finite in float16, at most 6.55e\+04. Received: 100000"):
+        store_weights(flatbuffer.write(model), formats(content, "float16"))
+
+
+def test_an_old_runtime_gets_ops_that_it_has(converted):
+    """One scale a weight, and the version of the ops that read it."""
+    _, content, _ = converted
+    new, _ = quantized(content, "int8", min_runtime="2.9")
+    versions = {
+        name: max(c.version for c in flatbuffer.read(new).operatorCodes if c.builtinCode == code)
+        for name, code in vars(schema.BuiltinOperator).items()
+        if name in ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
+    }
+    assert versions == {"FULLY_CONNECTED": 9, "EMBEDDING_LOOKUP": 3}
+    for weight in weights_of(flatbuffer.read(content)):
+        assert stored(new, weight.name)[1].shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"quantization": "int2"}, r"`quantization` must be one of .* Received: 'int2'"),
+        ({"quantization": "int4"}, r"`calibration` must be ids .* Received: None"),
+        ({"quantization": "mixed", "max_divergence": 0}, "`max_divergence` must be a positive"),
+        ({"quantization": "int4", "min_runtime": "2.9"}, r"`min_runtime` must be .* or later"),
+        ({"min_runtime": "2.1"}, r"`min_runtime` must be 2.9 or later .* Received: '2.1'"),
+        ({"min_runtime": 2.9}, r"`min_runtime` must be a version, such as \"2.9\". Received: 2.9"),
+    ],
+)
+def test_a_wrong_argument_is_named_before_work_begins(arguments, message, tmp_path, tiny_model):
+    with pytest.raises(ValueError, match=message):
+        export.to_tflite(tiny_model, tmp_path / "new" / "model.tflite", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("quantization", ["float16", "mixed"])
+def test_to_tflite_writes_the_rung_that_is_asked_for(quantization, tiny_model, tmp_path):
+    source = random_ids(np.random.default_rng(1), [7, 5, 3], vocabulary_size=1000)
+    path = tmp_path / "model.tflite"
+    export.to_tflite(
+        tiny_model, path, quantization=quantization, calibration=source, max_divergence=1.0
+    )
+    open_interpreter(path.read_bytes(), 1, "model.tflite")
+    assert path.stat().st_size < 2.2 * tiny_model.count_params() + 100_000
