@@ -152,7 +152,7 @@ class MultiHeadAttention(layers.Layer):
         return self.num_key_heads, self.num_heads // self.num_key_heads * length
 
     def _grouped_bias(self, bias, length):
-        if bias.shape[1:3] == (1, 1):
+        if bias.shape[1:3] == (1, 1) or self.num_heads == self.num_key_heads:
             return bias
         sentences, _, _, key_length = ops.shape(bias)
         bias = ops.broadcast_to(bias, (sentences, self.num_heads, length, key_length))
@@ -168,7 +168,7 @@ class MultiHeadAttention(layers.Layer):
 class SelfAttention(MultiHeadAttention):
     """Attention of a sequence over itself; query, key and value come of one product."""
 
-    state_names = ("self_keys", "self_values")
+    state_names = ("self_keys", "self_values", "new_keys", "new_values")
     grows = True
 
     def __init__(self, dim, num_heads, num_key_heads, **kwargs):
@@ -200,45 +200,69 @@ class SelfAttention(MultiHeadAttention):
         return self.project(context)
 
     def first_state(self, batch, slots):
-        """Keys and values, each `(batch, num_key_heads, slots, head_dim)`, all slots free."""
-        cache = ops.zeros((batch, self.num_key_heads, slots, self.head_dim), self.compute_dtype)
-        return cache, cache
+        """Keys and values of `slots` dead slots, and those of a room of one: see `step`."""
+        return [*self._blank(batch, slots), *self._blank(batch, 1)]
 
     def grow(self, cache, length):
-        """The cache with `length` more free slots."""
-        return [ops.pad(old, [[0, 0], [0, 0], [0, length], [0, 0]]) for old in cache]
+        """The cache with its room's keys and values among the old, and a new room of `length`."""
+        keys, values, new_keys, new_values = cache
+        keys = ops.concatenate([keys, new_keys], axis=2)
+        values = ops.concatenate([values, new_values], axis=2)
+        return [keys, values, *self._blank(ops.shape(keys)[0], length)]
 
-    def step(self, x, cache, slot, bias, turn=None):
-        """One token further, as products and sums: a matrix product would pack all of the cache.
+    def _blank(self, batch, slots):
+        blank = ops.zeros((batch, self.num_key_heads, slots, self.head_dim), self.compute_dtype)
+        return blank, blank
+
+    def step(self, x, cache, is_next, bias, turn=None):
+        """One token further. Only the room is written, and the old keys and values only read.
 
         Args:
             x: `(batch, dim)`.
-            cache: Keys and values, each `(batch, num_key_heads, length, head_dim)`.
-            slot: Where this token's are written, an int32 scalar.
-            bias: `(batch, 1 or num_heads, length)`, a large negative number at free slots.
+            cache: Old keys and values, each `(batch, num_key_heads, slots, head_dim)`, and those of
+                the room, each `(batch, num_key_heads, room, head_dim)`, zero at free slots.
+            is_next: Which slot of the room is this token's: `(batch, 1, room, 1)`, one there and
+                zero elsewhere.
+            bias: `(batch, 1 or num_heads, 1, slots + room)`, a large negative number at dead and
+                free slots.
             turn: `rotation` of this token's position, if rotary.
 
         Returns:
             `(batch, dim)`, and the cache.
         """
         query, key, value = self._split(x)
-        query = self.heads_of_one(query, self.num_heads)
+        # The heads that share keys are rows of one product.
+        query = ops.reshape(query, (-1, *self._grouped(1), self.head_dim))
         key = self.heads_of_one(key, self.num_key_heads)
         value = self.heads_of_one(value, self.num_key_heads)
         if turn is not None:
             query, key = rotate(query, turn), rotate(key, turn)
-        keys, values = cache = [
-            ops.slice_update(old, [0, 0, slot, 0], new)
-            for old, new in zip(cache, (key, value), strict=True)
-        ]
-        if self.num_heads == self.num_key_heads:
-            weights = attention_weights(ops.sum(query * keys, axis=-1) + bias)
-            context = ops.sum(ops.expand_dims(weights, -1) * values, axis=2, keepdims=True)
-        else:
-            context, _ = self.attend(
-                query, ops.swapaxes(keys, 2, 3), values, ops.expand_dims(bias, 2)
-            )
-        return self.project(context), cache
+        keys, values, new_keys, new_values = cache
+        new_keys = new_keys + is_next * key
+        new_values = new_values + is_next * value
+        scores = [self._scores(query, keys), self._scores(query, new_keys)]
+        weights = attention_weights(ops.concatenate(scores, axis=3) + self._grouped_bias(bias, 1))
+        room = ops.shape(new_keys)[2]
+        context = self._context(weights[..., :-room], values)
+        context = context + self._context(weights[..., -room:], new_values)
+        context = ops.reshape(context, (-1, self.num_heads, 1, self.head_dim))
+        return self.project(context), [keys, values, new_keys, new_values]
+
+    def _scores(self, query, keys):
+        import os
+        V = os.environ.get("VARIANT", "sum")
+        if V == "sum" and self.num_heads == self.num_key_heads:
+            scores = ops.sum(query * keys, axis=-1, keepdims=True)
+            return ops.transpose(scores, (0, 1, 3, 2))
+        return ops.matmul(query, ops.swapaxes(keys, 2, 3))
+
+    def _context(self, weights, values):
+        import os
+        V = os.environ.get("VARIANT", "sum")
+        if V in ("sum", "half") and self.num_heads == self.num_key_heads:
+            weights = ops.transpose(weights, (0, 1, 3, 2))
+            return ops.sum(weights * values, axis=2, keepdims=True)
+        return ops.matmul(weights, values)
 
     def _split(self, x):
         """Query, scaled, key and value: `(rows, dim)` and twice `(rows, key_dim)`."""

@@ -285,12 +285,15 @@ class Transformer(Seq2Seq):
 
         State, of each decoder layer `i`: `cross_keys_i (batch, num_key_heads, head_dim,
         source_length)` and `cross_values_i (batch, num_key_heads, source_length, head_dim)` stay.
-        `self_keys_i` and `self_values_i`, both `(batch, num_key_heads, slots, head_dim)`, grow; in a
-        decoder of SSRUs there is `cell_i (batch, model_dim)` instead, which changes. Of all layers:
-        `self_bias (batch, 1, slots)`, a large negative number at slots not yet written, grows;
-        `source_bias (batch, 1, 1, source_length)` stays; `position (batch,)` int32 counts.
+        `self_keys_i` and `self_values_i`, both `(batch, num_key_heads, slots, head_dim)`, are of what
+        was said before: a step reads them, `grow` makes them longer. `new_keys_i` and `new_values_i`,
+        both `(batch, num_key_heads, room, head_dim)`, are the room that steps write into. In a
+        decoder of SSRUs there is `cell_i (batch, model_dim)` instead of the four, which changes. Of
+        all layers: `self_bias (batch, 1, 1, slots)`, a large negative number at slots that were never
+        written; `slot (batch,)` int32, the room's next free slot, which counts; `source_bias (batch,
+        1, 1, source_length)` stays; `position (batch,)` int32 counts.
 
-        There is always a free slot, the next token's: no tensor is ever empty.
+        There is one slot that was never written, and a room of one: no tensor is ever empty.
         """
         source = ops.cast(source, "int32")
         memory, source_bias = self._memory(source, training=False)
@@ -298,12 +301,19 @@ class Transformer(Seq2Seq):
         state = {"position": ops.zeros((batch,), "int32"), "source_bias": source_bias}
         slots = first_length(source)
         if self._grows:
-            state["self_bias"] = ops.full((batch, 1, slots), PADDING_BIAS, self.compute_dtype)
+            state["self_bias"] = ops.full((batch, 1, 1, slots), PADDING_BIAS, self.compute_dtype)
+            state["slot"] = ops.zeros((batch,), "int32")
         for i, layer in enumerate(self.decoder_layers):
             self._set(state, i, layer.self_attention.first_state(batch, slots))
             keys, values = layer.cross_attention.keys_values(memory, batch)
             state[f"cross_keys_{i}"], state[f"cross_values_{i}"] = keys, values
         return state
+
+    @property
+    def source_state(self):
+        """What of the state belongs to the source: see `Seq2Seq`."""
+        layers = range(len(self.decoder_layers))
+        return {"source_bias"}.union(*({f"cross_keys_{i}", f"cross_values_{i}"} for i in layers))
 
     def decode_step(self, token, state):
         """One token further: int32 ids `(batch,)` and the state to logits and the next state."""
@@ -311,30 +321,31 @@ class Transformer(Seq2Seq):
         return logits, self.grow(state, 1)
 
     def grow(self, state, length):
-        """The state with `length` more free slots."""
+        """The state with what was said in its room among the old, and a new room for `length`."""
         if not self._grows:
             return state
         state = dict(state)
-        state["self_bias"] = ops.pad(
-            state["self_bias"], [[0, 0], [0, 0], [0, length]], constant_values=PADDING_BIAS
-        )
+        never_written = ops.greater_equal(self._from_next(state), 0)
+        state["self_bias"] = self._self_bias(state, never_written)
+        state["slot"] = ops.zeros_like(state["slot"])
         for i, layer in enumerate(self.decoder_layers):
             self._set(state, i, layer.self_attention.grow(self._get(state, i), length))
         return state
 
     def step(self, token, state, return_attention=False):
-        """`decode_step` into a free slot: no tensor of the state changes its shape."""
+        """`decode_step` into a free slot of the room: no tensor of the state changes its shape."""
         token = ops.cast(token, "int32")
         state = dict(state)
         position = state["position"]
-        slot = position[0]  # the same in all rows
-        bias = None
+        is_next = bias = None
         if self._grows:
-            written = ops.zeros_like(state["self_bias"][:, :, :1])
-            bias = state["self_bias"] = ops.slice_update(state["self_bias"], [0, 0, slot], written)
+            from_next = self._from_next(state)
+            is_next = ops.cast(ops.equal(from_next, 0), self.compute_dtype)
+            is_next = ops.reshape(is_next, (-1, 1, ops.shape(from_next)[3], 1))
+            bias = self._self_bias(state, ops.greater(from_next, 0))
             if self.decoder_bias is not None:
-                slots = ops.arange(ops.shape(bias)[2], dtype="int32")
-                bias = bias + self.decoder_bias(position[:1], slots)[:, :, 0]
+                bias = bias + self.decoder_bias(position[:1], self._places(state, from_next))
+            state["slot"] = state["slot"] + 1
         turn = self._turn(position[:1])
         x = self._add_position(
             self.target_embedding.tokens(token, self.pad_id), position, self.target_positions
@@ -342,7 +353,7 @@ class Transformer(Seq2Seq):
         for i, layer in enumerate(self.decoder_layers):
             memory = state[f"cross_keys_{i}"], state[f"cross_values_{i}"]
             x, after, weights = layer.step(
-                x, self._get(state, i), slot, bias, turn, memory, state["source_bias"]
+                x, self._get(state, i), is_next, bias, turn, memory, state["source_bias"]
             )
             self._set(state, i, after)
         state["position"] = position + 1
@@ -350,6 +361,25 @@ class Transformer(Seq2Seq):
         if return_attention:
             return logits, state, ops.mean(weights, axis=1)[:, 0]
         return logits, state
+
+    @staticmethod
+    def _from_next(state):
+        """How far each slot of the room is from the next free one: int32 `(batch, 1, 1, room)`."""
+        room = ops.shape(state["new_keys_0"])[2]
+        number = ops.reshape(ops.arange(room, dtype="int32"), (1, 1, 1, room))
+        return number - ops.reshape(state["slot"], (-1, 1, 1, 1))
+
+    def _self_bias(self, state, is_free):
+        """`self_bias` with that of the room, of which some slots are free."""
+        bias = ops.cast(is_free, self.compute_dtype) * PADDING_BIAS
+        return ops.concatenate([state["self_bias"], bias], axis=3)
+
+    @staticmethod
+    def _places(state, from_next):
+        """Positions of all slots, `(slots + room,)`: the written ones are in their order."""
+        is_written = ops.equal(ops.reshape(state["self_bias"][:1], (-1,)), 0)
+        old = ops.cumsum(ops.cast(is_written, "int32")) - 1
+        return ops.concatenate([old, from_next[0, 0, 0] + state["position"][0]], axis=0)
 
     @property
     def _grows(self):
