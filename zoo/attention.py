@@ -16,6 +16,17 @@ def attention_weights(scores):
     return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores)
 
 
+def pushed(room, new, axis):
+    """A room of slots along `axis` with all moved on by one, and a new one as the last.
+
+    Two copies of a small tensor: no slot's number is needed to write it.
+    """
+    if room.shape[axis] == 1:
+        return new  # no tensor is ever empty
+    rest = (slice(None),) * axis + (slice(1, None),)
+    return ops.concatenate([room[rest], new], axis=axis)
+
+
 class GlobalAttention(layers.Layer):
     """Scores over all encoder outputs, and their weighted mean, the context.
 
@@ -200,69 +211,54 @@ class SelfAttention(MultiHeadAttention):
         return self.project(context)
 
     def first_state(self, batch, slots):
-        """Keys and values of `slots` dead slots, and those of a room of one: see `step`."""
-        return [*self._blank(batch, slots), *self._blank(batch, 1)]
+        """Keys and values of `slots` empty slots, and of a room of one: see `step`."""
+        return [*self._empty(batch, slots), *self._empty(batch, 1)]
 
     def grow(self, cache, length):
-        """The cache with its room's keys and values among the old, and a new room of `length`."""
+        """The cache with what its room holds among the old, and a new room of `length` slots."""
         keys, values, new_keys, new_values = cache
         keys = ops.concatenate([keys, new_keys], axis=2)
         values = ops.concatenate([values, new_values], axis=2)
-        return [keys, values, *self._blank(ops.shape(keys)[0], length)]
+        return [keys, values, *self._empty(ops.shape(keys)[0], length)]
 
-    def _blank(self, batch, slots):
-        blank = ops.zeros((batch, self.num_key_heads, slots, self.head_dim), self.compute_dtype)
-        return blank, blank
+    def _empty(self, batch, slots):
+        empty = ops.zeros((batch, self.num_key_heads, slots, self.head_dim), self.compute_dtype)
+        return empty, empty
 
-    def step(self, x, cache, is_next, bias, turn=None):
-        """One token further. Only the room is written, and the old keys and values only read.
+    def step(self, x, cache, bias, turn=None):
+        """One token further, as products and sums: a matrix product would pack all of the cache.
 
         Args:
             x: `(batch, dim)`.
-            cache: Old keys and values, each `(batch, num_key_heads, slots, head_dim)`, and those of
-                the room, each `(batch, num_key_heads, room, head_dim)`, zero at free slots.
-            is_next: Which slot of the room is this token's: `(batch, 1, room, 1)`, one there and
-                zero elsewhere.
-            bias: `(batch, 1 or num_heads, 1, slots + room)`, a large negative number at dead and
-                free slots.
+            cache: Keys and values of what was said before the room was made, each `(batch,
+                num_key_heads, slots, head_dim)`, which are only read, and those in the room, each
+                `(batch, num_key_heads, room, head_dim)`, which `pushed` changes.
+            bias: `(batch, 1 or num_heads, 1, slots + room)`, a large negative number at empty slots.
             turn: `rotation` of this token's position, if rotary.
 
         Returns:
             `(batch, dim)`, and the cache.
         """
         query, key, value = self._split(x)
-        # The heads that share keys are rows of one product.
-        query = ops.reshape(query, (-1, *self._grouped(1), self.head_dim))
+        query = self.heads_of_one(query, self.num_heads)
         key = self.heads_of_one(key, self.num_key_heads)
         value = self.heads_of_one(value, self.num_key_heads)
         if turn is not None:
             query, key = rotate(query, turn), rotate(key, turn)
         keys, values, new_keys, new_values = cache
-        new_keys = new_keys + is_next * key
-        new_values = new_values + is_next * value
-        scores = [self._scores(query, keys), self._scores(query, new_keys)]
-        weights = attention_weights(ops.concatenate(scores, axis=3) + self._grouped_bias(bias, 1))
-        room = ops.shape(new_keys)[2]
-        context = self._context(weights[..., :-room], values)
-        context = context + self._context(weights[..., -room:], new_values)
-        context = ops.reshape(context, (-1, self.num_heads, 1, self.head_dim))
+        new_keys, new_values = pushed(new_keys, key, 2), pushed(new_values, value, 2)
+        if self.num_heads == self.num_key_heads:
+            scores = [ops.sum(query * k, axis=3, keepdims=True) for k in (keys, new_keys)]
+            scores = ops.transpose(ops.concatenate(scores, axis=2), (0, 1, 3, 2))
+            weights = ops.transpose(attention_weights(scores + bias), (0, 1, 3, 2))
+            room = ops.shape(new_keys)[2]
+            context = ops.sum(weights[:, :, :-room] * values, axis=2, keepdims=True)
+            context = context + ops.sum(weights[:, :, -room:] * new_values, axis=2, keepdims=True)
+        else:
+            all_keys = ops.swapaxes(ops.concatenate([keys, new_keys], axis=2), 2, 3)
+            all_values = ops.concatenate([values, new_values], axis=2)
+            context, _ = self.attend(query, all_keys, all_values, bias)
         return self.project(context), [keys, values, new_keys, new_values]
-
-    def _scores(self, query, keys):
-        import os
-        V = os.environ.get("VARIANT", "sum")
-        if V == "sum" and self.num_heads == self.num_key_heads:
-            scores = ops.sum(query * keys, axis=-1, keepdims=True)
-            return ops.transpose(scores, (0, 1, 3, 2))
-        return ops.matmul(query, ops.swapaxes(keys, 2, 3))
-
-    def _context(self, weights, values):
-        import os
-        V = os.environ.get("VARIANT", "sum")
-        if V in ("sum", "half") and self.num_heads == self.num_key_heads:
-            weights = ops.transpose(weights, (0, 1, 3, 2))
-            return ops.sum(weights * values, axis=2, keepdims=True)
-        return ops.matmul(weights, values)
 
     def _split(self, x):
         """Query, scaled, key and value: `(rows, dim)` and twice `(rows, key_dim)`."""

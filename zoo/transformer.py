@@ -9,6 +9,7 @@ import math
 import keras
 from keras import layers, ops
 
+from .attention import pushed
 from .contract import (
     PADDING_BIAS,
     Seq2Seq,
@@ -287,13 +288,13 @@ class Transformer(Seq2Seq):
         source_length)` and `cross_values_i (batch, num_key_heads, source_length, head_dim)` stay.
         `self_keys_i` and `self_values_i`, both `(batch, num_key_heads, slots, head_dim)`, are of what
         was said before: a step reads them, `grow` makes them longer. `new_keys_i` and `new_values_i`,
-        both `(batch, num_key_heads, room, head_dim)`, are the room that steps write into. In a
-        decoder of SSRUs there is `cell_i (batch, model_dim)` instead of the four, which changes. Of
-        all layers: `self_bias (batch, 1, 1, slots)`, a large negative number at slots that were never
-        written; `slot (batch,)` int32, the room's next free slot, which counts; `source_bias (batch,
-        1, 1, source_length)` stays; `position (batch,)` int32 counts.
+        both `(batch, num_key_heads, room, head_dim)`, are the room that a step changes: it moves all
+        slots on by one and writes the last. In a decoder of SSRUs there is `cell_i (batch,
+        model_dim)` instead of the four, which changes. Of all layers: `self_bias (batch, 1, 1,
+        slots)` and `new_bias (batch, 1, 1, room)`, a large negative number at empty slots, change
+        with them; `source_bias (batch, 1, 1, source_length)` stays; `position (batch,)` int32 counts.
 
-        There is one slot that was never written, and a room of one: no tensor is ever empty.
+        There are one old slot, empty, and a room of one: no tensor is ever without elements.
         """
         source = ops.cast(source, "int32")
         memory, source_bias = self._memory(source, training=False)
@@ -301,8 +302,8 @@ class Transformer(Seq2Seq):
         state = {"position": ops.zeros((batch,), "int32"), "source_bias": source_bias}
         slots = first_length(source)
         if self._grows:
-            state["self_bias"] = ops.full((batch, 1, 1, slots), PADDING_BIAS, self.compute_dtype)
-            state["slot"] = ops.zeros((batch,), "int32")
+            state["self_bias"] = self._empty(batch, slots)
+            state["new_bias"] = self._empty(batch, 1)
         for i, layer in enumerate(self.decoder_layers):
             self._set(state, i, layer.self_attention.first_state(batch, slots))
             keys, values = layer.cross_attention.keys_values(memory, batch)
@@ -325,9 +326,8 @@ class Transformer(Seq2Seq):
         if not self._grows:
             return state
         state = dict(state)
-        never_written = ops.greater_equal(self._from_next(state), 0)
-        state["self_bias"] = self._self_bias(state, never_written)
-        state["slot"] = ops.zeros_like(state["slot"])
+        bias = ops.concatenate([state["self_bias"], state["new_bias"]], axis=3)
+        state["self_bias"], state["new_bias"] = bias, self._empty(ops.shape(bias)[0], length)
         for i, layer in enumerate(self.decoder_layers):
             self._set(state, i, layer.self_attention.grow(self._get(state, i), length))
         return state
@@ -337,15 +337,13 @@ class Transformer(Seq2Seq):
         token = ops.cast(token, "int32")
         state = dict(state)
         position = state["position"]
-        is_next = bias = None
+        bias = None
         if self._grows:
-            from_next = self._from_next(state)
-            is_next = ops.cast(ops.equal(from_next, 0), self.compute_dtype)
-            is_next = ops.reshape(is_next, (-1, 1, ops.shape(from_next)[3], 1))
-            bias = self._self_bias(state, ops.greater(from_next, 0))
+            new_bias = state["new_bias"]
+            state["new_bias"] = new_bias = pushed(new_bias, ops.zeros_like(new_bias[..., :1]), 3)
+            bias = ops.concatenate([state["self_bias"], new_bias], axis=3)
             if self.decoder_bias is not None:
-                bias = bias + self.decoder_bias(position[:1], self._places(state, from_next))
-            state["slot"] = state["slot"] + 1
+                bias = bias + self.decoder_bias(position[:1], self._places(bias, position[0]))
         turn = self._turn(position[:1])
         x = self._add_position(
             self.target_embedding.tokens(token, self.pad_id), position, self.target_positions
@@ -353,7 +351,7 @@ class Transformer(Seq2Seq):
         for i, layer in enumerate(self.decoder_layers):
             memory = state[f"cross_keys_{i}"], state[f"cross_values_{i}"]
             x, after, weights = layer.step(
-                x, self._get(state, i), is_next, bias, turn, memory, state["source_bias"]
+                x, self._get(state, i), bias, turn, memory, state["source_bias"]
             )
             self._set(state, i, after)
         state["position"] = position + 1
@@ -362,24 +360,14 @@ class Transformer(Seq2Seq):
             return logits, state, ops.mean(weights, axis=1)[:, 0]
         return logits, state
 
-    @staticmethod
-    def _from_next(state):
-        """How far each slot of the room is from the next free one: int32 `(batch, 1, 1, room)`."""
-        room = ops.shape(state["new_keys_0"])[2]
-        number = ops.reshape(ops.arange(room, dtype="int32"), (1, 1, 1, room))
-        return number - ops.reshape(state["slot"], (-1, 1, 1, 1))
-
-    def _self_bias(self, state, is_free):
-        """`self_bias` with that of the room, of which some slots are free."""
-        bias = ops.cast(is_free, self.compute_dtype) * PADDING_BIAS
-        return ops.concatenate([state["self_bias"], bias], axis=3)
+    def _empty(self, batch, slots):
+        return ops.full((batch, 1, 1, slots), PADDING_BIAS, self.compute_dtype)
 
     @staticmethod
-    def _places(state, from_next):
-        """Positions of all slots, `(slots + room,)`: the written ones are in their order."""
-        is_written = ops.equal(ops.reshape(state["self_bias"][:1], (-1,)), 0)
-        old = ops.cumsum(ops.cast(is_written, "int32")) - 1
-        return ops.concatenate([old, from_next[0, 0, 0] + state["position"][0]], axis=0)
+    def _places(bias, last):
+        """Positions `(slots,)` of the slots that `bias` says are full, which are in their order."""
+        is_full = ops.cast(ops.equal(ops.reshape(bias[:1], (-1,)), 0), "int32")
+        return last + ops.cumsum(is_full) - ops.sum(is_full)
 
     @property
     def _grows(self):
