@@ -112,12 +112,12 @@ class DecoderLayer(EncoderLayer):
             x, lambda y: self.cross_attention(y, memory, source_bias, batch=batch), training
         )
 
-    def step(self, x, state, slot, bias, turn, memory, source_bias):
+    def step(self, x, state, bias, turn, memory, source_bias):
         """`call` for one token a sentence, `x (batch, dim)`, after those that `state` holds."""
 
         def self_attention(y):
             nonlocal state
-            y, state = self.self_attention.step(y, state, slot, bias, turn)
+            y, state = self.self_attention.step(y, state, bias, turn)
             return y
 
         x = self.residual(x, self.self_attention_norm, self_attention)
@@ -204,7 +204,7 @@ class SSRU(layers.Layer):
         """The cell, `(batch, dim)`."""
         return (ops.zeros((batch, self.dim), self.compute_dtype),)
 
-    def step(self, x, state, slot=None, bias=None, turn=None):
+    def step(self, x, state, bias=None, turn=None):
         """One token further, `x (batch, dim)`."""
         cell = self._next(*state, *self._parts(x))
         return ops.relu(cell), [cell]
