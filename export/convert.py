@@ -1,4 +1,4 @@
-"""Subprocess: `python -m seq2lite.export.convert SAVED_MODEL OUTPUT`."""
+"""Subprocess: `python -m seq2lite.export.convert SAVED_MODEL OUTPUT [SIGNATURE...]`."""
 
 import sys
 from pathlib import Path
@@ -38,6 +38,6 @@ def convert(saved_model, signatures=SIGNATURES):
 
 
 if __name__ == "__main__":
-    source, output = sys.argv[1:]
+    source, output, *names = sys.argv[1:]
     with explained(ConversionError, OSError):
-        Path(output).write_bytes(share_equal_vectors(convert(source)))
+        Path(output).write_bytes(share_equal_vectors(convert(source, names or SIGNATURES)))

@@ -10,7 +10,9 @@ depends on a tensor's value. After `max_target_length` tokens the oldest are for
 """
 
 import math
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -22,8 +24,14 @@ from ..zoo.recurrence import CELLS, Recurrence
 from ..zoo.transformer import Transformer
 from ..zoo.transformer_layers import FeedForward
 from . import flatbuffer
-from .isolation import ConversionError
-from .tflite import check_ops
+from .isolation import ConversionError, run_isolated
+from .signatures import check_model, check_tokenizer, in_float32, length_limits, save
+from .static_quantize import quantize_static
+from .tflite import TIMEOUT, check_ops
+
+MODES = ("float32", "int8_static", "int16x8")
+# Sentences of the calibration; of more of them ranges hardly change.
+MOST_SENTENCES = 64
 
 # exp of it is 1e-13: nothing to a softmax. The usual -3e4 would leave an 8-bit score no digits.
 PADDING_BIAS = -30.0
@@ -44,6 +52,102 @@ NOT_PORTABLE = (
     "EMBEDDING_LOOKUP",
 )
 MAX_RANK = 4
+
+
+def convert(
+    model,
+    mode,
+    *,
+    max_source_length,
+    max_target_length=None,
+    tokenizer=None,
+    calibration=(),
+    integer_io=False,
+    batch=1,
+):
+    """Converts a model to a file of static `encode` and `decode_step` that every runtime takes.
+
+    | mode | weights of products | everything else |
+    |---|---|---|
+    | `"float32"` | float32 | float32 |
+    | `"int8_static"` | int8, a scale a row | int8, one scale a tensor |
+    | `"int16x8"` | int8, a scale a row | int16, one scale a tensor |
+
+    Args:
+        model: A `zoo.Seq2Seq`.
+        mode: One of MODES.
+        max_source_length: Tokens of each source, its end among them.
+        max_target_length: Tokens that a step remembers. Default: `max_source_length`.
+        tokenizer: The model's `Tokenizer`, for the integer modes.
+        calibration: List of source texts, of the kind that the model was trained for and not of
+            its tests: scales are those of the values met in translating them.
+        integer_io: Signatures take and give integers, with the scales that the file states.
+        batch: Sentences at a time; 1 for the integer modes.
+
+    Returns:
+        The file's bytes.
+
+    Raises:
+        ValueError: An argument is not as above.
+        ConversionError: The converter failed, or the model needs what some device has not.
+
+    Example:
+        >>> from seq2lite import zoo
+        >>> from seq2lite.export import portable
+        >>> model = zoo.build("rnn_tiny", vocabulary_size=50, hidden_dim=16, embedding_dim=16)
+        >>> content = portable.convert(model, "float32", max_source_length=4)
+        >>> portable.check_portable(content)["FULLY_CONNECTED"] > 0
+        True
+    """
+    check_model(model)
+    limits = length_limits(max_source_length, max_target_length, model.max_positions)
+    if mode not in MODES:
+        raise ValueError(f"`mode` must be one of {MODES}. Received: {mode!r}")
+    if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
+        raise ValueError(f"`batch` must be a positive integer. Received: {batch!r}")
+    source = None
+    if mode == "float32":
+        if integer_io:
+            raise ValueError("`integer_io` must be False with mode='float32'. Received: True")
+    else:
+        if batch != 1:
+            raise ValueError(f"`batch` must be 1 with mode={mode!r}. Received: {batch}")
+        check_tokenizer(model, tokenizer)
+        source = _calibration_ids(tokenizer, calibration, max_source_length)
+    model = in_float32(model)
+    with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
+        folder = Path(folder)
+        signatures = PortableSignatures(model, **limits, batch=batch)
+        save(signatures, folder / "saved_model", signatures.functions)
+        file, inputs, observed = (folder / name for name in ("f.tflite", "in.npz", "out.npz"))
+        arguments = (folder / "saved_model", file, *signatures.functions)
+        run_isolated(".convert", *arguments, timeout=TIMEOUT)
+        content = as_select_v2(file.read_bytes())
+        check_portable(content)
+        if mode == "float32":
+            return content
+        file.write_bytes(content)
+        ids = {name: getattr(model, name) for name in ("start_id", "end_id", "pad_id")}
+        np.savez(inputs, source=source, max_length=limits["max_target_length"], **ids)
+        run_isolated(".static_calibration", file, inputs, observed, timeout=TIMEOUT)
+        is_wide = mode == "int16x8"
+        return quantize_static(
+            content, dict(np.load(observed)), wide=lambda op: is_wide, integer_io=integer_io
+        )
+
+
+def _calibration_ids(tokenizer, texts, length):
+    """Ids `(n, length)` of sentences of every length, padded."""
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"`calibration` must be a list of texts. Received: {texts!r:.80}")
+    rows = sorted((ids[: length - 1] for ids in tokenizer.encode(texts) if ids), key=len)
+    if not rows:
+        raise ValueError("`calibration` must hold text: it gives the scales. Received: none")
+    rows = [rows[i] for i in np.linspace(0, len(rows) - 1, min(len(rows), MOST_SENTENCES)).astype(int)]
+    source = np.full((len(rows), length), tokenizer.pad_id, np.int32)
+    for row, ids in zip(source, rows, strict=True):
+        row[: len(ids) + 1] = [*ids, tokenizer.end_id]
+    return source
 
 
 class PortableSignatures(tf.Module):
@@ -195,13 +299,16 @@ def _transformer_step(model, token, state, slots):
             places = np.arange(slots, dtype="int32")
             bias = bias + model.decoder_bias(places[-1:], places)
     for i, layer in enumerate(model.decoder_layers):
-        names = [f"{name}_{i}" for name in layer.self_attention.state_names]
+        grows = layer.self_attention.grows
+        names = ("self_keys", "self_values") if grows else layer.self_attention.state_names
+        names = [f"{name}_{i}" for name in names]
 
-        def self_attention(y, layer=layer, names=names):
-            if not layer.self_attention.grows:
-                y, after = layer.self_attention.step(y, [state[name] for name in names])
+        def self_attention(y, attention=layer.self_attention, names=names):
+            before = [state[name] for name in names]
+            if attention.grows:
+                y, after = _attend(attention, y, before, bias, turn)
             else:
-                y, after = _attend(layer.self_attention, y, [state[n] for n in names], bias, turn)
+                y, after = attention.step(y, before)
             state.update(zip(names, after, strict=True))
             return y
 

@@ -1,7 +1,7 @@
 """Subprocess: what values each tensor of a portable float32 file takes, on real text.
 
-`python -m seq2lite.export.static_calibration FILE IN.npz OUT.npz`. It runs `encode` and `decode_step`
-along given targets, so that the states are those of real decoding.
+`python -m seq2lite.export.static_calibration FILE IN.npz OUT.npz`. It translates real text by greedy
+search, so that the states are those of real decoding.
 """
 
 import sys
@@ -12,19 +12,20 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from . import flatbuffer
 from .flatbuffer import schema
+from .host_search import HostSearch
 from .isolation import explained
 
 SAMPLES = 32  # values kept of a tensor, each time it is computed
 
 
-def observe(content, source, teacher, target_lengths):
+def observe(content, source, max_length, **special_ids):
     """Least and greatest value of each float tensor, and a sample of its values.
 
     Args:
         content: The file's bytes; its signatures take one sentence.
         source: int32 ids `(n, source_length)`, padded to the file's length.
-        teacher: int32 ids `(n, target_length)`: what `decode_step` reads, the start first.
-        target_lengths: Tokens in each row of `teacher`.
+        max_length: Most tokens to generate.
+        special_ids: `start_id`, `end_id`, `pad_id`.
 
     Returns:
         By "graph/tensor": float32 `(2 + samples,)`, the least and the greatest first.
@@ -35,20 +36,24 @@ def observe(content, source, teacher, target_lengths):
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     model = flatbuffer.read(content)
-    values = {
-        signature.signatureKey.decode(): _Values(interpreter, model, signature.subgraphIndex)
-        for signature in model.signatureDefs
-    }
-    encode = interpreter.get_signature_runner("encode")
-    decode_step = interpreter.get_signature_runner("decode_step")
-    for row, tokens, length in zip(source, teacher, target_lengths, strict=True):
-        state = encode(source=row[None])
-        values["encode"].add()
-        for token in tokens[:length]:
-            state = decode_step(token=token[None], **state)
-            values["decode_step"].add()
-            state.pop("logits")
-    return {name: value for of in values.values() for name, value in of.results()}
+    values = []
+
+    def observed(name):
+        runner = interpreter.get_signature_runner(name)
+        index = next(s.subgraphIndex for s in model.signatureDefs if s.signatureKey.decode() == name)
+        values.append(_Values(interpreter, model, index))
+
+        def run(of=values[-1], **inputs):
+            outputs = runner(**inputs)
+            of.add()
+            return outputs
+
+        return run
+
+    search = HostSearch(observed("encode"), observed("decode_step"), **special_ids)
+    for row in source:
+        search.greedy(row[None], max_length)
+    return {name: value for of in values for name, value in of.results()}
 
 
 class _Values:
@@ -85,4 +90,5 @@ class _Values:
 if __name__ == "__main__":
     file, inputs, output = sys.argv[1:]
     with explained(OSError):
-        np.savez(output, **observe(Path(file).read_bytes(), **np.load(inputs)))
+        arguments = {name: a if a.ndim else int(a) for name, a in np.load(inputs).items()}
+        np.savez(output, **observe(Path(file).read_bytes(), **arguments))
