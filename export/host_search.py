@@ -144,4 +144,3 @@ def _drawn(logits, draw, top_k, top_p):
     place = (cumulated <= draw * total).sum(axis=-1, keepdims=True)
     place = np.minimum(place, among.sum(axis=-1, keepdims=True) - 1)
     return (place if order is None else np.take_along_axis(order, place, axis=-1))[:, 0]
-

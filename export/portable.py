@@ -30,6 +30,8 @@ from .static_quantize import quantize_static
 from .tflite import TIMEOUT, check_ops
 
 MODES = ("float32", "int8_static", "int16x8")
+# Which ops compute in 16 bits.
+WIDE = {"int8_static": lambda op, name: False, "int16x8": lambda op, name: True}
 # Sentences of the calibration; of more of them ranges hardly change.
 MOST_SENTENCES = 64
 
@@ -130,9 +132,8 @@ def convert(
         ids = {name: getattr(model, name) for name in ("start_id", "end_id", "pad_id")}
         np.savez(inputs, source=source, max_length=limits["max_target_length"], **ids)
         run_isolated(".static_calibration", file, inputs, observed, timeout=TIMEOUT)
-        is_wide = mode == "int16x8"
         return quantize_static(
-            content, dict(np.load(observed)), wide=lambda op: is_wide, integer_io=integer_io
+            content, dict(np.load(observed)), wide=WIDE[mode], integer_io=integer_io
         )
 
 
@@ -143,7 +144,9 @@ def _calibration_ids(tokenizer, texts, length):
     rows = sorted((ids[: length - 1] for ids in tokenizer.encode(texts) if ids), key=len)
     if not rows:
         raise ValueError("`calibration` must hold text: it gives the scales. Received: none")
-    rows = [rows[i] for i in np.linspace(0, len(rows) - 1, min(len(rows), MOST_SENTENCES)).astype(int)]
+    rows = [
+        rows[i] for i in np.linspace(0, len(rows) - 1, min(len(rows), MOST_SENTENCES)).astype(int)
+    ]
     source = np.full((len(rows), length), tokenizer.pad_id, np.int32)
     for row, ids in zip(source, rows, strict=True):
         row[: len(ids) + 1] = [*ids, tokenizer.end_id]
@@ -216,7 +219,10 @@ def check_portable(content):
         for tensor in graph.tensors:
             shape = [] if tensor.shape is None else list(tensor.shape)
             name = tensor.name.decode()
-            if tensor.type in (flatbuffer.schema.TensorType.INT64, flatbuffer.schema.TensorType.STRING):
+            if tensor.type in (
+                flatbuffer.schema.TensorType.INT64,
+                flatbuffer.schema.TensorType.STRING,
+            ):
                 faults.append(f"64-bit integers or strings in {name}")
             if len(shape) > MAX_RANK:
                 faults.append(f"rank {len(shape)} of {name}")
@@ -292,7 +298,9 @@ def _transformer_step(model, token, state, slots):
         turn = [tf.gather(table, place[:1]) for table in rotation(every, model.head_dim)]
     bias = None
     if "self_bias" in state:
-        bias = state["self_bias"] = _shifted(state["self_bias"], ops.zeros((len(token), 1, 1, 1)), 3)
+        bias = state["self_bias"] = _shifted(
+            state["self_bias"], ops.zeros((len(token), 1, 1, 1)), 3
+        )
         if model.decoder_bias is not None:
             # A slot's distance is always the same: these are constants.
             slots = bias.shape[3]
@@ -313,10 +321,9 @@ def _transformer_step(model, token, state, slots):
             return y
 
         memory = state[f"cross_keys_{i}"], state[f"cross_values_{i}"]
-        source_bias = state["source_bias"]
         x = layer.residual(x, layer.self_attention_norm, self_attention)
         x, _ = layer._rest(
-            x, lambda y, a=layer.cross_attention, m=memory: a.step(y, m, source_bias)
+            x, lambda y, a=layer.cross_attention, m=memory: a.step(y, m, state["source_bias"])
         )
     state["position"] = position + 1
     return model._logits(x), state

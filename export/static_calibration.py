@@ -40,7 +40,9 @@ def observe(content, source, max_length, **special_ids):
 
     def observed(name):
         runner = interpreter.get_signature_runner(name)
-        index = next(s.subgraphIndex for s in model.signatureDefs if s.signatureKey.decode() == name)
+        index = next(
+            s.subgraphIndex for s in model.signatureDefs if s.signatureKey.decode() == name
+        )
         values.append(_Values(interpreter, model, index))
 
         def run(of=values[-1], **inputs):

@@ -34,13 +34,14 @@ _FIXED = {
 _PRODUCTS = (_OP.FULLY_CONNECTED, _OP.BATCH_MATMUL)
 
 
-def quantize_static(content, observed, *, wide=lambda op: False, integer_io=False, clip=True):
+def quantize_static(content, observed, *, wide=lambda op, name: False, integer_io=False, clip=True):
     """Writes a portable float32 file in integers.
 
     Args:
         content: The file's bytes.
         observed: What `static_calibration.observe` gave of it.
-        wide: Takes an op's number; whether it computes in 16 bits rather than in 8.
+        wide: Takes an op's number and the name of the tensor that it makes; whether it computes in
+            16 bits rather than in 8.
         integer_io: Signatures take and give the integers themselves, with the scales that the file
             states; False: float32.
         clip: Choose 8-bit scales for the least squared error of the sampled values, which cuts
@@ -77,8 +78,7 @@ class _Plan:
             for operator in graph.operators:
                 if not moved_inputs(model, graph, operator):
                     for t in operator.outputs:
-                        bits = 16 if wide(op_of(model, operator)) else 8
-                        widths[self.root((g, int(t)))].append(bits)
+                        widths[self.root((g, int(t)))].append(self.bits(graph, operator))
         self.widths = {root: max(all_of) for root, all_of in widths.items()}
         self.members = defaultdict(list)
         for key in list(self.parent):
@@ -91,8 +91,13 @@ class _Plan:
             key = self.parent[key]
         return key
 
+    def bits(self, graph, operator):
+        """Of the arithmetic of an op."""
+        name = graph.tensors[operator.outputs[0]].name.decode()
+        return 16 if self.wide(op_of(self.model, operator), name) else 8
+
     def width(self, key):
-        return self.widths.get(self.root(key), 16 if self.wide(None) else 8)
+        return self.widths.get(self.root(key), 8)
 
     def is_alone(self, key):
         return len(self.members[self.root(key)]) <= 1
@@ -138,9 +143,7 @@ class _GraphWriter:
     def __init__(self, model, index, plan):
         self.model, self.index, self.plan = model, index, plan
         self.graph = model.subgraphs[index]
-        self.is_float = [
-            t.type == _TYPE.FLOAT32 for t in self.graph.tensors
-        ]
+        self.is_float = [t.type == _TYPE.FLOAT32 for t in self.graph.tensors]
         self.operators = []
         self.requantized = {}
 
@@ -148,7 +151,8 @@ class _GraphWriter:
         graph, model = self.graph, self.model
         old, self.operators = graph.operators, []
         constants = {
-            t for t, tensor in enumerate(graph.tensors)
+            t
+            for t, tensor in enumerate(graph.tensors)
             if self.is_float[t] and read_constant(model, tensor) is not None
         }
         self.values = {t: read_constant(model, graph.tensors[t]) for t in constants}
@@ -184,7 +188,7 @@ class _GraphWriter:
         if moved_inputs(self.model, self.graph, operator):
             inputs = [self._as_group(t, outputs[0]) if self._was_float(t) else t for t in inputs]
         else:
-            width = 16 if self.plan.wide(code) else 8
+            width = self.plan.bits(self.graph, operator)
             scale_of_input = None
             for place, t in enumerate(inputs):
                 if t < 0 or not self._was_float(t):
@@ -228,7 +232,7 @@ class _GraphWriter:
             return made
 
         made = look_up(values, scale, zero)
-        if self.plan.wide(_OP.GATHER):
+        if self.plan.bits(self.graph, operator) == 16:
             rest = values - (np.clip(np.rint(values / scale) + zero, -128, 127) - zero) * scale
             parts = [made, look_up(rest, scale / 255, 0)]
             wide = [self._made(t, 16, scale / 128, 0) for _ in parts]
@@ -396,6 +400,7 @@ def fitted_scale(least, greatest, values, width, clip):
 
 
 def op_of(model, operator):
+    """An op's number in the schema."""
     code = model.operatorCodes[operator.opcodeIndex]
     return max(code.builtinCode, code.deprecatedBuiltinCode)
 
