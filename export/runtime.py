@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from .host_search import HostSearch, check_sampling
 from .tokenizer import Tokenizer
 
 FORMAT = 1
@@ -27,12 +28,14 @@ class Runner:
         tokenizer: A `Tokenizer`.
         generate_ids: Takes ids `(batch, source_length)` int32 and the most tokens to generate,
             gives tokens `(batch, length)` and lengths `(batch,)`.
+        open_search: Gives a `HostSearch`, for `sample`. Default: nothing can be sampled.
     """
 
-    def __init__(self, description, tokenizer, generate_ids):
+    def __init__(self, description, tokenizer, generate_ids, open_search=None):
         self.description = description
         self.tokenizer = tokenizer
         self.generate_ids = generate_ids
+        self.open_search = open_search
 
     def generate(self, texts, max_length=None, batch_size=32):
         """Generates a target for each source text: greedy search, in the file.
@@ -52,6 +55,57 @@ class Runner:
         Raises:
             ValueError: `texts` is no list of str, or a number is not positive.
         """
+        return self._texts(
+            texts, max_length, batch_size, lambda batch, limit, _: self.generate_ids(batch, limit)
+        )
+
+    def sample(
+        self,
+        texts,
+        *,
+        temperature=1.0,
+        top_k=None,
+        top_p=None,
+        seed=None,
+        max_length=None,
+        batch_size=32,
+    ):
+        """Draws a target for each source text, on the host; for several of a text repeat it.
+
+        Args:
+            texts: As in `generate`.
+            temperature: Divides the logits: below 1 likely tokens become likelier.
+            top_k: Draw among the so many likeliest tokens. Default: among all.
+            top_p: Draw among the fewest tokens whose probabilities, after `top_k`, sum to this or
+                more. Default: among all.
+            seed: int: the same seed gives a text at the same place the same sample, whatever the
+                batch. Default: others at each call.
+            max_length: As in `generate`.
+            batch_size: As in `generate`.
+
+        Returns:
+            List of str, in the order of `texts`.
+
+        Raises:
+            ValueError: An argument is not as above.
+        """
+        check_sampling(temperature, top_k, top_p)
+        if self.open_search is None:
+            raise ValueError("A runner must be of a bundle to sample. Received: one without steps")
+        options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        rng = np.random.default_rng(seed)
+        all_draws = None
+
+        def sample_ids(batch, limit, places):
+            nonlocal all_draws
+            if all_draws is None:
+                all_draws = rng.random((len(texts), limit), np.float32)
+            return self.open_search().sample(batch, limit, draws=all_draws[places], **options)
+
+        return self._texts(texts, max_length, batch_size, sample_ids)
+
+    def _texts(self, texts, max_length, batch_size, ids_of):
+        """`generate`, where `ids_of` also takes the places of a batch's texts."""
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"`texts` must be a list of str. Received: {texts!r:.80}")
         limit = self.description["max_target_length"] if max_length is None else max_length
@@ -72,7 +126,7 @@ class Runner:
         for start in range(0, len(order), batch_size):
             places = order[start : start + batch_size]
             batch = pad([sources[i] for i in places], self.tokenizer.pad_id)
-            tokens, lengths = self.generate_ids(batch, limit)
+            tokens, lengths = ids_of(batch, limit, places)
             rows = [row[:n] for row, n in zip(tokens, lengths, strict=True)]
             for place, text in zip(places, self.tokenizer.decode(rows), strict=True):
                 results[place] = text
@@ -94,7 +148,7 @@ class Runner:
                 warnings.warn(
                     f"a text of {length} tokens is cut to {limit - 1}, the longest this model "
                     f"was trained for: {text!r:.60}",
-                    stacklevel=3,
+                    stacklevel=4,
                 )
 
 
@@ -146,7 +200,12 @@ def load(path, num_threads=1):
             f"{expected}. Received: {tokenizer.vocabulary}"
         )
     search = interpreter_search(contents[MODEL_FILE], num_threads, folder / MODEL_FILE)
-    return Runner(description, tokenizer, search)
+    return Runner(
+        description,
+        tokenizer,
+        search,
+        lambda: host_search(contents[MODEL_FILE], num_threads, folder / MODEL_FILE, tokenizer),
+    )
 
 
 def interpreter_search(content, num_threads, name):
@@ -177,6 +236,21 @@ def interpreter_search(content, num_threads, name):
         return result["tokens"], result["length"]
 
     return generate_ids
+
+
+def host_search(content, num_threads, name, tokenizer):
+    """The `HostSearch` over a file's dynamic `encode` and `decode_step`, in an interpreter anew.
+
+    Anew because of what `interpreter_search` says; once for each batch.
+    """
+    interpreter = open_interpreter(content, num_threads, name)
+    return HostSearch(
+        interpreter.get_signature_runner("encode"),
+        interpreter.get_signature_runner("decode_step"),
+        start_id=tokenizer.start_id,
+        end_id=tokenizer.end_id,
+        pad_id=tokenizer.pad_id,
+    )
 
 
 def open_interpreter(content, num_threads, name):
