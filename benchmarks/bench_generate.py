@@ -1,18 +1,21 @@
-"""Size of the files, and greedy decoding: batch 1, one thread, against Keras and CTranslate2.
+"""Decoding on one thread, against Keras and CTranslate2: greedy and beam search, and the files' size.
 
-    make benchmark                          # all of benchmarks/
-    python benchmarks/bench_generate.py     # this one
+    make benchmark                                            # all of benchmarks/
+    python benchmarks/bench_generate.py                       # this one
+    python benchmarks/bench_generate.py --models rnn_tiny     # one model of it
 
-The tiny presets with 4,000 tokens, as `make demo` trains them, and the small ones with 8,000
-(Transformer 256 wide, 4 + 4 layers; RNN an LSTM of 2 x 512). Random weights that never end a
-sentence: 30 tokens in, 32 out. All contenders of a model take turns of five sentences in a row; a
-number is the median of all sentences. CTranslate2 runs the same weights.
+Random weights that never end a sentence; 30 tokens in, 32 or 100 out; 8,000 tokens of vocabulary, 4,000
+for the tiny presets. All contenders of a model take turns, a sentence or a batch each; a number is the
+median of all. CTranslate2 runs the same weights. 4-bit weights are rounded to the nearest:
+calibration changes their values, not their speed.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,55 +25,49 @@ from rich.table import Table
 
 import ctranslate2_peer
 from seq2lite import zoo
-from seq2lite.export.convert import convert
-from seq2lite.export.flatbuffer import share_equal_vectors
+from seq2lite.export import flatbuffer
 from seq2lite.export.ladder import quantized
+from seq2lite.export.quantize import store_weights, weights_of
 from seq2lite.export.runtime import interpreter_search
-from seq2lite.export.signatures import arg_max
-from seq2lite.export.tflite import convert_saved, save_signatures
+from seq2lite.export.signatures import Signatures, arg_max, save
+from seq2lite.export.tflite import convert_saved
 
-SOURCE_LENGTH, TARGET_LENGTH, TURN = 30, 32, 5
-VOCABULARY_SIZES = {
-    "transformer_tiny": 4000,
-    "transformer_small": 8000,
-    "rnn_tiny": 4000,
-    "rnn_small": 8000,
-}
+SOURCE_LENGTH, NUM_BEAMS = 30, 4
+VOCABULARY_SIZES = {"transformer_tiny": 4000, "rnn_tiny": 4000}  # others: 8,000
+MODELS = ("transformer_small", "student_tiny", "rnn_small", "transformer_tiny", "rnn_tiny")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What all contenders do: so many sentences at once, so many tokens each."""
+
+    batch: int
+    length: int
+    beams: int = 1
+
+    def __str__(self):
+        beams = f", beam {self.beams}" if self.beams > 1 else ""
+        return f"batch {self.batch}, {self.length} tokens{beams}"
+
+
+CASES = (Case(1, 32), Case(1, 100), Case(8, 32), Case(8, 100), Case(1, 32, NUM_BEAMS))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=20)
+    parser.add_argument("--turns", type=int, default=40)
+    parser.add_argument("--models", nargs="+", default=MODELS)
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    sizes = Table(title="Size of the file")
-    for column in (
-        "model",
-        "parameters",
-        "quantization",
-        "bytes",
-        "bytes/parameter",
-        "of one signature",
-    ):
-        sizes.add_column(column, justify="right")
-    speeds = Table(title="Greedy decoding, batch 1, one thread: median of all turns")
-    for column in (
-        "model",
-        "contender",
-        "ms a sentence",
-        "of Keras",
-        "of CTranslate2 int8",
-        "tokens equal to Keras's",
-    ):
-        speeds.add_column(column, justify="left" if column in ("model", "contender") else "right")
-    for preset, vocabulary_size in VOCABULARY_SIZES.items():
-        model = endless(zoo.build(preset, vocabulary_size=vocabulary_size))
+    console = Console(width=140)
+    sizes = Table("model", "parameters", "file", "bytes", "bytes a parameter", title="Size")
+    for name in options.models:
+        model = endless(zoo.build(name, vocabulary_size=VOCABULARY_SIZES.get(name, 8000)))
         with tempfile.TemporaryDirectory() as folder:
-            bench_model(model, Path(folder), options.turns, sizes, speeds)
-    console = Console(width=120)
+            contenders = open_contenders(model, Path(folder), sizes)
+            console.print(race(model, contenders, options.turns))
     console.print(sizes)
-    console.print(speeds)
 
 
 def endless(model):
@@ -84,81 +81,111 @@ def endless(model):
     return model
 
 
-def bench_model(model, folder, turns, sizes, speeds):
-    """Adds a model's rows to both tables."""
-    contenders = {"Keras, tf.function": keras_search(model)}
-    saved = save_signatures(model, folder / "saved_model")
-    full = convert_saved(saved)
-    for quantization in ("float32", "float16", "int8"):
-        content, _ = quantized(full, quantization)
-        search = interpreter_search(content, 1, quantization)
-        contenders[f"{quantization} file"] = lambda source, search=search: search(
-            source, TARGET_LENGTH
-        )[0]
-        one, _ = quantized(
-            share_equal_vectors(convert(saved, signatures=["generate"])), quantization
-        )
+def open_contenders(model, folder, sizes):
+    """Name to a function of a source and a `Case`; adds the files' sizes to a table."""
+    contenders = {"Keras, tf.function": KerasSearch(model)}
+    signatures = Signatures(model, num_beams=NUM_BEAMS)
+    save(signatures, folder / "saved_model")
+    full = convert_saved(folder / "saved_model")
+    four_bit = {weight.buffer: "int4" for weight in weights_of(flatbuffer.read(full))}
+    files = {
+        "float32": full,
+        "float16": quantized(full, "float16")[0],
+        "int8": quantized(full, "int8")[0],
+        "int4": store_weights(full, four_bit),
+    }
+    for name, content in files.items():
+        number = len(content) / model.count_params()
         sizes.add_row(
-            model.name,
-            f"{model.count_params():,}",
-            quantization,
-            f"{len(content):,}",
-            f"{len(content) / model.count_params():.3f}",
-            f"{len(content) / len(one):.3f}x",
+            model.name, f"{model.count_params():,}", name, f"{len(content):,}", f"{number:.3f}"
         )
-    if model.name.startswith("transformer"):
-        for compute_type in ("float32", "int8"):
-            path = folder / compute_type
-            path.mkdir()
-            ctranslate2_peer.write_model(model, path, None if compute_type == "float32" else "int8")
-            peer = ctranslate2_peer.open_model(path, compute_type)
-            contenders[f"CTranslate2 {compute_type}"] = lambda source, peer=peer: peer(
-                source.tolist(), TARGET_LENGTH
-            )
-    rng = np.random.default_rng(1)
-    sources = rng.integers(4, model.vocabulary_size, (turns, TURN, 1, SOURCE_LENGTH)).astype(
-        np.int32
-    )
-    sources[..., -1] = model.end_id
-    times, tokens = take_turns(contenders, sources)
-    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
-    keras, peer = medians["Keras, tf.function"], medians.get("CTranslate2 int8")
-    for name, seconds in medians.items():
-        equal = np.mean(tokens[name] == tokens["Keras, tf.function"])
-        speeds.add_row(
-            model.name,
-            name,
-            f"{1e3 * seconds:.2f}",
-            f"{keras / seconds:.2f}x",
-            f"{peer / seconds:.2f}x" if peer else "",
-            f"{equal:.1%}",
-        )
-    speeds.add_section()
+        if name != "float16":  # as fast as float32
+            contenders[f"{name} file"] = partial(run_file, open_searches(content))
     sizes.add_section()
+    if model.name.startswith("transformer"):
+        ctranslate2_peer.write_model(model, folder / "peer", "int8")
+        translator = ctranslate2_peer.open_translator(folder / "peer", "int8")
+        contenders["CTranslate2 int8"] = partial(run_peer, translator)
+    return contenders
 
 
-def keras_search(model):
-    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32)])
-    def search(source):
-        return zoo.greedy_search(model, source, TARGET_LENGTH, choose=arg_max)[0]
+def open_searches(content):
+    """A file's greedy and beam search."""
+    return {
+        beams: interpreter_search(content, 1, name, name)
+        for beams, name in ((1, "generate"), (NUM_BEAMS, "generate_beam"))
+    }
 
-    return lambda source: search(source).numpy()
+
+def run_file(searches, source, case):
+    return searches[case.beams](source, case.length)[0]
 
 
-def take_turns(contenders, sources):
-    """Name to seconds of each sentence, and name to tokens `(sentences, TARGET_LENGTH)`."""
-    times = {name: [] for name in contenders}
-    tokens = {name: [] for name in contenders}
-    for contender in contenders.values():
-        contender(sources[0, 0])
-    for turn in sources:
-        for name, contender in contenders.items():
-            for source in turn:
+def run_peer(translator, source, case):
+    results = translator.translate_batch(
+        [ctranslate2_peer.tokens(row) for row in source.tolist()],
+        beam_size=case.beams,
+        num_hypotheses=case.beams,
+        max_decoding_length=case.length,
+        return_scores=case.beams > 1,
+        return_end_token=False,
+    )
+    return [[int(name) for name in result.hypotheses[0]] for result in results]
+
+
+class KerasSearch:
+    """The same searches in a `tf.function`."""
+
+    def __init__(self, model):
+        ids = tf.TensorSpec((None, None), tf.int32)
+        length = tf.TensorSpec((), tf.int32)
+
+        @tf.function(input_signature=[ids, length])
+        def greedy(source, length):
+            return zoo.greedy_search(model, source, length, choose=arg_max)[0]
+
+        @tf.function(input_signature=[ids, length])
+        def beam(source, length):
+            return zoo.beam_search(
+                model, source, length, num_beams=NUM_BEAMS, num_hypotheses=NUM_BEAMS
+            )[0]
+
+        self.searches = {1: greedy, NUM_BEAMS: beam}
+
+    def __call__(self, source, case):
+        return self.searches[case.beams](source, case.length).numpy()
+
+
+def race(model, contenders, turns):
+    """A table of a model's contenders and CASES."""
+    table = Table("", *map(str, CASES), title=f"{model.name}: ms; ratio to Keras, to CTranslate2")
+    rng = np.random.default_rng(1)
+    medians = {}
+    for case in CASES:
+        shape = (max(5, turns // case.batch), case.batch, SOURCE_LENGTH)
+        sources = rng.integers(4, model.vocabulary_size, shape).astype(np.int32)
+        sources[..., -1] = model.end_id
+        times = {name: [] for name in contenders}
+        for run in contenders.values():
+            run(sources[0], case)
+        for source in sources:
+            for name, run in contenders.items():
                 start = time.perf_counter()
-                result = contender(source)
+                run(source, case)
                 times[name].append(time.perf_counter() - start)
-                tokens[name].append(np.array(result).ravel())
-    return times, {name: np.stack(rows) for name, rows in tokens.items()}
+        medians[case] = {name: statistics.median(seconds) for name, seconds in times.items()}
+    for name in contenders:
+        table.add_row(name, *(_cell(medians[case], name) for case in CASES))
+    return table
+
+
+def _cell(medians, name):
+    ratios = [
+        f"{medians[other] / medians[name]:.2f}x"
+        for other in ("Keras, tf.function", "CTranslate2 int8")
+        if other in medians
+    ]
+    return f"{1e3 * medians[name]:.2f}  {' '.join(ratios)}"
 
 
 if __name__ == "__main__":

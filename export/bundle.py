@@ -18,8 +18,8 @@ from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, quantized
 from .parity import TOLERANCES, KerasReference, Parity, check_parity
 from .probe import search_all
 from .runtime import DESCRIPTION_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, pad
-from .signatures import check_model, check_tokenizer, in_float32, length_limits
-from .tflite import check_ops, convert_saved, save_signatures
+from .signatures import Signatures, check_model, check_tokenizer, in_float32, length_limits, save
+from .tflite import check_beams, check_ops, convert_saved
 from .whole import write_whole
 
 NUM_GOLDEN = 8
@@ -66,6 +66,8 @@ def to_bundle(
     max_source_length=128,
     max_target_length=None,
     languages=None,
+    num_beams=4,
+    length_penalty=0.6,
     calibration=None,
     max_divergence=MAX_DIVERGENCE,
     min_runtime=None,
@@ -93,6 +95,8 @@ def to_bundle(
         max_target_length: Most tokens that are generated for one, unless the caller says
             otherwise. Default: `max_source_length`.
         languages: Language tags (source, target), such as `("en", "ko")`.
+        num_beams: Beams of the signature `generate_beam`; None: leave it out.
+        length_penalty: Of `generate_beam`; see `zoo.beam_search`.
         calibration: List of source text that 4-bit weights are calibrated on, 64 sentences or more.
             Default: the sources of `held_out`.
         max_divergence: Most that `"mixed"` may lose; see `to_tflite`.
@@ -116,6 +120,7 @@ def to_bundle(
     """
     path = Path(path)
     check_quantization(quantization, max_divergence, min_runtime)
+    check_beams(num_beams, length_penalty)
     _check_arguments(model, path, tokenizer, held_out, calibration, languages)
     limits = length_limits(max_source_length, max_target_length, model.max_positions)
     model = in_float32(model)
@@ -123,7 +128,8 @@ def to_bundle(
 
     with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
         folder = Path(folder)
-        saved_model = save_signatures(model, folder / "saved_model")
+        saved_model = folder / "saved_model"
+        save(Signatures(model, num_beams, length_penalty), saved_model)
         content = convert_saved(saved_model)
         reference = KerasReference(model, tokenizer, held_out, limits)
         content, formats = quantized(

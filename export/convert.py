@@ -9,17 +9,15 @@ from tensorflow.lite.python.convert_phase import ConverterError
 from .flatbuffer import share_equal_vectors
 from .isolation import ConversionError, explained
 
-SIGNATURES = ("generate", "encode", "decode_step")
 
-
-def convert(saved_model, signatures=SIGNATURES):
-    """A SavedModel's ids signatures to the bytes of one TFLite file, in float32.
+def convert(saved_model, signatures=None):
+    """A SavedModel's signatures, all or some, to the bytes of one TFLite file, in float32.
 
     Raises:
         ConversionError: An op is no built-in; the message names it and its place in the model.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(
-        str(saved_model), signature_keys=list(signatures)
+        str(saved_model), signature_keys=signatures
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:

@@ -12,6 +12,7 @@ from .host_search import HostSearch, check_sampling
 from .tokenizer import Tokenizer
 
 FORMAT = 1
+IMPOSSIBLE = -1e8  # a beam's score where there are fewer targets than beams
 MAX_LENGTH = 65536  # tokens; a file makes room for all of them
 MODEL_FILE, TOKENIZER_FILE, DESCRIPTION_FILE = "model.tflite", "tokenizer.model", "bundle.json"
 
@@ -28,13 +29,16 @@ class Runner:
         tokenizer: A `Tokenizer`.
         generate_ids: Takes ids `(batch, source_length)` int32 and the most tokens to generate,
             gives tokens `(batch, length)` and lengths `(batch,)`.
-        open_search: Gives a `HostSearch`, for `sample`. Default: nothing can be sampled.
+        beam_ids: As `generate_ids`, but gives tokens `(batch, num_beams, length)`, lengths and scores
+            `(batch, num_beams)`; None where there is no beam search.
+        open_search: Gives a `HostSearch`, for `sample`; None where nothing can be sampled.
     """
 
-    def __init__(self, description, tokenizer, generate_ids, open_search=None):
+    def __init__(self, description, tokenizer, generate_ids, beam_ids=None, open_search=None):
         self.description = description
         self.tokenizer = tokenizer
         self.generate_ids = generate_ids
+        self.beam_ids = beam_ids
         self.open_search = open_search
 
     def generate(self, texts, max_length=None, batch_size=32):
@@ -55,9 +59,45 @@ class Runner:
         Raises:
             ValueError: `texts` is no list of str, or a number is not positive.
         """
-        return self._texts(
-            texts, max_length, batch_size, lambda batch, limit, _: self.generate_ids(batch, limit)
-        )
+        results = [""] * len(texts)
+        for places, batch, limit in self._batches(texts, max_length, batch_size):
+            tokens, lengths = self.generate_ids(batch, limit)
+            rows = [row[:n] for row, n in zip(tokens, lengths, strict=True)]
+            for place, text in zip(places, self.tokenizer.decode(rows), strict=True):
+                results[place] = text
+        return results
+
+    def generate_beam(self, texts, max_length=None, batch_size=8):
+        """The likeliest targets of each source text, the best first: beam search, in the file.
+
+        Args:
+            texts: List of str, as `generate` takes them.
+            max_length: As in `generate`.
+            batch_size: Texts run at a time, of like length.
+
+        Returns:
+            For each text a list of (target, score): as many as the file has beams, or as there are.
+            Scores are log-probabilities over the length penalty. Blank text has the one target "",
+            of score 0.
+
+        Raises:
+            ValueError: As `generate`; or the file has no beam search.
+        """
+        if self.beam_ids is None:
+            raise ValueError(
+                "The bundle must have the signature `generate_beam`: export it with `num_beams`. "
+                f"Received: {self.description.get('name')!r}, without"
+            )
+        results = [[("", 0.0)] for _ in texts]
+        for places, batch, limit in self._batches(texts, max_length, batch_size):
+            for place, *beams in zip(places, *self.beam_ids(batch, limit), strict=True):
+                rows, scores = [], []
+                for tokens, length, score in zip(*beams, strict=True):
+                    if score > IMPOSSIBLE:
+                        rows.append(tokens[:length])
+                        scores.append(float(score))
+                results[place] = list(zip(self.tokenizer.decode(rows), scores, strict=True))
+        return results
 
     def sample(
         self,
@@ -92,20 +132,25 @@ class Runner:
         check_sampling(temperature, top_k, top_p)
         if self.open_search is None:
             raise ValueError("A runner must be of a bundle to sample. Received: one without steps")
-        options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        rng = np.random.default_rng(seed)
-        all_draws = None
+        results, draws = [""] * len(texts), None
+        for places, batch, limit in self._batches(texts, max_length, batch_size):
+            if draws is None:
+                draws = np.random.default_rng(seed).random((len(texts), limit), np.float32)
+            tokens, lengths = self.open_search().sample(
+                batch,
+                limit,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                draws=draws[places],
+            )
+            rows = [row[:n] for row, n in zip(tokens, lengths, strict=True)]
+            for place, text in zip(places, self.tokenizer.decode(rows), strict=True):
+                results[place] = text
+        return results
 
-        def sample_ids(batch, limit, places):
-            nonlocal all_draws
-            if all_draws is None:
-                all_draws = rng.random((len(texts), limit), np.float32)
-            return self.open_search().sample(batch, limit, draws=all_draws[places], **options)
-
-        return self._texts(texts, max_length, batch_size, sample_ids)
-
-    def _texts(self, texts, max_length, batch_size, ids_of):
-        """`generate`, where `ids_of` also takes the places of a batch's texts."""
+    def _batches(self, texts, max_length, batch_size):
+        """Places among `texts`, ids `(batch, source_length)`, most tokens to generate."""
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"`texts` must be a list of str. Received: {texts!r:.80}")
         limit = self.description["max_target_length"] if max_length is None else max_length
@@ -122,15 +167,9 @@ class Runner:
         # Like lengths together, so that padding is short, and the longest first, so that shapes
         # shrink (see `interpreter_search`); what is blank needs no model.
         order = sorted((i for i, s in enumerate(sources) if s), key=lambda i: -len(sources[i]))
-        results = [""] * len(texts)
         for start in range(0, len(order), batch_size):
             places = order[start : start + batch_size]
-            batch = pad([sources[i] for i in places], self.tokenizer.pad_id)
-            tokens, lengths = ids_of(batch, limit, places)
-            rows = [row[:n] for row, n in zip(tokens, lengths, strict=True)]
-            for place, text in zip(places, self.tokenizer.decode(rows), strict=True):
-                results[place] = text
-        return results
+            yield places, pad([sources[i] for i in places], self.tokenizer.pad_id), limit
 
     def source_ids(self, texts):
         """What the model reads of each text: ids with their end, cut; [] for blank text."""
@@ -199,17 +238,23 @@ def load(path, num_threads=1):
             f"{folder / TOKENIZER_FILE} must be the one that {MODEL_FILE} was made with, of "
             f"{expected}. Received: {tokenizer.vocabulary}"
         )
-    search = interpreter_search(contents[MODEL_FILE], num_threads, folder / MODEL_FILE)
+    searches = [
+        interpreter_search(contents[MODEL_FILE], num_threads, folder / MODEL_FILE, signature)
+        for signature in ("generate", "generate_beam")
+        if signature in signatures
+    ]
+    beams = searches[1] if len(searches) > 1 else None
     return Runner(
         description,
         tokenizer,
-        search,
+        searches[0],
+        beams,
         lambda: host_search(contents[MODEL_FILE], num_threads, folder / MODEL_FILE, tokenizer),
     )
 
 
-def interpreter_search(content, num_threads, name):
-    """A file's `generate` signature as the `generate_ids` of a `Runner`.
+def interpreter_search(content, num_threads, name, signature="generate"):
+    """A file's `generate`, or `generate_beam`, as the `generate_ids` of a `Runner`.
 
     Where several rows are run and the shape has grown since the last call, a new interpreter runs
     them: in an old one XNNPACK (ai-edge-litert 2.3.0) gave wrong rows in one of 1,700 to
@@ -219,21 +264,22 @@ def interpreter_search(content, num_threads, name):
         content: The file's bytes.
         num_threads: Threads of an interpreter.
         name: The file's name, for errors.
+        signature: `"generate"` or `"generate_beam"`.
     """
-    signature, last = None, (0, 0)
+    run, last = None, (0, 0)
 
     def generate_ids(source, max_length):
-        nonlocal signature, last
+        nonlocal run, last
         grown = len(source) > last[0] or source.shape[1] > last[1]
-        if signature is None or (grown and max(len(source), last[0]) > 1):
+        if run is None or (grown and max(len(source), last[0]) > 1):
             interpreter = open_interpreter(content, num_threads, name)
-            signature = interpreter.get_signature_runner("generate")
+            run = interpreter.get_signature_runner(signature)
         last = source.shape
         try:
-            result = signature(source=source, max_length=np.array(max_length, np.int32))
+            result = run(source=source, max_length=np.array(max_length, np.int32))
         except RuntimeError as error:
             raise BundleError(f"{name} could not be run: {error}") from error
-        return result["tokens"], result["length"]
+        return [result[name] for name in ("tokens", "length", "scores") if name in result]
 
     return generate_ids
 

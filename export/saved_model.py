@@ -47,8 +47,7 @@ def to_saved_model(model, path, tokenizer, *, max_source_length=128, max_target_
         )
     limits = length_limits(max_source_length, max_target_length, model.max_positions)
     served = _Served(in_float32(model), tokenizer, **limits)
-    signatures = {"serving_default": served.translate, "generate": served.generate}
-    write_whole(path, lambda partial: save(served, partial, signatures))
+    write_whole(path, lambda partial: save(served, partial))
 
 
 # What `str.strip` takes away: TensorFlow's own strip knows ASCII spaces only.
@@ -79,4 +78,4 @@ class _Served(tf.Module):
             blank = tf.strings.regex_full_match(text, _BLANK)
             return {"text": tf.where(blank, "", translated)}
 
-        self.generate, self.translate = generate, translate
+        self.functions = {"serving_default": translate, "generate": generate}

@@ -1,10 +1,11 @@
-"""The three signatures of an exported model, as TensorFlow functions over the zoo's contract."""
+"""The signatures of an exported model, as TensorFlow functions over the zoo's contract."""
 
 from contextlib import contextmanager
 
 import keras
 import tensorflow as tf
 
+from ..zoo.beam import beam_search
 from ..zoo.contract import Seq2Seq
 from ..zoo.embedding import TokenEmbedding
 from ..zoo.search import greedy_search
@@ -12,13 +13,18 @@ from .tokenizer import Tokenizer
 
 
 class Signatures(tf.Module):
-    """`generate`, `encode` and `decode_step` of a model, ready for `tf.saved_model.save`.
+    """The signatures of a model, ready for `tf.saved_model.save`; see `to_tflite`.
+
+    Args:
+        model: A `zoo.Seq2Seq`.
+        num_beams: Beams of `generate_beam`; None: no such signature.
+        length_penalty: Its length penalty.
 
     Attributes:
         functions: Name to concrete function, with dynamic batch and length.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, num_beams=None, length_penalty=0.6):
         super().__init__()
         # Tracked here as raw variables: from a Keras model alone the converter can lose them.
         self.weights = [variable.value for variable in model.variables]
@@ -30,6 +36,18 @@ class Signatures(tf.Module):
             return {"tokens": tokens, "length": lengths}
 
         @tf.function
+        def generate_beam(source, max_length):
+            tokens, lengths, scores = beam_search(
+                model,
+                source,
+                max_length,
+                num_beams=num_beams,
+                num_hypotheses=num_beams,
+                length_penalty=length_penalty,
+            )
+            return {"tokens": tokens, "length": lengths, "scores": scores}
+
+        @tf.function
         def encode(source):
             return model.encode(source)
 
@@ -38,7 +56,9 @@ class Signatures(tf.Module):
             logits, state = model.decode_step(token, state)
             return {"logits": logits, **state}
 
-        self.generate, self.encode, self.decode_step = generate, encode, decode_step
+        self.generate, self.generate_beam = generate, generate_beam
+        self.encode, self.decode_step = encode, decode_step
+        max_length = tf.TensorSpec((), tf.int32, name="max_length")
         with _one_buffer_lookup(model):
             encode = encode.get_concrete_function(ids)
             state = {
@@ -46,14 +66,16 @@ class Signatures(tf.Module):
                 for name, tensor in encode.structured_outputs.items()
             }
             self.functions = {
-                "generate": generate.get_concrete_function(
-                    ids, tf.TensorSpec((), tf.int32, name="max_length")
-                ),
+                "generate": generate.get_concrete_function(ids, max_length),
                 "encode": encode,
                 "decode_step": decode_step.get_concrete_function(
                     tf.TensorSpec((None,), tf.int32, name="token"), **state
                 ),
             }
+            if num_beams is not None:
+                self.functions["generate_beam"] = generate_beam.get_concrete_function(
+                    ids, max_length
+                )
 
 
 def arg_max(logits):
@@ -71,10 +93,13 @@ def _embedding_lookup(table, ids):
     return tf.gather(table, ids)
 
 
-def save(module, folder, signatures):
-    """`tf.saved_model.save`. Raises OSError where TensorFlow has an error of its own."""
+def save(module, folder):
+    """Saves a module with its `functions` as signatures.
+
+    Raises OSError where TensorFlow has an error of its own.
+    """
     try:
-        tf.saved_model.save(module, str(folder), signatures)
+        tf.saved_model.save(module, str(folder), module.functions)
     except tf.errors.OpError as error:
         message = error.message.splitlines()[0]
         raise OSError(f"the SavedModel cannot be written to {folder}: {message}") from error

@@ -13,6 +13,7 @@ from .calibration import MAX_STEPS, Calibration
 from .flatbuffer import schema
 from .isolation import ConversionError, run_isolated
 from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, quantized
+from .runtime import require_positive
 from .signatures import Signatures, check_model, in_float32, save
 from .whole import write_whole
 
@@ -26,19 +27,23 @@ def to_tflite(
     path,
     quantization="int8",
     *,
+    num_beams=None,
+    length_penalty=0.6,
     calibration=None,
     max_divergence=MAX_DIVERGENCE,
     min_runtime=None,
 ):
-    """Writes a model as one TFLite file with three signatures that share its weights.
+    """Writes a model as one TFLite file whose signatures share its weights.
 
     | signature | takes | gives |
     |---|---|---|
     | `generate` | `source` int32 `(batch, source_length)`, `max_length` int32 `()` | `tokens` int32 `(batch, length)`, `length` int32 `(batch,)` |
+    | `generate_beam` | `source`, `max_length` | `tokens` int32 `(batch, num_beams, length)`, the best first; `length` int32, `scores` float32, both `(batch, num_beams)` |
     | `encode` | `source` | the state, by name |
     | `decode_step` | `token` int32 `(batch,)`, the state | `logits` float32 `(batch, vocabulary_size)`, the state |
 
-    Batch and lengths are dynamic. The file is checked to hold built-in ops only, and all weights;
+    Batch and lengths are dynamic. `generate` is `zoo.greedy_search`, `generate_beam` (only where
+    `num_beams` is given) `zoo.beam_search` with as many hypotheses as beams. The file is checked to hold built-in ops only, and all weights;
     it is not compared with the model: `to_bundle` does that too.
 
     | quantization | weights | activations |
@@ -53,6 +58,8 @@ def to_tflite(
         model: A `zoo.Seq2Seq`; one of mixed precision is exported in float32.
         path: File to write. It is replaced once the conversion has succeeded.
         quantization: One of the table.
+        num_beams: Beams of `generate_beam`. Default: no such signature.
+        length_penalty: Of `generate_beam`; see `zoo.beam_search`.
         calibration: int32 ids `(n, source_length)` of real sources, each row ended, then padded:
             `"int4"` and `"mixed"` need them, 64 or more. Others ignore them.
         max_divergence: Most that `"mixed"` may lose, in nats: the mean over tokens of the
@@ -72,13 +79,16 @@ def to_tflite(
     """
     check_model(model)
     check_quantization(quantization, max_divergence, min_runtime)
+    check_beams(num_beams, length_penalty)
     if Path(path).is_dir():
         raise ValueError(f"`path` must be a file to write. Received: {path}, which is a folder")
     model = in_float32(model)
     if quantization in CALIBRATED:
         calibration = _generated(model, calibration, quantization)
     with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
-        content = convert_saved(save_signatures(model, Path(folder) / "saved_model"))
+        saved_model = Path(folder) / "saved_model"
+        save(Signatures(model, num_beams, length_penalty), saved_model)
+        content = convert_saved(saved_model)
     content, _ = quantized(content, quantization, calibration, max_divergence, min_runtime)
     write_whole(path, lambda partial: partial.write_bytes(content))
 
@@ -97,11 +107,12 @@ def _generated(model, source, quantization):
     return Calibration.of(source.astype(np.int32), tokens, lengths, model)
 
 
-def save_signatures(model, folder):
-    """The SavedModel that is converted; returns its folder."""
-    signatures = Signatures(model)
-    save(signatures, folder, signatures.functions)
-    return folder
+def check_beams(num_beams, length_penalty):
+    """Raises ValueError unless `generate_beam` can be made of them."""
+    if num_beams is not None:
+        require_positive(num_beams=num_beams)
+    if not isinstance(length_penalty, (int, float)) or not np.isfinite(length_penalty):
+        raise ValueError(f"`length_penalty` must be a finite number. Received: {length_penalty!r}")
 
 
 def convert_saved(saved_model):

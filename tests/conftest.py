@@ -54,6 +54,7 @@ def bundle(tiny_model, tokenizer, pairs, tmp_path_factory):
         max_source_length=40,
         max_target_length=12,
         languages=("en", "ko"),
+        num_beams=3,
     )
     return path
 

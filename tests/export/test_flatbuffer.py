@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from random_models import randomize
 from seq2lite import zoo
 from seq2lite.export import flatbuffer
-from seq2lite.export.convert import convert
 from seq2lite.export.runtime import open_interpreter
-from seq2lite.export.tflite import save_signatures
+from seq2lite.export.signatures import Signatures, save
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +17,11 @@ def converted(tmp_path_factory):
     model = zoo.transformer(
         vocabulary_size=3000, num_layers=1, model_dim=32, num_heads=2, feed_forward_dim=64
     )
-    folder = save_signatures(randomize(model), tmp_path_factory.mktemp("saved") / "model")
-    return convert(folder, "int8")
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    save(Signatures(randomize(model)), folder)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return converter.convert()
 
 
 def test_the_tables_stay_equal(converted):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from seq2lite import export, zoo
+from seq2lite.export.runtime import Runner
 
 ODD = [
     "",
@@ -81,6 +82,27 @@ def test_max_length_bounds_the_answer(runner, pairs):
     assert long != short
 
 
+def test_the_beams_of_the_file_are_the_zoos(runner, tiny_model, tokenizer, pairs):
+    """Each with its score, the best first; blank text has one."""
+    texts = ["", *(source for source, _ in pairs[:6])]
+    results = runner.generate_beam(texts, batch_size=4)
+    assert results[0] == [("", 0.0)]
+    for text, found in zip(texts[1:], results[1:], strict=True):
+        tokens, lengths, scores = zoo.beam_search(
+            tiny_model, np.array(runner.source_ids([text])), 12, num_beams=3, num_hypotheses=3
+        )
+        rows = [row[:n] for row, n in zip(tokens[0].numpy(), lengths[0].numpy(), strict=True)]
+        assert [target for target, _ in found] == tokenizer.decode(rows)
+        np.testing.assert_allclose([score for _, score in found], scores[0], atol=1e-4)
+    assert len({target for beams in results for target, _ in beams}) > 6
+
+
+def test_beams_are_refused_where_the_file_has_none(runner):
+    without = Runner(runner.description, runner.tokenizer, runner.generate_ids)
+    with pytest.raises(ValueError, match="must have the signature `generate_beam`"):
+        without.generate_beam(["Open File"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -111,7 +133,7 @@ class Refuse(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"{name} was imported")
 
 sys.meta_path.insert(0, Refuse())
-from seq2lite import export, zoo
+from seq2lite import export
 answers = export.load(sys.argv[1]).generate(["Open File", "파일"])
 assert len(answers) == 2, answers
 from seq2lite.export.golden import check_golden

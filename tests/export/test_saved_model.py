@@ -4,22 +4,49 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2lite import export
+from random_models import random_ids
+from seq2lite import export, zoo
 from seq2lite.export.parity import keras_runner
 
 LIMITS = {"max_source_length": 40, "max_target_length": 12}
-SERVE = """
+# What neither of the two ways may need.
+ALONE = """
 import json, sys
+for name in ("seq2lite", "sentencepiece", "ai_edge_litert", "sacrebleu"):
+    sys.modules[name] = None  # an import of it fails
+import numpy as np
 import tensorflow as tf
 import tensorflow_text
-served = tf.saved_model.load(sys.argv[1])
-texts = json.load(sys.stdin)
-result = served.signatures["serving_default"](text=tf.constant(texts))["text"]
-assert "seq2lite" not in sys.modules and "keras" not in str(type(served))
-print(json.dumps([text.decode() for text in result.numpy()]))
+path, inputs = sys.argv[1], json.load(sys.stdin)
+"""
+PYTHON = """
+signatures = tf.saved_model.load(path).signatures
+def call(signature, **tensors):
+    return {k: v.numpy() for k, v in signatures[signature](**tensors).items()}
+"""
+# TensorFlow Serving's LoadSavedModel: the graph of the tag "serve" in a session, its signatures'
+# tensors fed and fetched by name.
+SERVING = """
+session = tf.compat.v1.Session(graph=tf.Graph())
+graph = tf.compat.v1.saved_model.load(session, ["serve"], path)
+def call(signature, **tensors):
+    signature = graph.signature_def[signature]
+    feeds = {signature.inputs[k].name: np.array(v) for k, v in tensors.items()}
+    return session.run({k: v.name for k, v in signature.outputs.items()}, feeds)
+"""
+ANSWER = """
+texts = [
+    [t.decode() for t in call("serving_default", text=np.array(batch, object))["text"]] for batch in inputs["texts"]
+]
+ids = [
+    {k: v.tolist() for k, v in call("generate", source=np.array(source, np.int32)).items()}
+    for source in inputs["sources"]
+]
+print(json.dumps({"texts": texts, "ids": ids}))
 """
 
 
@@ -31,21 +58,33 @@ def saved(tiny_model, tokenizer, tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:a text of")
-def test_another_process_serves_what_keras_answers(saved, tiny_model, tokenizer, pairs):
+@pytest.mark.parametrize("way", [PYTHON, SERVING], ids=["python", "serving"])
+def test_another_process_serves_what_keras_answers(way, saved, tiny_model, tokenizer, pairs):
+    """Text and ids, at any batch, with tensorflow and tensorflow-text alone."""
     texts = [source for source, _ in pairs[:8]]
     texts += ["", " \u3000", "파일", "🙂", "menu " * 60]
+    rng = np.random.default_rng(0)
+    sources = [
+        random_ids(rng, lengths, vocabulary_size=tokenizer.vocabulary_size)
+        for lengths in ([5], [9, 3, 7], [2, 2])
+    ]
+    inputs = {"texts": [texts, texts[:1]], "sources": [source.tolist() for source in sources]}
     done = subprocess.run(
-        [sys.executable, "-c", SERVE, saved],
-        input=json.dumps(texts),
+        [sys.executable, "-c", ALONE + way + ANSWER, saved],
+        input=json.dumps(inputs),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout.splitlines()[-1])
     expected = keras_runner(tiny_model, tokenizer, LIMITS).generate(texts)
-    assert json.loads(done.stdout.splitlines()[-1]) == expected
+    assert answers["texts"] == [expected, expected[:1]]
     assert len(set(expected)) > 4
+    for source, found in zip(sources, answers["ids"], strict=True):
+        tokens, lengths = zoo.greedy_search(tiny_model, source, LIMITS["max_target_length"])
+        assert found == {"tokens": tokens.numpy().tolist(), "length": lengths.numpy().tolist()}
 
 
 def test_blank_is_what_python_calls_blank(saved):

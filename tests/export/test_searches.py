@@ -35,7 +35,7 @@ class Searches(tf.Module):
             tokens, lengths = zoo.sample(model, source, tf.shape(draws)[1], draws=draws, **SAMPLE)
             return {"tokens": tokens, "lengths": lengths}
 
-        self.beam, self.sample = beam, sample
+        self.functions = {"beam": beam, "sample": sample}
 
 
 @pytest.fixture(params=["transformer", "transformer-ssru", "lstm-gnmt"], scope="module")
@@ -47,8 +47,8 @@ def searches(request, tmp_path_factory):
     bias = np.where(ids == model.pad_id, -1e4, np.where(ids == model.end_id, 1.0, bias))
     model.output_projection.bias.assign(bias)
     module, folder = Searches(model), tmp_path_factory.mktemp("searches")
-    save(module, folder, {"beam": module.beam, "sample": module.sample})
-    content = convert(folder, "float32", ["beam", "sample"])
+    save(module, folder)
+    content = convert(folder)
     assert "CUSTOM" not in check_ops(content)
     return model, open_interpreter(content, 1, "model.tflite")
 
