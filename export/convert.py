@@ -1,4 +1,4 @@
-"""Subprocess: `python -m seq2lite.export.convert SAVED_MODEL OUTPUT [SIGNATURE...]`."""
+"""Subprocess: `python -m seq2lite.export.convert SAVED_MODEL OUTPUT`."""
 
 import sys
 from pathlib import Path
@@ -36,6 +36,6 @@ def convert(saved_model, signatures=None):
 
 
 if __name__ == "__main__":
-    source, output, *names = sys.argv[1:]
+    source, output = sys.argv[1:]
     with explained(ConversionError, OSError):
-        Path(output).write_bytes(share_equal_vectors(convert(source, names or SIGNATURES)))
+        Path(output).write_bytes(share_equal_vectors(convert(source)))

@@ -122,8 +122,7 @@ def convert(
         signatures = PortableSignatures(model, **limits, batch=batch)
         save(signatures, folder / "saved_model", signatures.functions)
         file, inputs, observed = (folder / name for name in ("f.tflite", "in.npz", "out.npz"))
-        arguments = (folder / "saved_model", file, *signatures.functions)
-        run_isolated(".convert", *arguments, timeout=TIMEOUT)
+        run_isolated(".convert", folder / "saved_model", file, timeout=TIMEOUT)
         content = as_select_v2(file.read_bytes())
         check_portable(content)
         if mode == "float32":
