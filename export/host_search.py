@@ -18,7 +18,7 @@ class HostSearch:
     Args:
         encode: Takes `source`, int32 `(batch, source_length)`; gives the state, by name.
         decode_step: Takes `token`, int32 `(batch,)`, and the state, by name; gives both, with
-            `logits (batch, vocabulary_size)`.
+            `logits (batch, vocabulary_size)`; of the state it may leave out what stays.
         start_id: Id that begins a target.
         end_id: Id that ends it.
         pad_id: Id that fills what follows.
@@ -104,7 +104,7 @@ class HostSearch:
         lengths = np.zeros(batch, np.int32)
         tokens = np.full((batch, max_length), self.pad_id, np.int32)
         for step in range(max_length):
-            state = dict(self.decode_step(token=token, **state))
+            state = {**state, **self.decode_step(token=token, **state)}
             token = choose(state.pop("logits"), step).astype(np.int32)
             running &= token != self.end_id
             if not running.any():

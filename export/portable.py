@@ -157,7 +157,8 @@ class PortableSignatures(tf.Module):
 
     The state is as the zoo documents it, but for the Transformer's own: `self_keys_i (batch,
     num_key_heads, head_dim, slots)` and `self_values_i (batch, num_key_heads, slots, head_dim)` hold
-    the newest token in the last slot, `self_bias (batch, 1, 1, slots)` is negative at free ones.
+    the newest token in the last slot, `self_bias (batch, 1, 1, slots)` is negative at free ones. What
+    a step leaves as it was (keys, values and bias of the source) it does not give: the host keeps it.
 
     Args:
         model: A `zoo.Seq2Seq` that computes in float32.
@@ -184,8 +185,10 @@ class PortableSignatures(tf.Module):
 
         @tf.function
         def decode_step(token, **state):
-            logits, state = further(model, token, state, max_target_length)
-            return {"logits": logits, **state}
+            logits, after = further(model, token, state, max_target_length)
+            # What stays is not handed back: some runtimes cannot give what they were given.
+            changed = {name: x for name, x in after.items() if x is not state[name]}
+            return {"logits": logits, **changed}
 
         self.encode, self.decode_step = encode, decode_step
         with _portable_layers(model):

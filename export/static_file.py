@@ -49,7 +49,7 @@ class StaticFile:
 
     def decode_step(self, token, **state):
         """int32 ids `(batch,)` and the state to the next state and float32 `logits`."""
-        state = self._run(self._decode_step, token=token, **state)
+        state = {**state, **self._run(self._decode_step, token=token, **state)}
         if state["logits"].dtype != np.float32:
             scale, zero_point = self.logits["quantization"]
             state["logits"] = (state["logits"].astype(np.float32) - zero_point) * scale
