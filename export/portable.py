@@ -120,7 +120,7 @@ def convert(
     with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
         folder = Path(folder)
         signatures = PortableSignatures(model, **limits, batch=batch)
-        save(signatures, folder / "saved_model", signatures.functions)
+        save(signatures, folder / "saved_model")
         file, inputs, observed = (folder / name for name in ("f.tflite", "in.npz", "out.npz"))
         run_isolated(".convert", folder / "saved_model", file, timeout=TIMEOUT)
         content = as_select_v2(file.read_bytes())
@@ -157,8 +157,9 @@ class PortableSignatures(tf.Module):
 
     The state is as the zoo documents it, but for the Transformer's own: `self_keys_i (batch,
     num_key_heads, head_dim, slots)` and `self_values_i (batch, num_key_heads, slots, head_dim)` hold
-    the newest token in the last slot, `self_bias (batch, 1, 1, slots)` is negative at free ones. What
-    a step leaves as it was (keys, values and bias of the source) it does not give: the host keeps it.
+    the newest token in the last slot, `written (batch, 1, 1, slots)` is one there and zero at free
+    ones. `encode` gives only what depends on the source; the rest of what `decode_step` takes is zeros
+    at first. What a step leaves as it was it does not give: the host keeps it.
 
     Args:
         model: A `zoo.Seq2Seq` that computes in float32.
@@ -179,9 +180,14 @@ class PortableSignatures(tf.Module):
             first = lambda model, source, slots: model.encode(source)  # noqa: E731
             further = lambda model, token, state, slots: model.decode_step(token, state)  # noqa: E731
 
+        shapes = {}
+
         @tf.function
         def encode(source):
-            return first(model, source, max_target_length)
+            state = first(model, source, max_target_length)
+            shapes.update({name: tensor.shape for name, tensor in state.items()})
+            # No constants: some runtimes cannot give them.
+            return {name: x for name, x in state.items() if name not in _zeros_at_first(model)}
 
         @tf.function
         def decode_step(token, **state):
@@ -196,13 +202,29 @@ class PortableSignatures(tf.Module):
                 tf.TensorSpec((batch, max_source_length), tf.int32, name="source")
             )
             state = {
-                name: tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
-                for name, tensor in encode.structured_outputs.items()
+                name: tf.TensorSpec(
+                    shape, tf.int32 if name == "position" else tf.float32, name=name
+                )
+                for name, shape in shapes.items()
             }
             step = decode_step.get_concrete_function(
                 tf.TensorSpec((batch,), tf.int32, name="token"), **state
             )
         self.functions = {"encode": encode, "decode_step": step}
+
+
+def _zeros_at_first(model):
+    """What of the state is zeros before anything is said."""
+    if isinstance(model, Transformer):
+        names = {"position", "written"}
+        for i in range(len(model.decoder_layers)):
+            names |= {f"{name}_{i}" for name in ("self_keys", "self_values", "cell")}
+        return names
+    names = {"read_out"}
+    if model.bridge == "zeros":
+        for i in range(len(model.decoder)):
+            names |= {f"{name}_{i}" for name in ("hidden", "cell")}
+    return names
 
 
 def check_portable(content):
@@ -272,7 +294,7 @@ def _transformer_encode(model, source, slots):
     for i, layer in enumerate(model.decoder_layers):
         attention = layer.self_attention
         if attention.grows:
-            state["self_bias"] = ops.full((batch, 1, 1, slots), PADDING_BIAS)
+            state["written"] = ops.zeros((batch, 1, 1, slots))
             heads, dim = attention.num_key_heads, attention.head_dim
             state[f"self_keys_{i}"] = ops.zeros((batch, heads, dim, slots))
             state[f"self_values_{i}"] = ops.zeros((batch, heads, slots, dim))
@@ -299,10 +321,9 @@ def _transformer_step(model, token, state, slots):
     if model.positions == "rotary":
         turn = [tf.gather(table, place[:1]) for table in rotation(every, model.head_dim)]
     bias = None
-    if "self_bias" in state:
-        bias = state["self_bias"] = _shifted(
-            state["self_bias"], ops.zeros((len(token), 1, 1, 1)), 3
-        )
+    if "written" in state:
+        written = _shifted(state["written"], ops.ones((len(token), 1, 1, 1)), 3)
+        state["written"], bias = written, (1 - written) * PADDING_BIAS
         if model.decoder_bias is not None:
             # A slot's distance is always the same: these are constants.
             slots = bias.shape[3]

@@ -14,6 +14,7 @@ from . import flatbuffer
 from .flatbuffer import schema
 from .host_search import HostSearch
 from .isolation import explained
+from .static_file import zeros_of
 
 SAMPLES = 32  # values kept of a tensor, each time it is computed
 
@@ -52,7 +53,11 @@ def observe(content, source, max_length, **special_ids):
 
         return run
 
-    search = HostSearch(observed("encode"), observed("decode_step"), **special_ids)
+    zeros = zeros_of(interpreter.get_signature_runner("decode_step"))
+    encode, decode_step = observed("encode"), observed("decode_step")
+    search = HostSearch(
+        lambda source: {**zeros, **encode(source=source)}, decode_step, **special_ids
+    )
     for row in source:
         search.greedy(row[None], max_length)
     return {name: value for of in values for name, value in of.results()}

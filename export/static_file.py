@@ -45,7 +45,11 @@ class StaticFile:
                 f"Received: {source.shape}"
             )
         padded[:, : source.shape[1]] = source
-        return self._run(self._encode, source=padded)
+        return {**self.first_state(), **self._run(self._encode, source=padded)}
+
+    def first_state(self):
+        """What `encode` does not give, being zeros; integers may have another zero."""
+        return zeros_of(self._decode_step)
 
     def decode_step(self, token, **state):
         """int32 ids `(batch,)` and the state to the next state and float32 `logits`."""
@@ -66,6 +70,15 @@ class StaticFile:
             return signature(**inputs)
         except RuntimeError as error:
             raise BundleError(f"{self.name} could not be run: {error}") from error
+
+
+def zeros_of(decode_step):
+    """Zeros for all that a signature runner takes, but the token."""
+    return {
+        name: np.full(tensor["shape"], tensor["quantization"][1], tensor["dtype"])
+        for name, tensor in decode_step.get_input_details().items()
+        if name != "token"
+    }
 
 
 def static_search(content, description, num_threads, name):
