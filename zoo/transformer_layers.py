@@ -159,13 +159,16 @@ class FeedForward(layers.Layer):
         self.inner.build(shape)
         self.outer.build((None, self.inner_dim))
 
+    # `export` replaces this where a runtime has no GELU of its own.
+    gelu = staticmethod(lambda x: ops.gelu(x, approximate=True))
+
     def call(self, x, training=False):
         x = self.inner(x)
         if self.activation == "swiglu":
             gate, x = ops.split(x, 2, axis=-1)
             x = ops.silu(gate) * x
         else:
-            x = ops.relu(x) if self.activation == "relu" else ops.gelu(x, approximate=True)
+            x = ops.relu(x) if self.activation == "relu" else self.gelu(x)
         return self.outer(self.dropout(x, training=training))
 
 
