@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from .runtime import MODEL_FILE, BundleError, load, open_interpreter
+from .static_file import steps_of
 
 # Other processors sum in another order, and int8 rounds activations anew at each product.
 LOGIT_TOLERANCE = 0.05  # of the greatest logit
@@ -36,8 +37,7 @@ def check_golden(bundle):
 
 def _compare(runner, file, golden):
     interpreter = open_interpreter(file.read_bytes(), 1, file)
-    encode = interpreter.get_signature_runner("encode")
-    decode_step = interpreter.get_signature_runner("decode_step")
+    encode, decode_step, _ = steps_of(interpreter, runner.tokenizer.pad_id, file)
     start = np.array([runner.description["start_id"]], np.int32)
     sentences, worst, differing = golden["sentences"], 0.0, []
     for sentence in sentences:
