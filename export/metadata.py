@@ -31,6 +31,9 @@ _SIGNATURES = {
     "generate_beam": "Beam search: ids of source texts to the ids of the best targets of each.",
     "encode": "Ids of source texts to the state before the first step.",
     "decode_step": "The last token and the state to the next token's logits and the next state.",
+    "translate": "Greedy search: a text to a text.",
+    "tokenize": "A text to the ids of its pieces, without start and end.",
+    "detokenize": "Ids to their text.",
 }
 
 
@@ -53,7 +56,7 @@ _MEANINGS = {
     "tokens": _Meaning(
         "Target texts, without start and end, padded with pad_id", "token ids", ("batch", "length")
     ),
-    "length": _Meaning("Length of each target text", "tokens", ("batch",)),
+    "length": _Meaning("Length of each of the others; what is beyond it is padding", "elements"),
     "token": _Meaning("The last token of each text, start_id at first", "token ids", ("batch",)),
     "logits": _Meaning(
         "Logarithm of each token's probability, up to a constant a row",
@@ -62,7 +65,8 @@ _MEANINGS = {
     ),
     "position": _Meaning("Tokens that were read so far", "tokens", ("batch",)),
     "scores": _Meaning("Score of each target text, the greatest is the best", "nats"),
-    "text": _Meaning("Text in UTF-8", "bytes"),
+    "text": _Meaning("Text in UTF-8, NFC", "bytes", ("bytes",)),
+    "ids": _Meaning("Pieces of a text", "token ids", ("length",)),
 }
 _STATE = _Meaning("State: what one call gives by this name, the next one takes", "none")
 

@@ -1,0 +1,117 @@
+"""The tokenizer in a file against SentencePiece: ids and text, their time, the file's size.
+
+    python benchmarks/check_tokenizer.py [--data my.tsv] [--vocabulary-size 8000]
+
+Over 15,000 strings: every Hangul syllable, emoji, spaces of all kinds, random Unicode, random and damaged
+bytes, and real text. It stops at the first difference.
+"""
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from seq2lite.export.convert import convert
+from seq2lite.export.flatbuffer import share_equal_vectors
+from seq2lite.export.runtime import open_interpreter
+from seq2lite.export.signatures import save
+from seq2lite.export.text_graph import TextGraph
+from seq2lite.recipes.pairs import VSCODE_TRAIN, read_pairs
+from seq2lite.recipes.text import learn_tokenizer
+
+EMOJI = ["👩‍👩‍👧‍👦", "🇰🇷", "☺️", "👍🏽", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "❤️‍🔥"]
+SPACES = [" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u3000", "\u200b", "\ufeff", "\u2581", "\0"]
+
+
+class TextSignatures(tf.Module):
+    """`tokenize` and `detokenize` alone."""
+
+    def __init__(self, graph):
+        super().__init__()
+        text = tf.TensorSpec((None,), tf.uint8, name="text")
+        ids = tf.TensorSpec((None,), tf.int32, name="ids")
+        tokenize = tf.function(
+            lambda text: dict(zip(("ids", "length"), graph.tokenize(text), strict=True))
+        )
+        detokenize = tf.function(
+            lambda ids: dict(zip(("text", "length"), graph.detokenize(ids), strict=True))
+        )
+        self.functions = {
+            "tokenize": tokenize.get_concrete_function(text),
+            "detokenize": detokenize.get_concrete_function(ids),
+        }
+
+
+def strings(pairs, rng):
+    """Kind to byte strings."""
+    syllables = [chr(c) for c in range(0xAC00, 0xD7A4)]
+    texts = [text for pair in pairs for text in pair]
+    letters = [*EMOJI, *SPACES, "a", "Z", "9", "한", "글", "é", "日"]
+    planes = [range(0x80), range(0x800), range(0x10000), range(0x110000)]
+
+    def damaged(data):
+        data = bytearray(data)
+        for _ in range(rng.randrange(1, 4)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        return bytes(data)
+
+    return {
+        "Hangul syllables": [s.encode() for s in syllables],
+        "emoji, spaces and letters": [
+            "".join(rng.choices(letters, k=rng.randrange(12))).encode() for _ in range(1500)
+        ],
+        "random Unicode": [
+            "".join(
+                chr(c)
+                for c in rng.choices(rng.choice(planes), k=rng.randrange(20))
+                if not 0xD800 <= c < 0xE000
+            ).encode()
+            for _ in range(1500)
+        ],
+        "random bytes": [bytes(rng.choices(range(256), k=rng.randrange(40))) for _ in range(500)],
+        "damaged text": [damaged(text.encode()) for text in rng.sample(texts, 500)],
+        "real text": [text.encode() for text in rng.sample(texts, min(len(texts), 4000))],
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default=VSCODE_TRAIN, type=Path)
+    parser.add_argument("--vocabulary-size", default=8000, type=int)
+    options = parser.parse_args()
+    pairs = read_pairs(options.data)
+    tokenizer = learn_tokenizer([t for pair in pairs for t in pair], options.vocabulary_size)
+    with tempfile.TemporaryDirectory() as folder:
+        save(TextSignatures(TextGraph(tokenizer)), folder)
+        content = share_equal_vectors(convert(folder))
+    print(f"{options.vocabulary_size} pieces: {len(content):,} bytes with both signatures")
+    interpreter = open_interpreter(content, 1, "the file")
+    tokenize = interpreter.get_signature_runner("tokenize")
+    detokenize = interpreter.get_signature_runner("detokenize")
+    processor = tokenizer._processor
+    for kind, texts in strings(pairs, random.Random(0)).items():
+        times = []
+        for data in texts:
+            expected = processor.encode(data)
+            start = time.perf_counter()
+            found = tokenize(text=np.frombuffer(data, np.uint8))
+            times.append(time.perf_counter() - start)
+            ids = found["ids"][: int(found["length"])]
+            if ids.tolist() != expected:
+                raise SystemExit(f"{data!r}: {expected} must be the ids. Received: {ids.tolist()}")
+            back = detokenize(ids=ids)
+            back = back["text"][: int(back["length"])].tobytes()
+            if back != processor.decode(expected).encode():
+                raise SystemExit(f"{data!r}: the text of its ids must be as SentencePiece has it")
+        size = statistics.mean(map(len, texts))
+        median = 1e3 * statistics.median(times)
+        print(f"{len(texts):6,} {kind}: equal; {size:.0f} bytes, {median:.2f} ms")
+
+
+if __name__ == "__main__":
+    main()
