@@ -3,7 +3,6 @@
 import hashlib
 import json
 import platform
-import tempfile
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +19,7 @@ from .probe import search_all
 from .runtime import DESCRIPTION_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, pad
 from .signatures import Signatures, check_model, check_tokenizer, in_float32, length_limits, save
 from .tflite import check_beams, check_ops, convert_saved
-from .whole import write_whole
+from .whole import scratch_folder, write_whole
 
 NUM_GOLDEN = 8
 NUM_TIMED = 24
@@ -126,8 +125,7 @@ def to_bundle(
     model = in_float32(model)
     tolerance = TOLERANCES[quantization] if tolerance is None else tolerance
 
-    with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
-        folder = Path(folder)
+    with scratch_folder() as folder:
         saved_model = folder / "saved_model"
         save(Signatures(model, num_beams, length_penalty), saved_model)
         content = convert_saved(saved_model)
