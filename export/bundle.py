@@ -1,7 +1,7 @@
 """A bundle: the folder that leaves the house."""
 
-import hashlib
 import json
+import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -11,12 +11,13 @@ import numpy as np
 
 from . import flatbuffer
 from .calibration import Calibration
+from .container import MODEL_FILE, TOKENIZER_FILE, is_bundle, is_zip, write_container
 from .flatbuffer import schema
 from .isolation import run_isolated
 from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, quantized
 from .parity import TOLERANCES, KerasReference, Parity, check_parity
 from .probe import search_all
-from .runtime import DESCRIPTION_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, pad
+from .runtime import pad
 from .signatures import Signatures, check_model, check_tokenizer, in_float32, length_limits, save
 from .tflite import check_beams, check_ops, convert_saved
 from .whole import scratch_folder, write_whole
@@ -31,7 +32,7 @@ class Report:
     """What was measured of a bundle, as in its report.md.
 
     Attributes:
-        path: The bundle's folder.
+        path: The bundle's folder or zip.
         quantization: Its quantization.
         num_parameters: Of the Keras model.
         file_size: Bytes of model.tflite.
@@ -82,11 +83,12 @@ def to_bundle(
     | `golden.json` | sentences with the file's ids, tokens and first logits |
     | `report.md` | size, ops, least runtime, parity with Keras, speed |
 
-    The folder appears whole, or what stood at `path` stays as it was.
+    It appears whole, or what stood at `path` stays as it was.
 
     Args:
         model: A `zoo.Seq2Seq`; one of mixed precision is exported in float32.
-        path: Folder to write. A bundle there is replaced; anything else is left, with an error.
+        path: Folder to write, or one file, if its name ends in .zip. A bundle there is replaced;
+            anything else is left, with an error.
         tokenizer: The `Tokenizer` that the model was trained with.
         held_out: List of (source, reference) text that the model was not trained on.
         quantization: `"int8"` or another of `to_tflite`.
@@ -153,7 +155,6 @@ def to_bundle(
             keras_tokens_per_second=_measure_speed(saved_model, reference),
         )
         description = {
-            "format": FORMAT,
             "name": model.name,
             **limits,
             **tokenizer.vocabulary,
@@ -167,21 +168,14 @@ def to_bundle(
                 "python": platform.python_version(),
                 **{name: version(name) for name in ("seq2lite", "tensorflow", "keras")},
             },
-            "sha256": {
-                MODEL_FILE: hashlib.sha256(content).hexdigest(),
-                TOKENIZER_FILE: hashlib.sha256(tokenizer.model_bytes).hexdigest(),
-            },
         }
-
-    def write(partial):
-        partial.mkdir()
-        (partial / MODEL_FILE).write_bytes(content)
-        (partial / TOKENIZER_FILE).write_bytes(tokenizer.model_bytes)
-        _write_json(partial / "golden.json", _golden(reference, answers))
-        (partial / "report.md").write_text(_report_text(report, tolerance), "utf-8")
-        _write_json(partial / DESCRIPTION_FILE, description)
-
-    write_whole(path, write)
+    parts = {
+        MODEL_FILE: content,
+        TOKENIZER_FILE: tokenizer.model_bytes,
+        "golden.json": _json(_golden(reference, answers)),
+        "report.md": _report_text(report, tolerance).encode(),
+    }
+    write_whole(path, lambda made: write_container(made, description, parts, is_zip(path)))
     return report
 
 
@@ -215,11 +209,18 @@ def _check_arguments(model, path, tokenizer, held_out, calibration, languages):
         raise ValueError(
             f"`languages` must be a pair of tags, such as ('en', 'ko'). Received: {languages!r}"
         )
-    if path.exists() and not (path / DESCRIPTION_FILE).is_file():
+    _check_place(path)
+
+
+def _check_place(path):
+    if os.path.lexists(path) and not (is_bundle(path) and path.is_file() == is_zip(path)):
         raise ValueError(
             f"`path` must be free, or a bundle, which is replaced. Received: {path}, which is "
             "neither"
         )
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise ValueError(f"`path` must be in a folder. Received: {path}, but {above} is none")
 
 
 def _are_texts(value, number):
@@ -338,5 +339,5 @@ tokens a second; the same graph in TensorFlow: {report.keras_tokens_per_second:.
 """
 
 
-def _write_json(path, content):
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
+def _json(content):
+    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from changed_bundles import changed_copy
 from random_models import small_model
 from seq2lite import export
 from seq2lite.export.golden import check_golden
@@ -25,8 +26,12 @@ def contents(folder):
 def test_it_holds_five_files_that_belong_together(bundle, tiny_model, tokenizer):
     assert sorted(contents(bundle)) == FILES
     description = json.loads((bundle / "bundle.json").read_text("utf-8"))
+    assert sorted(description["sha256"]) == FILES
     for name, digest in description["sha256"].items():
-        assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
+        content = (bundle / name).read_bytes()
+        if name == "bundle.json":  # of itself, with zeros for the digits
+            content = content.replace(digest.encode(), b"0" * 64)
+        assert hashlib.sha256(content).hexdigest() == digest
     assert (bundle / "tokenizer.model").read_bytes() == tokenizer.model_bytes
     assert description["num_parameters"] == tiny_model.count_params()
     assert description["languages"] == ["en", "ko"]
@@ -44,18 +49,14 @@ def test_a_device_gives_the_golden_answers(bundle):
 
 @pytest.mark.parametrize("golden", ["[]", "{}", '{"sentences": [{}]}', "no JSON"])
 def test_a_broken_golden_file_is_named(bundle, golden, tmp_path):
-    for name, content in contents(bundle).items():
-        (tmp_path / name).write_bytes(content)
-    (tmp_path / "golden.json").write_text(golden)
+    changed_copy(bundle, tmp_path, {"golden.json": golden.encode()})
     with pytest.raises(export.BundleError, match=r"golden\.json cannot be read"):
         check_golden(tmp_path)
 
 
 @pytest.mark.parametrize("part", ["text", "source", "tokens", "first_logits"])
 def test_a_golden_answer_that_differs_is_noticed(bundle, part, tmp_path):
-    for name, content in contents(bundle).items():
-        (tmp_path / name).write_bytes(content)
-    golden = json.loads((tmp_path / "golden.json").read_text("utf-8"))
+    golden = json.loads((bundle / "golden.json").read_text("utf-8"))
     sentence = golden["sentences"][3]
     if part == "text":
         sentence["text"] = "! " + sentence["text"]
@@ -64,7 +65,7 @@ def test_a_golden_answer_that_differs_is_noticed(bundle, part, tmp_path):
         sentence["first_logits"][first] *= 1.2
     else:
         sentence[part][0] = 9 if sentence[part][0] != 9 else 10
-    (tmp_path / "golden.json").write_text(json.dumps(golden), "utf-8")
+    changed_copy(bundle, tmp_path, {"golden.json": json.dumps(golden).encode()})
     with pytest.raises(export.BundleError, match=r"must be .* Received:"):
         check_golden(tmp_path)
 
@@ -78,6 +79,7 @@ def test_a_golden_answer_that_differs_is_noticed(bundle, part, tmp_path):
         ({"held_out": ["Open File"]}, "`held_out` must be a list of"),
         ({"max_source_length": 1}, "`max_source_length` must be an integer of 2 or more"),
         ({"max_target_length": 2.5}, "`max_target_length` must be an integer of 2 or more"),
+        ({"max_target_length": 65537}, "`max_target_length` must be at most 65,536"),
         ({"languages": "en"}, "`languages` must be"),
         ({"model": small_model("transformer")}, "`tokenizer` must be the one that the model"),
         ({"tokenizer": "tokenizer.model"}, "`tokenizer` must be an export.Tokenizer"),
