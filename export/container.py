@@ -155,18 +155,22 @@ def _open_folder(folder):
 
 def _open_zip(path):
     """Reads all of a zip; nothing is unpacked, so that no name in it can lead anywhere."""
-    contents = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
+            entries = archive.infolist()[: MAX_PARTS + 1]
+            for entry in entries:
+                _check_entry(path, entry)
+            names = [entry.filename for entry in entries]
+            for name in set(names):
+                if names.count(name) > 1:
+                    raise BundleError(f"{path} is refused: its entry {name!r} is there twice")
             size = sum(entry.file_size for entry in entries)
             if len(entries) > MAX_PARTS or size > path.stat().st_size:
                 raise BundleError(
-                    f"{path} must hold a bundle. Received: {len(entries)} files of {size:,} bytes"
+                    f"{path} is refused: a bundle has at most {MAX_PARTS} parts, none inside "
+                    f"another. Received: {len(entries)} or more, of {size:,} bytes"
                 )
-            for entry in entries:
-                _check_entry(path, entry, contents)
-                contents[entry.filename] = archive.read(entry)
+            contents = {entry.filename: archive.read(entry) for entry in entries}
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror or error}") from error
     except BundleError:
@@ -185,13 +189,12 @@ def _open_zip(path):
     return read, set(contents)
 
 
-def _check_entry(path, entry, known):
+def _check_entry(path, entry):
     kind = entry.external_attr >> 16 & 0o170000
     for wrong, what in [
         # As it stands in the file: zipfile cuts a name at a NUL.
         (not _NAME.fullmatch(entry.orig_filename), "must have a plain file name"),
         (kind not in (0, 0o100000), "is a link or the like"),
-        (entry.filename in known, "is there twice"),
         (entry.flag_bits & 1, "is encrypted"),
         (entry.compress_type != zipfile.ZIP_STORED, "is compressed, and must be stored"),
         (entry.file_size != entry.compress_size, "has two sizes"),

@@ -73,7 +73,8 @@ def scratch_folder(prefix=".seq2lite-scratch-", parent=None, rescue=None):
                     yield folder
                     return
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # the next call removes what stays
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -84,7 +85,8 @@ def _locked(folder, wait):
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):  # nothing was written through it
+            os.close(descriptor)
 
 
 def _put_back(left, path):
@@ -99,13 +101,13 @@ def _exchange(a, b):
     if _exchange_at_once(a, b):
         return
     aside = a.parent / _OLD
-    os.rename(b, aside)
-    try:
+    with contextlib.ExitStack() as undo:
+        os.rename(b, aside)
+        undo.callback(os.rename, aside, b)
         os.rename(a, b)
-    except BaseException:
-        os.rename(aside, b)
-        raise
-    os.rename(aside, a)
+        undo.callback(os.rename, b, a)
+        os.rename(aside, a)
+        undo.pop_all()
 
 
 def _exchange_at_once(a, b):
