@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import fuzz_bundle
 from faults import fault, full_disk
 from seq2lite import export
 from seq2lite.export import isolation
@@ -278,3 +279,12 @@ def test_a_part_of_a_zip_is_refused(whole_zip, tmp_path, keep):
     (tmp_path / "changed.zip").write_bytes(whole_zip.read_bytes()[:keep])
     with pytest.raises(export.BundleError, match=r"changed\.zip is damaged"):
         export.load(tmp_path / "changed.zip")
+
+
+def test_damaged_bundles_are_refused_or_give_the_right_text(bundle):
+    """A few hundred of what `make fuzz` runs by the thousand."""
+    outcomes, failures = fuzz_bundle.fuzz(bundle, 300)
+    assert not failures
+    assert {outcome for _, outcome in outcomes} == {"refused", "right"}
+    assert len({kind for kind, _ in outcomes}) > 10
+    assert sum(outcomes.values()) == 300
