@@ -31,7 +31,7 @@ from seq2lite.export import flatbuffer
 from seq2lite.export.container import DESCRIPTION_FILE, MODEL_FILE, read_container, write_container
 from seq2lite.export.runtime import Runner, open_container
 
-TEXTS = ["Open File", "", "Close all editors"]
+TEXTS = ["Open File", "", "Close all editors in this group and those to the left"]
 CHUNK, TIMEOUT = 500, 300  # cases of a process, and its seconds
 JUNK = [
     *[None, True, False, 0, 1, -1, 2, 3, 2**31, 2**63, 10**400, 1.5, 1e308, "", "2", "\0", "../x"],
@@ -102,7 +102,7 @@ def run_cases(folder, cases, seed):
     warnings.simplefilter("ignore")
     pair = [read_container(folder / name) for name in "ab"]
     runners = [open_container(container) for container in pair]
-    right = [runner.generate(TEXTS, max_length=8) for runner in runners]
+    right = [runner.generate(TEXTS) for runner in runners]
     assert right[0] != right[1]
     for case in cases:
         rng = np.random.default_rng([seed, case])
@@ -113,11 +113,11 @@ def run_cases(folder, cases, seed):
             runner = export.load(damaged)
             if kind is resealed_description:  # what it says of lengths is no damage then
                 honest = Runner(runner.description, runners[0].tokenizer, runners[0].generate_ids)
-                expected = [honest.generate(TEXTS, max_length=8)]
+                expected = [honest.generate(TEXTS)]
             else:
                 # A whole bundle behind another one is whole: zips are read from their end.
                 expected = right if kind is zip_behind_zip else right[:1]
-            outcome = "right" if runner.generate(TEXTS, max_length=8) in expected else "WRONG"
+            outcome = "right" if runner.generate(TEXTS) in expected else "WRONG"
             detail = ""
         except export.BundleError as error:
             outcome, detail = "refused", str(error)
@@ -225,12 +225,13 @@ def changed_description(rng, folder, place, reseal=False):
                 within = description["sha256"]
             if not within:
                 continue
-            key = str(rng.choice([*within, "new", *NAMES[:4]]))
+            lengths = ["max_source_length", "max_target_length"]
+            key = str(rng.choice([*within, *lengths, *lengths, "new", *NAMES[:4]]))
             how = rng.integers(4)
             if how == 0:
                 within.pop(key, None)
             elif how == 1 and isinstance(within.get(key), int):
-                within[key] = int(within[key]) + int(rng.integers(-3, 4))
+                within[key] = int(within[key]) + int(rng.integers(-9, 9))
             else:
                 within[key] = JUNK[rng.integers(len(JUNK))]
         content = json.dumps(description, indent=1).encode()
@@ -240,7 +241,7 @@ def changed_description(rng, folder, place, reseal=False):
         elif how == 1:
             content = content.replace(b'"name"', b'"max_source_length": 3, "name"')
         elif how == 2:
-            content = content.replace(b"null", b"NaN").replace(b"40", b"4" * 5000)
+            content = content.replace(b"null", b"NaN").replace(b"24", b"4" * 5000)
     if reseal:
         zeros = b'"bundle.json": "%s"' % (b"0" * 64)
         content = SEAL.sub(zeros, content)

@@ -9,9 +9,13 @@ import signal
 from unittest import mock
 
 from seq2lite.export import whole
+from seq2lite.export.container import read_container, write_container
 
 # Of the operating system; besides: a write, the end of a file, and the exchange of two in one step.
 CALLS = ("mkdir", "open", "close", "fsync", "rename", "scandir", "unlink", "rmdir")
+
+DESCRIPTION = {"max_source_length": 40, "max_target_length": 12}
+NAMES = ("model.tflite", "tokenizer.model", "golden.json", "report.md")
 
 
 def full_disk():
@@ -76,3 +80,21 @@ def fault(at=None, act=full_disk, exchange=True):
             stack.enter_context(mock.patch.object(whole, "_exchange_at_once", lambda a, b: False))
         stack.enter_context(faulty(whole, "_exchange_at_once"))
         yield calls
+
+
+def export_stub(path, content):
+    """What `to_bundle` does when all is converted and measured."""
+    parts = dict.fromkeys(NAMES, content * 1000)
+    whole.write_whole(
+        path, lambda made: write_container(made, DESCRIPTION, parts, path.suffix == ".zip")
+    )
+
+
+def content_of(path):
+    """The content of a bundle of `export_stub`, every part checked by its checksum."""
+    (content,) = {part[: len(part) // 1000] for part in read_container(path).parts.values()}
+    return content
+
+
+def snapshot(path):
+    return path.read_bytes() if path.is_file() else {f.name: f.read_bytes() for f in path.iterdir()}

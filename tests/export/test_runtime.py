@@ -9,6 +9,7 @@ import unicodedata
 import numpy as np
 import pytest
 
+import fuzz_bundle
 from changed_bundles import changed_copy, reseal
 from seq2lite import export, zoo
 from seq2lite.export.golden import check_golden
@@ -287,3 +288,12 @@ def test_what_is_no_model_or_tokenizer_can_be_left_out(copy, runner):
 def test_a_wrong_number_of_threads_is_named(bundle, threads):
     with pytest.raises(ValueError, match="`num_threads` must be a positive integer"):
         export.load(bundle, num_threads=threads)
+
+
+def test_damaged_bundles_are_refused_or_give_the_right_text(bundle):
+    """A few hundred of what `make fuzz` runs by the thousand."""
+    outcomes, failures = fuzz_bundle.fuzz(bundle, 300)
+    assert not failures
+    assert {outcome for _, outcome in outcomes} == {"refused", "right"}
+    assert len({kind for kind, _ in outcomes}) > 10
+    assert sum(outcomes.values()) == 300
