@@ -103,6 +103,7 @@ def open_contenders(model, folder, sizes):
             contenders[f"{name} file"] = partial(run_file, open_searches(content))
     sizes.add_section()
     if model.name.startswith("transformer"):
+        (folder / "peer").mkdir()
         ctranslate2_peer.write_model(model, folder / "peer", "int8")
         translator = ctranslate2_peer.open_translator(folder / "peer", "int8")
         contenders["CTranslate2 int8"] = partial(run_peer, translator)

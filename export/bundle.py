@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,18 +13,20 @@ from . import flatbuffer
 from .calibration import Calibration
 from .container import MODEL_FILE, TOKENIZER_FILE, is_bundle, is_zip, write_container
 from .flatbuffer import schema
-from .isolation import run_isolated
 from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, quantized
+from .measure import Measurements, measure
+from .metadata import with_metadata
 from .parity import TOLERANCES, KerasReference, Parity, check_parity
+from .parts import size_by_part
 from .probe import search_all
+from .report import report_parts
 from .runtime import pad
 from .signatures import Signatures, check_model, check_tokenizer, in_float32, length_limits, save
 from .tflite import check_beams, check_ops, convert_saved
+from .versions import least_runtime
 from .whole import scratch_folder, write_whole
 
 NUM_GOLDEN = 8
-NUM_TIMED = 24
-TIMEOUT = 600  # seconds, for a measurement
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class Report:
         min_runtime: Least version of the TFLite runtime that has all its ops.
         formats: How each weight is stored, by name.
         ops: Op name to count, over the whole file.
+        parts: Bytes by what they are for: see `parts.size_by_part`.
         parity: A `Parity`.
-        tokens_per_second: Of the file, batch 1, one thread.
-        keras_tokens_per_second: Of the same loop in TensorFlow, batch 1, one thread.
+        measurements: `Measurements` of speed, memory and ops.
     """
 
     path: Path
@@ -51,9 +53,19 @@ class Report:
     min_runtime: str
     formats: dict
     ops: dict
+    parts: dict
     parity: Parity
-    tokens_per_second: float
-    keras_tokens_per_second: float
+    measurements: Measurements
+
+    @property
+    def tokens_per_second(self):
+        """Of the file on held-out text, batch 1, one thread."""
+        return self.measurements.tokens_per_second
+
+    @property
+    def keras_tokens_per_second(self):
+        """Of the same loop in TensorFlow, batch 1, one thread."""
+        return self.measurements.keras_tokens_per_second
 
 
 def to_bundle(
@@ -81,7 +93,7 @@ def to_bundle(
     | `tokenizer.model` | the SentencePiece model |
     | `bundle.json` | signatures, lengths, special ids, languages, quantization, versions, checksums |
     | `golden.json` | sentences with the file's ids, tokens and first logits |
-    | `report.md` | size, ops, least runtime, parity with Keras, speed |
+    | `report.md`, `report.html` | size, parity with Keras, speed, memory, ops and their times |
 
     It appears whole, or what stood at `path` stays as it was.
 
@@ -117,7 +129,7 @@ def to_bundle(
         >>> report = export.to_bundle(model, folder / "my-model", tokenizer, held_out,
         ...                           quantization="float32")
         >>> sorted(file.name for file in report.path.iterdir())
-        ['bundle.json', 'golden.json', 'model.tflite', 'report.md', 'tokenizer.model']
+        ['bundle.json', 'golden.json', 'model.tflite', 'report.html', 'report.md', 'tokenizer.model']
     """
     path = Path(path)
     check_quantization(quantization, max_divergence, min_runtime)
@@ -139,6 +151,16 @@ def to_bundle(
             max_divergence,
             min_runtime,
         )
+        about = {
+            "name": model.name,
+            **limits,
+            **tokenizer.vocabulary,
+            "normalization": "NFC",
+            "languages": list(languages) if languages else None,
+            "quantization": quantization,
+            "num_parameters": model.count_params(),
+        }
+        content = with_metadata(content, about, tokenizer)
         file = folder / MODEL_FILE
         file.write_bytes(content)
         parity, answers = check_parity(file, reference, tolerance)
@@ -147,21 +169,15 @@ def to_bundle(
             quantization=quantization,
             num_parameters=model.count_params(),
             file_size=len(content),
-            min_runtime=_min_runtime(content),
+            min_runtime=least_runtime(content),
             formats=formats,
             ops=dict(sorted(check_ops(content).items())),
+            parts=size_by_part(content),
             parity=parity,
-            tokens_per_second=_measure_speed(file, reference),
-            keras_tokens_per_second=_measure_speed(saved_model, reference),
+            measurements=measure(file, saved_model, reference),
         )
         description = {
-            "name": model.name,
-            **limits,
-            **tokenizer.vocabulary,
-            "normalization": "NFC",
-            "languages": list(languages) if languages else None,
-            "quantization": quantization,
-            "num_parameters": report.num_parameters,
+            **about,
             "signatures": _signatures(content),
             "min_runtime": report.min_runtime,
             "versions": {
@@ -173,7 +189,7 @@ def to_bundle(
         MODEL_FILE: content,
         TOKENIZER_FILE: tokenizer.model_bytes,
         "golden.json": _json(_golden(reference, answers)),
-        "report.md": _report_text(report, tolerance).encode(),
+        **report_parts(report, tolerance),
     }
     write_whole(path, lambda made: write_container(made, description, parts, is_zip(path)))
     return report
@@ -231,20 +247,6 @@ def _are_texts(value, number):
     )
 
 
-def _measure_speed(model, reference):
-    # Every so-manieth sentence: they are sorted by length.
-    rows = slice(None, None, max(1, len(reference.source) // NUM_TIMED))
-    inputs, output = model.parent / "timed.npz", model.parent / "speed.json"
-    np.savez(
-        inputs,
-        source=reference.source[rows],
-        lengths=reference.lengths[rows],
-        max_length=reference.max_length,
-    )
-    run_isolated(".speed", model, inputs, output, timeout=TIMEOUT)
-    return json.loads(output.read_text())["tokens_per_second"]
-
-
 def _signatures(content):
     """Signature name to its inputs and outputs, each name to dtype and shape; -1 is dynamic."""
     model = flatbuffer.read(content)
@@ -268,14 +270,6 @@ def _signatures(content):
     }
 
 
-def _min_runtime(content):
-    model = flatbuffer.read(content)
-    for entry in model.metadata or []:
-        if entry.name == b"min_runtime_version":
-            return bytes(model.buffers[entry.buffer].data).rstrip(b"\0").decode()
-    return "unknown"
-
-
 def _golden(reference, answers):
     """Sentences with what the file itself answered: a device must answer the same."""
     sentences = []
@@ -292,51 +286,6 @@ def _golden(reference, answers):
             }
         )
     return {"max_length": reference.max_length, "sentences": sentences}
-
-
-def _report_text(report, tolerance):
-    parity = report.parity
-    bytes_a_parameter = report.file_size / report.num_parameters
-    ratio = report.tokens_per_second / report.keras_tokens_per_second
-    ops = ", ".join(f"{name} {count}" for name, count in report.ops.items())
-    return f"""# {report.path.name}
-
-| | |
-|---|---|
-| quantization | {report.quantization} |
-| parameters | {report.num_parameters:,} |
-| model.tflite | {report.file_size:,} bytes, {bytes_a_parameter:.3f} a parameter |
-| least runtime | {report.min_runtime} |
-
-## Parity with Keras
-
-{parity.num_sentences} held-out sentences; {parity.num_steps} steps compared logit by logit.
-
-| | measured | allowed |
-|---|---|---|
-| greatest logit error | {parity.max_logit_error:.3g} | |
-| as a part of the greatest logit | {parity.relative_logit_error:.3g} | {tolerance.logit_error:.3g} |
-| steps that choose Keras's token | {parity.token_agreement:.2%} | {tolerance.token_agreement:.2%} |
-| of sentences whose every step does, those that `generate` gives so | {parity.generate_agreement:.2%} | {tolerance.generate_agreement:.2%} |
-| sentences with equal output | {parity.same_outputs:.2%} | |
-| chrF, Keras | {parity.keras_chrf:.2f} | |
-| chrF, this file | {parity.file_chrf:.2f} | ± {tolerance.chrf_difference} |
-
-The logits differ most at {parity.worst}.
-
-## Speed
-
-Greedy search, batch 1, one thread, on the machine that exported it: {report.tokens_per_second:.0f}
-tokens a second; the same graph in TensorFlow: {report.keras_tokens_per_second:.0f} (ratio {ratio:.1f}).
-
-## Ops
-
-{sum(report.ops.values())} built-in ops: {ops}.
-
-```json
-{json.dumps(asdict(parity), ensure_ascii=False, indent=1)}
-```
-"""
 
 
 def _json(content):

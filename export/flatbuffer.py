@@ -28,6 +28,30 @@ def write(model):
     return bytes(builder.Output())
 
 
+def drop_unused(model):
+    """Takes tensors that no op and no signature uses out of a file's tables, and unused buffers."""
+    for graph in model.subgraphs:
+        used = {int(t) for t in [*graph.inputs, *graph.outputs]}
+        for operator in graph.operators:
+            used |= {int(t) for t in [*operator.inputs, *operator.outputs]}
+        place = {old: new for new, old in enumerate(sorted(used - {-1}))} | {-1: -1}
+        graph.tensors = [graph.tensors[t] for t in sorted(used - {-1})]
+        for owner in (graph, *graph.operators):
+            for side in ("inputs", "outputs"):
+                places = [place[int(t)] for t in getattr(owner, side)]
+                setattr(owner, side, np.array(places, np.int32))
+        for signature in model.signatureDefs:
+            if model.subgraphs[signature.subgraphIndex] is graph:
+                for entry in [*signature.inputs, *signature.outputs]:
+                    entry.tensorIndex = place[int(entry.tensorIndex)]
+    holders = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    holders += model.metadata or []
+    used = sorted({0} | {holder.buffer for holder in holders})  # buffer 0 is the empty one
+    for holder in holders:
+        holder.buffer = used.index(holder.buffer)
+    model.buffers = [model.buffers[b] for b in used]
+
+
 class _SharingBuilder(flatbuffers.Builder):
     def __init__(self, size):
         super().__init__(size)

@@ -63,6 +63,10 @@ class Parity:
         same_outputs: Part of all sentences with equal output.
         keras_chrf: Corpus chrF of Keras's outputs against the references.
         file_chrf: Corpus chrF of the file's outputs.
+        chrf_signature: SacreBLEU's, which says how it was computed.
+        keras_bleu: Corpus BLEU of Keras's outputs against the references.
+        file_bleu: Corpus BLEU of the file's outputs.
+        bleu_signature: SacreBLEU's.
         num_sentences: Sentences that were generated.
         num_steps: Steps whose logits were compared.
         worst: The sentence and step of the greatest logit error.
@@ -76,6 +80,10 @@ class Parity:
     same_outputs: float
     keras_chrf: float
     file_chrf: float
+    chrf_signature: str
+    keras_bleu: float
+    file_bleu: float
+    bleu_signature: str
     num_sentences: int
     num_steps: int
     worst: str
@@ -154,8 +162,7 @@ class KerasReference:
             token_agreement=float(agree[self.steps].mean()),
             generate_agreement=float(same[agreeing].mean()) if agreeing.any() else 1.0,
             same_outputs=float(np.mean([a == b for a, b in zip(texts, self.texts, strict=True)])),
-            keras_chrf=self._chrf(self.texts),
-            file_chrf=self._chrf(texts),
+            **self._scores(texts),
             num_sentences=len(texts),
             num_steps=int(self.steps.sum()),
             worst=f"step {step} of {self.sources[sentence]!r:.80}",
@@ -166,8 +173,15 @@ class KerasReference:
         rows = [row[:n] for row, n in zip(tokens, lengths, strict=True)]
         return self.runner.tokenizer.decode(rows)
 
-    def _chrf(self, texts):
-        return sacrebleu.corpus_chrf(texts, [list(self.references)]).score
+    def _scores(self, texts):
+        """BLEU and chrF of Keras's texts and of the file's, against the references."""
+        scores = {}
+        for name, metric in (("bleu", sacrebleu.BLEU()), ("chrf", sacrebleu.CHRF())):
+            for who, outputs in (("keras", self.texts), ("file", texts)):
+                score = metric.corpus_score(outputs, [list(self.references)]).score
+                scores[f"{who}_{name}"] = score
+            scores[f"{name}_signature"] = metric.get_signature().format()
+        return scores
 
 
 def keras_runner(model, tokenizer, limits):

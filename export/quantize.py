@@ -12,6 +12,7 @@ import numpy as np
 from . import flatbuffer
 from .flatbuffer import schema
 from .rounding import Grid, round_calibrated, round_to_nearest
+from .versions import set_least_runtime
 
 BLOCK = 32  # inputs of a row that share one 4-bit scale, as the kernels have it
 LEAST_SIZE = 1024  # elements; below it a weight is no gain, and the converter leaves it too
@@ -132,6 +133,7 @@ def store_weights(content, formats, second_moments=None, rounded=None):
                 )
             _store_integers(model, weight, grid, *rounded[weight.buffer, kind])
     _raise_versions(model)
+    set_least_runtime(model)
     return flatbuffer.write(model)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from .container import MAX_LENGTH, MODEL_FILE, TOKENIZER_FILE, BundleError, read_container
+from .host_search import HostSearch, check_sampling
 from .tokenizer import Tokenizer
 
 IMPOSSIBLE = -1e8  # a beam's score where there are fewer targets than beams
@@ -21,13 +22,15 @@ class Runner:
             gives tokens `(batch, length)` and lengths `(batch,)`.
         beam_ids: As `generate_ids`, but gives tokens `(batch, num_beams, length)`, lengths and scores
             `(batch, num_beams)`; None where there is no beam search.
+        open_search: Gives a `HostSearch`, for `sample`; None where nothing can be sampled.
     """
 
-    def __init__(self, description, tokenizer, generate_ids, beam_ids=None):
+    def __init__(self, description, tokenizer, generate_ids, beam_ids=None, open_search=None):
         self.description = description
         self.tokenizer = tokenizer
         self.generate_ids = generate_ids
         self.beam_ids = beam_ids
+        self.open_search = open_search
 
     def generate(self, texts, max_length=None, batch_size=32):
         """Generates a target for each source text: greedy search, in the file.
@@ -85,6 +88,56 @@ class Runner:
                         rows.append(tokens[:length])
                         scores.append(float(score))
                 results[place] = list(zip(self.tokenizer.decode(rows), scores, strict=True))
+        return results
+
+    def sample(
+        self,
+        texts,
+        *,
+        temperature=1.0,
+        top_k=None,
+        top_p=None,
+        seed=None,
+        max_length=None,
+        batch_size=32,
+    ):
+        """Draws a target for each source text, on the host; for several of a text repeat it.
+
+        Args:
+            texts: As in `generate`.
+            temperature: Divides the logits: below 1 likely tokens become likelier.
+            top_k: Draw among the so many likeliest tokens. Default: among all.
+            top_p: Draw among the fewest tokens whose probabilities, after `top_k`, sum to this or
+                more. Default: among all.
+            seed: int: the same seed gives a text at the same place the same sample, whatever the
+                batch. Default: others at each call.
+            max_length: As in `generate`.
+            batch_size: As in `generate`.
+
+        Returns:
+            List of str, in the order of `texts`.
+
+        Raises:
+            ValueError: An argument is not as above.
+        """
+        check_sampling(temperature, top_k, top_p)
+        if self.open_search is None:
+            raise ValueError("A runner must be of a bundle to sample. Received: one without steps")
+        results, draws = [""] * len(texts), None
+        for places, batch, limit in self._batches(texts, max_length, batch_size):
+            if draws is None:
+                draws = np.random.default_rng(seed).random((len(texts), limit), np.float32)
+            tokens, lengths = self.open_search().sample(
+                batch,
+                limit,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                draws=draws[places],
+            )
+            rows = [row[:n] for row, n in zip(tokens, lengths, strict=True)]
+            for place, text in zip(places, self.tokenizer.decode(rows), strict=True):
+                results[place] = text
         return results
 
     def _batches(self, texts, max_length, batch_size):
@@ -176,7 +229,14 @@ def open_container(container, num_threads=1):
         for signature in ("generate", "generate_beam")
         if signature in signatures
     ]
-    return Runner(description, tokenizer, *searches)
+    beams = searches[1] if len(searches) > 1 else None
+    return Runner(
+        description,
+        tokenizer,
+        searches[0],
+        beams,
+        lambda: host_search(contents[MODEL_FILE], num_threads, folder / MODEL_FILE, tokenizer),
+    )
 
 
 def interpreter_search(content, num_threads, name, signature="generate"):
@@ -208,6 +268,21 @@ def interpreter_search(content, num_threads, name, signature="generate"):
         return [result[name] for name in ("tokens", "length", "scores") if name in result]
 
     return generate_ids
+
+
+def host_search(content, num_threads, name, tokenizer):
+    """The `HostSearch` over a file's dynamic `encode` and `decode_step`, in an interpreter anew.
+
+    Anew because of what `interpreter_search` says; once for each batch.
+    """
+    interpreter = open_interpreter(content, num_threads, name)
+    return HostSearch(
+        interpreter.get_signature_runner("encode"),
+        interpreter.get_signature_runner("decode_step"),
+        start_id=tokenizer.start_id,
+        end_id=tokenizer.end_id,
+        pad_id=tokenizer.pad_id,
+    )
 
 
 def open_interpreter(content, num_threads, name):

@@ -20,12 +20,14 @@ class Signatures(tf.Module):
         model: A `zoo.Seq2Seq`.
         num_beams: Beams of `generate_beam`; None: no such signature.
         length_penalty: Its length penalty.
+        text: A `TextGraph` for `translate`, `tokenize` and `detokenize`; None: no such signatures.
+        limits: What `length_limits` gives, for `translate`.
 
     Attributes:
         functions: Name to concrete function, with dynamic batch and length.
     """
 
-    def __init__(self, model, num_beams=None, length_penalty=0.6):
+    def __init__(self, model, num_beams=None, length_penalty=0.6, text=None, limits=None):
         super().__init__()
         # Tracked here as raw variables: from a Keras model alone the converter can lose them.
         self.weights = [variable.value for variable in model.variables]
@@ -66,7 +68,7 @@ class Signatures(tf.Module):
                 name: tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
                 for name, tensor in encode.structured_outputs.items()
             }
-            self.functions = {
+            functions = {
                 "generate": generate.get_concrete_function(ids, max_length),
                 "encode": encode,
                 "decode_step": decode_step.get_concrete_function(
@@ -74,9 +76,43 @@ class Signatures(tf.Module):
                 ),
             }
             if num_beams is not None:
-                self.functions["generate_beam"] = generate_beam.get_concrete_function(
-                    ids, max_length
-                )
+                functions["generate_beam"] = generate_beam.get_concrete_function(ids, max_length)
+            if text is not None:
+                functions |= text_functions(model, text, **limits)
+        self.functions = functions
+
+
+def text_functions(model, text, max_source_length, max_target_length):
+    """`translate`, `tokenize` and `detokenize`, of one text each, as concrete functions."""
+
+    @tf.function
+    def tokenize(text):
+        ids, length = graph.tokenize(text)
+        return {"ids": ids, "length": length}
+
+    @tf.function
+    def detokenize(ids):
+        text, length = graph.detokenize(ids)
+        return {"text": text, "length": length}
+
+    @tf.function
+    def translate(text):
+        ids, length = graph.tokenize(text)
+        ids = ids[: tf.minimum(length, max_source_length - 1)]
+        source = tf.concat([ids, [model.end_id]], axis=0)[None]
+        tokens, lengths = greedy_search(model, source, max_target_length, choose=arg_max)
+        translated, length = graph.detokenize(tokens[0], lengths[0])
+        length *= 1 - tf.cast(graph.is_blank(text), tf.int32)
+        return {"text": translated[: tf.maximum(length, 1)], "length": length}
+
+    graph = text
+    ids = tf.TensorSpec((None,), tf.int32, name="ids")
+    text = tf.TensorSpec((None,), tf.uint8, name="text")
+    return {
+        "translate": translate.get_concrete_function(text),
+        "tokenize": tokenize.get_concrete_function(text),
+        "detokenize": detokenize.get_concrete_function(ids),
+    }
 
 
 def arg_max(logits):

@@ -16,6 +16,17 @@ def attention_weights(scores):
     return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores)
 
 
+def pushed(room, new, axis):
+    """A room of slots along `axis` with all moved on by one, and a new one as the last.
+
+    Two copies of a small tensor: no slot's number is needed to write it.
+    """
+    if room.shape[axis] == 1:
+        return new  # no tensor is ever empty
+    rest = (slice(None),) * axis + (slice(1, None),)
+    return ops.concatenate([room[rest], new], axis=axis)
+
+
 class GlobalAttention(layers.Layer):
     """Scores over all encoder outputs, and their weighted mean, the context.
 
@@ -152,7 +163,7 @@ class MultiHeadAttention(layers.Layer):
         return self.num_key_heads, self.num_heads // self.num_key_heads * length
 
     def _grouped_bias(self, bias, length):
-        if bias.shape[1:3] == (1, 1):
+        if bias.shape[1:3] == (1, 1) or self.num_heads == self.num_key_heads:
             return bias
         sentences, _, _, key_length = ops.shape(bias)
         bias = ops.broadcast_to(bias, (sentences, self.num_heads, length, key_length))
@@ -168,7 +179,7 @@ class MultiHeadAttention(layers.Layer):
 class SelfAttention(MultiHeadAttention):
     """Attention of a sequence over itself; query, key and value come of one product."""
 
-    state_names = ("self_keys", "self_values")
+    state_names = ("self_keys", "self_values", "new_keys_values")
     grows = True
 
     def __init__(self, dim, num_heads, num_key_heads, **kwargs):
@@ -200,45 +211,55 @@ class SelfAttention(MultiHeadAttention):
         return self.project(context)
 
     def first_state(self, batch, slots):
-        """Keys and values, each `(batch, num_key_heads, slots, head_dim)`, all slots free."""
-        cache = ops.zeros((batch, self.num_key_heads, slots, self.head_dim), self.compute_dtype)
-        return cache, cache
+        """Keys and values of `slots` empty slots, and a room of one: see `step`."""
+        empty = self._empty(batch, self.num_key_heads, slots)
+        return [empty, empty, self._empty(batch, 2 * self.num_key_heads, 1)]
 
     def grow(self, cache, length):
-        """The cache with `length` more free slots."""
-        return [ops.pad(old, [[0, 0], [0, 0], [0, length], [0, 0]]) for old in cache]
+        """The cache with what its room holds among the old, and a new room of `length` slots."""
+        *old, room = cache
+        new = ops.split(room, 2, axis=1)
+        old = [ops.concatenate(pair, axis=2) for pair in zip(old, new, strict=True)]
+        return [*old, self._empty(ops.shape(room)[0], 2 * self.num_key_heads, length)]
 
-    def step(self, x, cache, slot, bias, turn=None):
+    def _empty(self, batch, num_heads, slots):
+        return ops.zeros((batch, num_heads, slots, self.head_dim), self.compute_dtype)
+
+    def step(self, x, cache, bias, turn=None):
         """One token further, as products and sums: a matrix product would pack all of the cache.
 
         Args:
             x: `(batch, dim)`.
-            cache: Keys and values, each `(batch, num_key_heads, length, head_dim)`.
-            slot: Where this token's are written, an int32 scalar.
-            bias: `(batch, 1 or num_heads, length)`, a large negative number at free slots.
+            cache: Keys and values of what was said before there was this room, each `(batch,
+                num_key_heads, slots, head_dim)`, which are only read; and the room, `(batch,
+                2 num_key_heads, room, head_dim)`, keys first, which `pushed` changes.
+            bias: `(batch, 1 or num_heads, 1, slots + room)`, a large negative number at empty slots.
             turn: `rotation` of this token's position, if rotary.
 
         Returns:
             `(batch, dim)`, and the cache.
         """
+        keys, values, room = cache
         query, key, value = self._split(x)
         query = self.heads_of_one(query, self.num_heads)
         key = self.heads_of_one(key, self.num_key_heads)
         value = self.heads_of_one(value, self.num_key_heads)
         if turn is not None:
             query, key = rotate(query, turn), rotate(key, turn)
-        keys, values = cache = [
-            ops.slice_update(old, [0, 0, slot, 0], new)
-            for old, new in zip(cache, (key, value), strict=True)
-        ]
+        room = pushed(room, ops.concatenate([key, value], axis=1), 2)
+        new_keys, new_values = ops.split(room, 2, axis=1)
         if self.num_heads == self.num_key_heads:
-            weights = attention_weights(ops.sum(query * keys, axis=-1) + bias)
-            context = ops.sum(ops.expand_dims(weights, -1) * values, axis=2, keepdims=True)
+            scores = [ops.sum(query * k, axis=3, keepdims=True) for k in (keys, new_keys)]
+            scores = ops.transpose(ops.concatenate(scores, axis=2), (0, 1, 3, 2))
+            weights = ops.transpose(attention_weights(scores + bias), (0, 1, 3, 2))
+            size = ops.shape(room)[2]
+            context = ops.sum(weights[:, :, :-size] * values, axis=2, keepdims=True)
+            context += ops.sum(weights[:, :, -size:] * new_values, axis=2, keepdims=True)
         else:
-            context, _ = self.attend(
-                query, ops.swapaxes(keys, 2, 3), values, ops.expand_dims(bias, 2)
-            )
-        return self.project(context), cache
+            all_keys = ops.swapaxes(ops.concatenate([keys, new_keys], axis=2), 2, 3)
+            all_values = ops.concatenate([values, new_values], axis=2)
+            context, _ = self.attend(query, all_keys, all_values, bias)
+        return self.project(context), [keys, values, room]
 
     def _split(self, x):
         """Query, scaled, key and value: `(rows, dim)` and twice `(rows, key_dim)`."""

@@ -156,9 +156,9 @@ def beam_search(
             coverage = of_sentence(coverage, beam)
         first = ops.expand_dims(ops.arange(batch, dtype="int32") * num_beams, 1)
         rows = ops.reshape(first + beam, (-1,))
-        # What a step leaves as it was belongs to the source: the same for all beams.
+        # What is shared is the same for all beams of a sentence.
         after = {
-            name: value if value is state[name] else ops.take(value, rows, axis=0)
+            name: value if name in model.shared_state else ops.take(value, rows, axis=0)
             for name, value in after.items()
         }
         return after, (tokens, log_probability, coverage, best_scores, best_tokens, lengths)

@@ -20,7 +20,8 @@ class Seq2Seq(keras.Model):
 
     Stepwise decoding equals the first call (teacher forcing) on the same ids. All state is
     explicit: no layer keeps anything from one call to the next. What a step leaves as it was, it
-    returns as the very same tensor: a beam search then need not move it.
+    returns as the very same tensor: a loop on a device then need not copy it. `shared_state` names
+    what does not depend on which tokens were said: a beam search moves all else from beam to beam.
 
     A family whose state grows with what has been said may write two more, so that a search can make
     room for many tokens at once (a runtime prepares all of a step anew when a shape changes):
@@ -43,10 +44,13 @@ class Seq2Seq(keras.Model):
     Attributes:
         has_attention: Whether `return_attention` is there.
         max_positions: Most tokens of a source or a target; None where there is no limit.
+        shared_state: Names of the state's tensors that depend on the source and on the number of
+            steps alone, not on which tokens were said; none, where a family does not say.
     """
 
     has_attention = False
     max_positions = None
+    shared_state = frozenset()
 
     def __init__(
         self,

@@ -269,6 +269,11 @@ class RNNSeq2Seq(Seq2Seq):
         """
         return self._encode(ops.cast(source, "int32"), training=False, stepwise=True)
 
+    @property
+    def shared_state(self):
+        """What of the state does not depend on the tokens that were said: see `Seq2Seq`."""
+        return {"keys", "memory", "source_bias", "context"}
+
     def decode_step(self, token, state):
         """One token further: int32 ids `(batch,)` and the state to logits and the next state."""
         return self.step(token, state)

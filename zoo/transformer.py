@@ -9,6 +9,7 @@ import math
 import keras
 from keras import layers, ops
 
+from .attention import pushed
 from .contract import (
     PADDING_BIAS,
     Seq2Seq,
@@ -285,12 +286,15 @@ class Transformer(Seq2Seq):
 
         State, of each decoder layer `i`: `cross_keys_i (batch, num_key_heads, head_dim,
         source_length)` and `cross_values_i (batch, num_key_heads, source_length, head_dim)` stay.
-        `self_keys_i` and `self_values_i`, both `(batch, num_key_heads, slots, head_dim)`, grow; in a
-        decoder of SSRUs there is `cell_i (batch, model_dim)` instead, which changes. Of all layers:
-        `self_bias (batch, 1, slots)`, a large negative number at slots not yet written, grows;
-        `source_bias (batch, 1, 1, source_length)` stays; `position (batch,)` int32 counts.
+        `self_keys_i` and `self_values_i`, both `(batch, num_key_heads, slots, head_dim)`, are of what
+        was said before: a step reads them, `grow` makes them longer. `new_keys_values_i (batch,
+        2 num_key_heads, room, head_dim)` is the room that a step changes: it moves all slots on by
+        one and writes the last. In a decoder of SSRUs there is `cell_i (batch, model_dim)` instead
+        of the three, which changes. Of all layers: `self_bias (batch, 1, 1, slots)` and `new_bias
+        (batch, 1, 1, room)`, a large negative number at empty slots, change with them; `source_bias
+        (batch, 1, 1, source_length)` stays; `position (batch,)` int32 counts.
 
-        There is always a free slot, the next token's: no tensor is ever empty.
+        There are one old slot, empty, and a room of one: no tensor is ever without elements.
         """
         source = ops.cast(source, "int32")
         memory, source_bias = self._memory(source, training=False)
@@ -298,12 +302,20 @@ class Transformer(Seq2Seq):
         state = {"position": ops.zeros((batch,), "int32"), "source_bias": source_bias}
         slots = first_length(source)
         if self._grows:
-            state["self_bias"] = ops.full((batch, 1, slots), PADDING_BIAS, self.compute_dtype)
+            state["self_bias"] = self._empty(batch, slots)
+            state["new_bias"] = self._empty(batch, 1)
         for i, layer in enumerate(self.decoder_layers):
             self._set(state, i, layer.self_attention.first_state(batch, slots))
             keys, values = layer.cross_attention.keys_values(memory, batch)
             state[f"cross_keys_{i}"], state[f"cross_values_{i}"] = keys, values
         return state
+
+    @property
+    def shared_state(self):
+        """What of the state does not depend on the tokens that were said: see `Seq2Seq`."""
+        layers = range(len(self.decoder_layers))
+        cross = {f"cross_{name}_{i}" for name in ("keys", "values") for i in layers}
+        return {"source_bias", "self_bias", "new_bias", "position", *cross}
 
     def decode_step(self, token, state):
         """One token further: int32 ids `(batch,)` and the state to logits and the next state."""
@@ -311,30 +323,28 @@ class Transformer(Seq2Seq):
         return logits, self.grow(state, 1)
 
     def grow(self, state, length):
-        """The state with `length` more free slots."""
+        """The state with what was said in its room among the old, and a new room for `length`."""
         if not self._grows:
             return state
         state = dict(state)
-        state["self_bias"] = ops.pad(
-            state["self_bias"], [[0, 0], [0, 0], [0, length]], constant_values=PADDING_BIAS
-        )
+        bias = ops.concatenate([state["self_bias"], state["new_bias"]], axis=3)
+        state["self_bias"], state["new_bias"] = bias, self._empty(ops.shape(bias)[0], length)
         for i, layer in enumerate(self.decoder_layers):
             self._set(state, i, layer.self_attention.grow(self._get(state, i), length))
         return state
 
     def step(self, token, state, return_attention=False):
-        """`decode_step` into a free slot: no tensor of the state changes its shape."""
+        """`decode_step` into a free slot of the room: no tensor of the state changes its shape."""
         token = ops.cast(token, "int32")
         state = dict(state)
         position = state["position"]
-        slot = position[0]  # the same in all rows
         bias = None
         if self._grows:
-            written = ops.zeros_like(state["self_bias"][:, :, :1])
-            bias = state["self_bias"] = ops.slice_update(state["self_bias"], [0, 0, slot], written)
+            new_bias = state["new_bias"]
+            state["new_bias"] = new_bias = pushed(new_bias, ops.zeros_like(new_bias[..., :1]), 3)
+            bias = ops.concatenate([state["self_bias"], new_bias], axis=3)
             if self.decoder_bias is not None:
-                slots = ops.arange(ops.shape(bias)[2], dtype="int32")
-                bias = bias + self.decoder_bias(position[:1], slots)[:, :, 0]
+                bias = bias + self.decoder_bias(position[:1], self._places(bias, position[0]))
         turn = self._turn(position[:1])
         x = self._add_position(
             self.target_embedding.tokens(token, self.pad_id), position, self.target_positions
@@ -342,7 +352,7 @@ class Transformer(Seq2Seq):
         for i, layer in enumerate(self.decoder_layers):
             memory = state[f"cross_keys_{i}"], state[f"cross_values_{i}"]
             x, after, weights = layer.step(
-                x, self._get(state, i), slot, bias, turn, memory, state["source_bias"]
+                x, self._get(state, i), bias, turn, memory, state["source_bias"]
             )
             self._set(state, i, after)
         state["position"] = position + 1
@@ -350,6 +360,15 @@ class Transformer(Seq2Seq):
         if return_attention:
             return logits, state, ops.mean(weights, axis=1)[:, 0]
         return logits, state
+
+    def _empty(self, batch, slots):
+        return ops.full((batch, 1, 1, slots), PADDING_BIAS, self.compute_dtype)
+
+    @staticmethod
+    def _places(bias, last):
+        """Positions `(slots,)` of the slots that `bias` says are full, which are in their order."""
+        is_full = ops.cast(ops.equal(ops.reshape(bias[:1], (-1,)), 0), "int32")
+        return last + ops.cumsum(is_full) - ops.sum(is_full)
 
     @property
     def _grows(self):

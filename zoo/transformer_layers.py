@@ -112,12 +112,12 @@ class DecoderLayer(EncoderLayer):
             x, lambda y: self.cross_attention(y, memory, source_bias, batch=batch), training
         )
 
-    def step(self, x, state, slot, bias, turn, memory, source_bias):
+    def step(self, x, state, bias, turn, memory, source_bias):
         """`call` for one token a sentence, `x (batch, dim)`, after those that `state` holds."""
 
         def self_attention(y):
             nonlocal state
-            y, state = self.self_attention.step(y, state, slot, bias, turn)
+            y, state = self.self_attention.step(y, state, bias, turn)
             return y
 
         x = self.residual(x, self.self_attention_norm, self_attention)
@@ -159,13 +159,16 @@ class FeedForward(layers.Layer):
         self.inner.build(shape)
         self.outer.build((None, self.inner_dim))
 
+    # `export` replaces this where a runtime has no GELU of its own.
+    gelu = staticmethod(lambda x: ops.gelu(x, approximate=True))
+
     def call(self, x, training=False):
         x = self.inner(x)
         if self.activation == "swiglu":
             gate, x = ops.split(x, 2, axis=-1)
             x = ops.silu(gate) * x
         else:
-            x = ops.relu(x) if self.activation == "relu" else ops.gelu(x, approximate=True)
+            x = ops.relu(x) if self.activation == "relu" else self.gelu(x)
         return self.outer(self.dropout(x, training=training))
 
 
@@ -201,7 +204,7 @@ class SSRU(layers.Layer):
         """The cell, `(batch, dim)`."""
         return (ops.zeros((batch, self.dim), self.compute_dtype),)
 
-    def step(self, x, state, slot=None, bias=None, turn=None):
+    def step(self, x, state, bias=None, turn=None):
         """One token further, `x (batch, dim)`."""
         cell = self._next(*state, *self._parts(x))
         return ops.relu(cell), [cell]

@@ -16,14 +16,21 @@ from seq2lite import export
 from seq2lite.export.golden import check_golden
 from seq2lite.export.whole import write_whole
 
-FILES = ["bundle.json", "golden.json", "model.tflite", "report.md", "tokenizer.model"]
+FILES = [
+    "bundle.json",
+    "golden.json",
+    "model.tflite",
+    "report.html",
+    "report.md",
+    "tokenizer.model",
+]
 
 
 def contents(folder):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def test_it_holds_five_files_that_belong_together(bundle, tiny_model, tokenizer):
+def test_it_holds_the_files_that_belong_together(bundle, tiny_model, tokenizer):
     assert sorted(contents(bundle)) == FILES
     description = json.loads((bundle / "bundle.json").read_text("utf-8"))
     assert sorted(description["sha256"]) == FILES

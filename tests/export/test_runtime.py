@@ -297,3 +297,32 @@ def test_damaged_bundles_are_refused_or_give_the_right_text(bundle):
     assert {outcome for _, outcome in outcomes} == {"refused", "right"}
     assert len({kind for kind, _ in outcomes}) > 10
     assert sum(outcomes.values()) == 300
+
+
+def test_samples_are_kerass_of_the_same_draws(bundle, tiny_model, tokenizer):
+    texts = ["Open File", "", "Close all of the editors", "Save"]
+    runner = export.load(bundle)
+    found = runner.sample(texts, top_k=20, seed=3, max_length=6)
+    draws = np.random.default_rng(3).random((4, 6), np.float32)
+    for place, text in enumerate(texts):
+        if not text:
+            assert found[place] == ""
+            continue
+        source = np.array(runner.source_ids([text]), np.int32)
+        tokens, lengths = zoo.sample(
+            tiny_model, source, 6, top_k=20, draws=draws[place : place + 1]
+        )
+        expected = tokenizer.decode([np.array(tokens)[0, : int(lengths[0])]])
+        assert found[place] == expected[0]
+
+
+def test_a_sample_does_not_depend_on_the_batch(bundle):
+    texts = ["Open File", "Close all of the editors", "Save"]
+    runner = export.load(bundle)
+    one, three = (runner.sample(texts, seed=3, max_length=6, batch_size=n) for n in (1, 3))
+    assert one == three
+
+
+def test_sampling_options_out_of_range_are_refused(bundle):
+    with pytest.raises(ValueError, match="`temperature` must be"):
+        export.load(bundle).sample(["Open File"], temperature=0)

@@ -113,13 +113,20 @@ def test_the_state_is_flat_named_and_batch_first(model, inputs):
     assert {tensor.shape[0] for tensor in state.values()} == {3}
 
 
-def test_a_step_returns_what_belongs_to_the_source_as_the_same_tensor(model, inputs):
-    """Beam search moves all else from beam to beam."""
-    state = model.encode(inputs["source"])
-    _, after = model.step(inputs["target"][:, 0], state)
-    for name, value in after.items():
-        if value is not state[name]:
-            assert value.shape[-1] != 7 and value.shape[1:2] != (7,), name
+def test_what_of_the_state_is_shared_does_not_depend_on_the_tokens(model, inputs):
+    """And a step returns the source's as the same tensors: beam search moves all but what is shared."""
+    first = state = model.encode(inputs["source"])
+    other = dict(state)
+    for t in range(2):
+        _, state = model.step(inputs["target"][:, t], model.grow(state, 1))
+        _, other = model.step(inputs["target"][::-1, t] * 0 + 9 + t, model.grow(other, 1))
+    for name, value in state.items():
+        if name in model.shared_state:
+            np.testing.assert_array_equal(value, other[name])
+        else:
+            assert np.abs(np.array(value) - np.array(other[name])).max() > 0, name
+        if 7 in value.shape:  # the source's length
+            assert value is first[name] and name in model.shared_state, name
 
 
 def test_a_saved_model_comes_back_the_same(model, inputs, tmp_path):

@@ -156,11 +156,15 @@ def test_self_attention_equals_torch_causal_with_padding_and_stepwise():
     bias = PADDING_BIAS * (future(6) | ~TOKEN[:, None, None]).astype("float32")
     at_once = layer(x.reshape(-1, DIM), bias, batch=3)
     assert_equal(np.reshape(at_once, x.shape)[TOKEN], expected[TOKEN])
-    # Slots not yet written hold anything: the bias keeps them out.
-    cache = [np.full((3, NUM_HEADS, 6, DIM // NUM_HEADS), 7, "float32")] * 2
+    # Empty slots hold anything: the bias keeps them out. The last t + 1 slots are full.
+    old, room = (3, NUM_HEADS, 2, DIM // NUM_HEADS), (3, 2 * NUM_HEADS, 4, DIM // NUM_HEADS)
+    cache = [np.full(shape, 7, "float32") for shape in (old, old, room)]
     for t in range(6):
-        free = PADDING_BIAS * (np.arange(6) > t).astype("float32")
-        step, cache = layer.step(x[:, t], cache, t, free[None, None])
+        if t in (4, 5):
+            cache = layer.grow(cache, 1)
+        slots = cache[0].shape[2] + cache[2].shape[2]
+        empty = PADDING_BIAS * (np.arange(slots) < slots - t - 1).astype("float32")
+        step, cache = layer.step(x[:, t], cache, empty[None, None, None])
         real = TOKEN[:, t]
         assert_equal(np.array(step)[real], expected[real, t])
 

@@ -1,0 +1,73 @@
+"""Subprocess: how long a file takes to open, and how much memory.
+
+`python -m seq2lite.export.memory FILE IN.npz OUT.json HOW`, where HOW is "mapped" (the runtime maps the
+file) or "read" (the process reads it, as `load` does to compare its checksum). It is what a device has:
+no TensorFlow in it.
+"""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from .isolation import explained
+from .runtime import BundleError, open_interpreter
+
+
+def measure_memory(path, source, max_length, how):
+    """Opens a file and runs `generate` once, on one thread.
+
+    Args:
+        path: The file.
+        source: int32 ids `(1, source_length)`.
+        max_length: Most tokens to generate.
+        how: `"mapped"` or `"read"`.
+
+    Returns:
+        dict of `load_seconds` (to open it and allocate the signature), `first_run_seconds`, and in
+        bytes beyond those before: `resident` after the first run, of which `mapped` are pages of files (the
+        system can drop them, and other processes share them), and `peak`, the most at any moment.
+    """
+    before, mapped_before, _ = _resident()
+    start = time.perf_counter()
+    if how == "mapped":
+        interpreter = Interpreter(model_path=str(path), num_threads=1)
+    else:
+        interpreter = open_interpreter(Path(path).read_bytes(), 1, path)
+    signature = interpreter.get_signature_runner("generate")
+    loaded = time.perf_counter()
+    signature(source=source, max_length=np.array(max_length, np.int32))
+    ended = time.perf_counter()
+    after, mapped, peak = _resident()
+    return {
+        "load_seconds": loaded - start,
+        "first_run_seconds": ended - loaded,
+        "resident": after - before,
+        "mapped": mapped - mapped_before,
+        "peak": peak - before,
+    }
+
+
+def _resident():
+    """Bytes of this process in memory, those of them that are pages of files, and the most so far."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:  # no Linux: the most so far is all that is told
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = peak if sys.platform == "darwin" else peak * 1024
+        return peak, 0, peak
+    sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith("kB")}
+    # Not getrusage's maximum, which begins with that of the process which started this one.
+    return sizes["VmRSS:"], sizes["RssFile:"], sizes["VmHWM:"]
+
+
+if __name__ == "__main__":
+    file, inputs, output, how = sys.argv[1:]
+    with explained(BundleError, OSError):
+        with np.load(inputs) as given:
+            found = measure_memory(file, given["source"], int(given["max_length"]), how)
+        Path(output).write_text(json.dumps(found))

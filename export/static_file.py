@@ -1,0 +1,110 @@
+"""Runs a portable file (`portable.convert`): static shapes, the search on the host, no TensorFlow."""
+
+import numpy as np
+
+from .host_search import HostSearch
+from .runtime import BundleError, open_interpreter
+
+
+class StaticFile:
+    """The two signatures of a portable file as `HostSearch` wants them.
+
+    Sources are padded to the file's length; integers of an 8- or 16-bit file go from call to call as
+    they are, and its logits are given as float32.
+
+    Args:
+        content: The file's bytes.
+        pad_id: Id of padding.
+        num_threads: Threads that the interpreter may use.
+        name: The file's name, for errors.
+
+    Raises:
+        BundleError: It is no portable file that this runtime can run.
+    """
+
+    def __init__(self, content, pad_id, num_threads=1, name="model.tflite"):
+        interpreter = open_interpreter(content, num_threads, name)
+        signatures = interpreter.get_signature_list()
+        if not {"encode", "decode_step"} <= signatures.keys():
+            raise BundleError(
+                f"{name} must have signatures `encode` and `decode_step`. "
+                f"Received: {list(signatures)}"
+            )
+        self._encode = interpreter.get_signature_runner("encode")
+        self._decode_step = interpreter.get_signature_runner("decode_step")
+        self.pad_id, self.name = pad_id, name
+        self.batch, self.max_source_length = self._encode.get_input_details()["source"]["shape"]
+        self.logits = self._decode_step.get_output_details()["logits"]
+
+    def encode(self, source):
+        """int32 ids `(batch, length)`, no longer than the file's, to the state."""
+        padded = np.full((self.batch, self.max_source_length), self.pad_id, np.int32)
+        if len(source) != self.batch or source.shape[1] > self.max_source_length:
+            raise ValueError(
+                f"`source` must be of shape ({self.batch}, at most {self.max_source_length}). "
+                f"Received: {source.shape}"
+            )
+        padded[:, : source.shape[1]] = source
+        return {**self.first_state(), **self._run(self._encode, source=padded)}
+
+    def first_state(self):
+        """What `encode` does not give, being zeros; integers may have another zero."""
+        return zeros_of(self._decode_step)
+
+    def decode_step(self, token, **state):
+        """int32 ids `(batch,)` and the state to the next state and float32 `logits`."""
+        state = {**state, **self._run(self._decode_step, token=token, **state)}
+        if state["logits"].dtype != np.float32:
+            scale, zero_point = self.logits["quantization"]
+            state["logits"] = (state["logits"].astype(np.float32) - zero_point) * scale
+        return state
+
+    def search(self, start_id, end_id):
+        """The `HostSearch` over this file."""
+        return HostSearch(
+            self.encode, self.decode_step, start_id=start_id, end_id=end_id, pad_id=self.pad_id
+        )
+
+    def _run(self, signature, **inputs):
+        try:
+            return signature(**inputs)
+        except RuntimeError as error:
+            raise BundleError(f"{self.name} could not be run: {error}") from error
+
+
+def zeros_of(decode_step):
+    """Zeros for all that a signature runner takes, but the token."""
+    return {
+        name: np.full(tensor["shape"], tensor["quantization"][1], tensor["dtype"])
+        for name, tensor in decode_step.get_input_details().items()
+        if name != "token"
+    }
+
+
+def static_search(content, description, num_threads, name):
+    """A portable file as the `generate_ids` of a `Runner`: so many sentences at a time as it takes.
+
+    Args:
+        content: The file's bytes.
+        description: dict of `start_id`, `end_id` and `pad_id`.
+        num_threads: Threads of the interpreter.
+        name: The file's name, for errors.
+    """
+    file = StaticFile(content, description["pad_id"], num_threads, name)
+    search = file.search(description["start_id"], description["end_id"])
+
+    def generate_ids(source, max_length):
+        tokens = np.full((len(source), max_length), file.pad_id, np.int32)
+        lengths = np.zeros(len(source), np.int32)
+        for start in range(0, len(source), file.batch):
+            rows = slice(start, start + file.batch)
+            batch = np.full((file.batch, source.shape[1]), file.pad_id, np.int32)
+            count = len(source[rows])
+            batch[:count] = source[rows]
+            batch[count:] = batch[0]
+            found, found_lengths = search.greedy(batch, max_length)
+            tokens[rows, : found.shape[1]] = found[:count]
+            lengths[rows] = found_lengths[:count]
+        return tokens[:, : max(1, lengths.max())], lengths
+
+    return generate_ids

@@ -1,0 +1,449 @@
+"""A portable float32 file, written anew in integers: activations too, with fixed scales.
+
+Weights of products get 8 bits and a scale a row; every other tensor one scale, of the values that
+it took on real text (`static_calibration`). Ops that only move numbers, and the state between one
+call and the next, share one scale, so that what a step hands on is taken in as it is.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+
+from . import flatbuffer
+from .flatbuffer import schema
+
+_OP, _TYPE = schema.BuiltinOperator, schema.TensorType
+# What moves numbers, and which of its inputs (None: all) hold them.
+_MOVES = {
+    _OP.RESHAPE: (0,),
+    _OP.TRANSPOSE: (0,),
+    _OP.STRIDED_SLICE: (0,),
+    _OP.SLICE: (0,),
+    _OP.GATHER: (0,),
+    _OP.SPLIT: (1,),
+    _OP.SPLIT_V: (0,),
+    _OP.CONCATENATION: None,
+    _OP.REDUCE_MAX: (0,),
+}
+# What the kernels ask of an output: its scale in 8 bits, its zero point, its scale in 16 bits.
+_FIXED = {
+    _OP.SOFTMAX: (1 / 256, -128, 1 / 32768),
+    _OP.LOGISTIC: (1 / 256, -128, 1 / 32768),
+    _OP.TANH: (1 / 128, 0, 1 / 32768),
+}
+_PRODUCTS = (_OP.FULLY_CONNECTED, _OP.BATCH_MATMUL)
+
+
+def quantize_static(content, observed, *, wide=lambda op, name: False, integer_io=False, clip=True):
+    """Writes a portable float32 file in integers.
+
+    Args:
+        content: The file's bytes.
+        observed: What `static_calibration.observe` gave of it.
+        wide: Takes an op's number and the name of the tensor that it makes; whether it computes in
+            16 bits rather than in 8.
+        integer_io: Signatures take and give the integers themselves, with the scales that the file
+            states; False: float32.
+        clip: Choose 8-bit scales for the least squared error of the sampled values, which cuts
+            rare great ones; False: of the least and the greatest.
+
+    Returns:
+        The bytes of the new file.
+    """
+    model = flatbuffer.read(content)
+    plan = _Plan(model, observed, wide, clip)
+    for index in range(len(model.subgraphs)):
+        _GraphWriter(model, index, plan).write(integer_io)
+    flatbuffer.drop_unused(model)
+    return flatbuffer.write(model)
+
+
+class _Plan:
+    """Width and scale of each float tensor; tensors of a group share them."""
+
+    def __init__(self, model, observed, wide, clip):
+        self.model, self.observed, self.wide, self.clip = model, observed, wide, clip
+        self.parent = {}
+        widths = defaultdict(list)
+        for g, graph in enumerate(model.subgraphs):
+            for operator in graph.operators:
+                moved = moved_inputs(model, graph, operator)
+                for t in moved:
+                    self._unite((g, t), (g, int(operator.outputs[0])))
+                if moved:
+                    for t in operator.outputs[1:]:
+                        self._unite((g, int(t)), (g, int(operator.outputs[0])))
+        self._unite_states()
+        for g, graph in enumerate(model.subgraphs):
+            for operator in graph.operators:
+                if not moved_inputs(model, graph, operator):
+                    for t in operator.outputs:
+                        widths[self.root((g, int(t)))].append(self.bits(graph, operator))
+        self.widths = {root: max(all_of) for root, all_of in widths.items()}
+        self.members = defaultdict(list)
+        for key in list(self.parent):
+            self.members[self.root(key)].append(key)
+        self.scales = {}
+
+    def root(self, key):
+        self.parent.setdefault(key, key)
+        while self.parent[key] != key:
+            key = self.parent[key]
+        return key
+
+    def bits(self, graph, operator):
+        """Of the arithmetic of an op."""
+        name = graph.tensors[operator.outputs[0]].name.decode()
+        return 16 if self.wide(op_of(self.model, operator), name) else 8
+
+    def width(self, key):
+        return self.widths.get(self.root(key), 8)
+
+    def is_alone(self, key):
+        return len(self.members[self.root(key)]) <= 1
+
+    def scale(self, key):
+        """Scale and zero point of a tensor's group."""
+        root = self.root(key)
+        if root not in self.scales:
+            members = self.members[root] or [key]
+            values = [v for v in map(self._values, members) if v is not None]
+            values = np.concatenate([v[:2] for v in values] + [v[2:] for v in values])
+            count = 2 * sum(self._values(m) is not None for m in members)
+            self.scales[root] = fitted_scale(
+                values[:count].min(), values[:count].max(), values, self.width(key), self.clip
+            )
+        return self.scales[root]
+
+    def _values(self, key):
+        graph, t = key
+        constant = read_constant(self.model, self.model.subgraphs[graph].tensors[t])
+        if constant is not None:
+            return np.concatenate([[constant.min(), constant.max()], constant.ravel()[:4096]])
+        return self.observed.get(f"{graph}/{t}")
+
+    def _unite(self, a, b):
+        self.parent[self.root(a)] = self.root(b)
+
+    def _unite_states(self):
+        places = defaultdict(list)
+        for signature in self.model.signatureDefs:
+            for entry in [*signature.inputs, *signature.outputs]:
+                key = signature.subgraphIndex, int(entry.tensorIndex)
+                if self.model.subgraphs[key[0]].tensors[key[1]].type == _TYPE.FLOAT32:
+                    places[entry.name].append(key)
+        for keys in places.values():
+            for key in keys[1:]:
+                self._unite(keys[0], key)
+
+
+class _GraphWriter:
+    """One graph, rewritten: its tensors' types, and QUANTIZE ops where two scales meet."""
+
+    def __init__(self, model, index, plan):
+        self.model, self.index, self.plan = model, index, plan
+        self.graph = model.subgraphs[index]
+        self.is_float = [t.type == _TYPE.FLOAT32 for t in self.graph.tensors]
+        self.operators = []
+        self.requantized = {}
+
+    def write(self, integer_io):
+        graph, model = self.graph, self.model
+        old, self.operators = graph.operators, []
+        constants = {
+            t
+            for t, tensor in enumerate(graph.tensors)
+            if self.is_float[t] and read_constant(model, tensor) is not None
+        }
+        self.values = {t: read_constant(model, graph.tensors[t]) for t in constants}
+        if not integer_io:
+            graph.inputs = np.array([self._float_input(int(t)) for t in graph.inputs], np.int32)
+        for t in range(len(self.is_float)):
+            if self.is_float[t] and t not in constants:
+                self._set(t, self.plan.width((self.index, t)), *self.plan.scale((self.index, t)))
+        for operator in old:
+            self._rewrite(operator)
+        give = self._integer_output if integer_io else self._float_output
+        graph.outputs = np.array([give(int(t)) for t in graph.outputs], np.int32)
+        graph.operators = self.operators
+
+    def _rewrite(self, operator):
+        code = op_of(self.model, operator)
+        lookup = is_lookup(self.model, self.graph, operator)
+        inputs = [int(t) for t in operator.inputs]
+        outputs = [int(t) for t in operator.outputs]
+        floats = [t for t in inputs if t >= 0 and self._was_float(t)]
+        if not any(self._was_float(t) for t in outputs):
+            self.operators.append(operator)
+            return
+        if not floats:  # a CAST: it gives float32, which is quantized then
+            made = self._new_tensor(outputs[0], _TYPE.FLOAT32)
+            operator.outputs = np.array([made], np.int32)
+            self.operators.append(operator)
+            self._append(_OP.QUANTIZE, made, outputs[0])
+            return
+        if lookup:
+            self._look_up(operator, outputs[0])
+            return
+        if moved_inputs(self.model, self.graph, operator):
+            inputs = [self._as_group(t, outputs[0]) if self._was_float(t) else t for t in inputs]
+        else:
+            width = self.plan.bits(self.graph, operator)
+            scale_of_input = None
+            for place, t in enumerate(inputs):
+                if t < 0 or not self._was_float(t):
+                    continue
+                if code == _OP.FULLY_CONNECTED and place:
+                    make = self._weight if place == 1 else self._bias
+                    inputs[place] = make(t, scale_of_input, width)
+                else:
+                    inputs[place] = self._in_width(t, width)
+                    scale_of_input = self.graph.tensors[inputs[place]].quantization.scale[0]
+            _no_powers_of_two(operator)
+            outputs = [self._output(code, t, width) for t in outputs]
+        operator.inputs = np.array(inputs, np.int32)
+        after = [pair for pair in zip(outputs, operator.outputs, strict=True) if pair[0] != pair[1]]
+        operator.outputs = np.array(outputs, np.int32)
+        self.operators.append(operator)
+        for made, wanted in after:
+            self._append(_OP.QUANTIZE, made, int(wanted))
+
+    def _look_up(self, operator, t):
+        """Rows of a table, in 8 bits, the most that microcontrollers look up.
+
+        Where 16 are wanted they are the sum of two: what rounding to 8 leaves has a table too.
+        """
+        table, ids = (int(i) for i in operator.inputs)
+        values = self.values[table]
+        scale, zero = fitted_scale(values.min(), values.max(), values.ravel(), 8, False)
+
+        def look_up(values, scale, zero):
+            stored = self._constant(table, values, 8, scale, zero)
+            made = self._made(t, 8, scale, zero)
+            self.operators.append(
+                schema.OperatorT(
+                    opcodeIndex=operator.opcodeIndex,
+                    inputs=np.array([stored, ids], np.int32),
+                    outputs=np.array([made], np.int32),
+                    builtinOptionsType=operator.builtinOptionsType,
+                    builtinOptions=operator.builtinOptions,
+                )
+            )
+            return made
+
+        made = look_up(values, scale, zero)
+        if self.plan.bits(self.graph, operator) == 16:
+            rest = values - (np.clip(np.rint(values / scale) + zero, -128, 127) - zero) * scale
+            parts = [made, look_up(rest, scale / 255, 0)]
+            wide = [self._made(t, 16, scale / 128, 0) for _ in parts]
+            for part, widened in zip(parts, wide, strict=True):
+                self._append(_OP.QUANTIZE, part, widened)
+            made = self._made(t, 16, scale / 128, 0)
+            self._append(_OP.ADD, wide, made, schema.AddOptionsT(potScaleInt16=False))
+        self._append(_OP.QUANTIZE, made, t)
+
+    def _was_float(self, t):
+        return t < len(self.is_float) and self.is_float[t]
+
+    def _output(self, code, t, width):
+        """Where an op writes: tensor `t`, or another one that is brought to `t`'s scale after."""
+        if code in _FIXED:
+            narrow, zero, wide = _FIXED[code]
+            return self._fixed(t, width, *((narrow, zero) if width == 8 else (wide, 0)))
+        if self.plan.width((self.index, t)) == width:
+            return t
+        values = self.plan.observed[f"{self.index}/{t}"]
+        return self._made(t, width, *fitted_scale(*values[:2], values, width, self.plan.clip))
+
+    def _fixed(self, t, width, scale, zero):
+        """`_output` of an op whose output has this scale, whatever its values."""
+        key = self.index, t
+        if self.plan.is_alone(key) and self.plan.width(key) == width:
+            self._set(t, width, scale, zero)
+            return t
+        return self._made(t, width, scale, zero)
+
+    def _in_width(self, t, width):
+        if t in self.values:
+            values = self.values[t]
+            scale, zero = fitted_scale(values.min(), values.max(), values.ravel(), width, False)
+            return self._constant(t, values, width, scale, zero)
+        if self.plan.width((self.index, t)) == width:
+            return t
+        if (t, width) not in self.requantized:
+            values = self.plan.observed[f"{self.index}/{t}"]
+            scale, zero = fitted_scale(values[0], values[1], values, width, self.plan.clip)
+            made = self.requantized[t, width] = self._made(t, width, scale, zero)
+            self._append(_OP.QUANTIZE, t, made)
+        return self.requantized[t, width]
+
+    def _as_group(self, t, output):
+        if t not in self.values:
+            return t
+        key = self.index, output
+        return self._constant(t, self.values[t], self.plan.width(key), *self.plan.scale(key))
+
+    def _weight(self, t, scale_of_input, width):
+        values = self.values[t]
+        self.row_scales = np.maximum(np.abs(values).max(axis=1), 1e-9) / 127
+        integers = np.rint(values / self.row_scales[:, None]).astype(np.int8)
+        return self._stored(t, integers, _TYPE.INT8, self.row_scales)
+
+    def _bias(self, t, scale_of_input, width):
+        scales = self.row_scales * scale_of_input
+        kind, number = (_TYPE.INT32, np.int32) if width == 8 else (_TYPE.INT64, np.int64)
+        most = np.iinfo(np.int32).max
+        integers = np.rint(np.clip(self.values[t].ravel() / scales, -most, most)).astype(number)
+        return self._stored(t, integers, kind, scales)
+
+    def _constant(self, t, values, width, scale, zero):
+        low, high = (-128, 127) if width == 8 else (-32767, 32767)
+        integers = np.clip(np.rint(values / scale) + zero, low, high)
+        kind, number = (_TYPE.INT8, np.int8) if width == 8 else (_TYPE.INT16, np.int16)
+        return self._stored(t, integers.astype(number), kind, [scale], [zero])
+
+    def _stored(self, t, integers, kind, scales, zeros=None):
+        """A constant tensor of its own: the float one may be used with other scales too."""
+        made = self._new_tensor(t, kind)
+        tensor = self.graph.tensors[made]
+        self.model.buffers.append(schema.BufferT(data=np.frombuffer(integers.tobytes(), np.uint8)))
+        tensor.buffer = len(self.model.buffers) - 1
+        tensor.shape = np.array(integers.shape, np.int32)
+        zeros = np.zeros(len(scales), np.int64) if zeros is None else np.array(zeros, np.int64)
+        tensor.quantization = schema.QuantizationParametersT(
+            scale=np.array(scales, np.float32), zeroPoint=zeros, quantizedDimension=0
+        )
+        return made
+
+    def _set(self, t, width, scale, zero):
+        tensor = self.graph.tensors[t]
+        tensor.type = _TYPE.INT8 if width == 8 else _TYPE.INT16
+        tensor.quantization = schema.QuantizationParametersT(
+            scale=np.array([scale], np.float32), zeroPoint=np.array([zero], np.int64)
+        )
+
+    def _made(self, t, width, scale, zero):
+        made = self._new_tensor(t, _TYPE.INT8)
+        self._set(made, width, scale, zero)
+        return made
+
+    def _new_tensor(self, t, kind):
+        like = self.graph.tensors[t]
+        name = like.name + b"_" + str(len(self.graph.tensors)).encode()
+        self.graph.tensors.append(
+            schema.TensorT(name=name, shape=like.shape, type=kind, buffer=0, hasRank=like.hasRank)
+        )
+        return len(self.graph.tensors) - 1
+
+    def _float_input(self, t):
+        if not self.is_float[t]:
+            return t
+        made = self._new_tensor(t, _TYPE.FLOAT32)
+        self._append(_OP.QUANTIZE, made, t)
+        self._redirect("inputs", t, made)
+        return made
+
+    def _integer_output(self, t):
+        if t not in self.values:
+            return t
+        made = self._as_group(t, t)
+        self._redirect("outputs", t, made)
+        return made
+
+    def _float_output(self, t):
+        if not self._was_float(t) or t in self.values:  # the first of a state may be a constant
+            return t
+        made = self._new_tensor(t, _TYPE.FLOAT32)
+        self._append(_OP.DEQUANTIZE, t, made)
+        self._redirect("outputs", t, made)
+        return made
+
+    def _redirect(self, side, t, made):
+        for signature in self.model.signatureDefs:
+            if signature.subgraphIndex == self.index:
+                for entry in getattr(signature, side):
+                    if entry.tensorIndex == t:
+                        entry.tensorIndex = made
+
+    def _append(self, code, sources, target, options=None):
+        kind = schema.BuiltinOptions.AddOptions if options else schema.BuiltinOptions.NONE
+        self.operators.append(
+            schema.OperatorT(
+                opcodeIndex=_op_code(self.model, code),
+                inputs=np.atleast_1d(np.array(sources, np.int32)),
+                outputs=np.array([target], np.int32),
+                builtinOptionsType=kind,
+                builtinOptions=options,
+            )
+        )
+
+
+def fitted_scale(least, greatest, values, width, clip):
+    """Scale and zero point for values in [least, greatest]; 16 bits are symmetric."""
+    least, greatest = min(float(least), 0.0), max(float(greatest), 0.0)
+    if greatest - least < 1e-9:
+        greatest = 1e-6
+    if width == 16:
+        return max(-least, greatest) / 32767, 0
+    parts = np.linspace(0.3, 1, 15) if clip else [1.0]
+    found = []
+    for part in parts:
+        low, high = least * part, greatest * part
+        scale = (high - low) / 255
+        zero = int(np.clip(np.rint(-128 - low / scale), -128, 127))
+        error = 0
+        if clip:
+            rounded = (np.clip(np.rint(values / scale) + zero, -128, 127) - zero) * scale
+            error = float(np.square(rounded - values, dtype=np.float64).mean())
+        found.append((error, scale, zero))
+    return min(found)[1:]
+
+
+def op_of(model, operator):
+    """An op's number in the schema."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
+def moved_inputs(model, graph, operator):
+    """The inputs whose numbers an op moves as they are; [] of an op that computes."""
+    code = op_of(model, operator)
+    if code not in _MOVES or is_lookup(model, graph, operator):
+        return []
+    places = _MOVES[code] or range(len(operator.inputs))
+    return [int(operator.inputs[place]) for place in places]
+
+
+def is_lookup(model, graph, operator):
+    """Whether an op takes rows of a table of the file."""
+    return (
+        op_of(model, operator) == _OP.GATHER
+        and read_constant(model, graph.tensors[operator.inputs[0]]) is not None
+    )
+
+
+def read_constant(model, tensor):
+    """A float32 constant's values; None for what is computed."""
+    data = model.buffers[tensor.buffer].data
+    if data is None or len(data) == 0 or tensor.type != _TYPE.FLOAT32:
+        return None
+    shape = [] if tensor.shape is None else tensor.shape
+    return np.frombuffer(bytes(data), np.float32).reshape(shape)
+
+
+def _no_powers_of_two(operator):
+    # 16-bit sums otherwise want scales that are powers of two.
+    if hasattr(operator.builtinOptions, "potScaleInt16"):
+        operator.builtinOptions.potScaleInt16 = False
+
+
+def _op_code(model, builtin):
+    for place, code in enumerate(model.operatorCodes):
+        if code.builtinCode == builtin:
+            return place
+    model.operatorCodes.append(
+        schema.OperatorCodeT(
+            deprecatedBuiltinCode=min(builtin, 127), builtinCode=builtin, version=2
+        )
+    )
+    return len(model.operatorCodes) - 1

@@ -1,0 +1,228 @@
+"""The least TFLite runtime that can run a file."""
+
+import numpy as np
+
+from . import flatbuffer
+from .flatbuffer import schema
+from .isolation import ConversionError
+
+_KEY = b"min_runtime_version"
+_LENGTH = 16  # bytes, of which the converter keeps the last one zero
+# For each op the versions in which this project's files have it, with the runtime that brought
+# each: from TensorFlow's versioning/runtime_version.cc (2.23).
+_RUNTIMES = {
+    "ADD": {1: "1.5.0", 2: "1.14.0", 3: "2.4.0", 4: "2.6.0", 5: "2.13.0"},
+    "ARG_MAX": {1: "1.9.0", 2: "1.14.0", 3: "2.9.0"},
+    "BATCH_MATMUL": {1: "2.3.0", 2: "2.3.0", 3: "2.4.0", 4: "2.5.0"},
+    "BROADCAST_TO": {2: "2.5.0", 3: "2.5.0"},
+    "CAST": {1: "1.5.0", 2: "2.7.0", 3: "2.8.0", 4: "2.9.0", 5: "2.12.0", 6: "2.15.0", 7: "2.17.0"},
+    "CONCATENATION": {1: "1.5.0", 2: "1.14.0", 3: "2.3.0", 4: "2.14.0"},
+    "COS": {1: "1.14.0"},
+    "CUMSUM": {1: "2.4.0"},
+    "DEQUANTIZE": {1: "1.13.1", 2: "1.14.0", 3: "1.15.0", 4: "2.2.0", 5: "2.7.0", 6: "2.18.0"},
+    "DIV": {1: "1.6.0", 2: "2.3.0"},
+    "DYNAMIC_UPDATE_SLICE": {1: "2.9.0", 2: "2.17.0", 3: "2.19.0", 4: "2.20.0"},
+    "EMBEDDING_LOOKUP": {1: "1.13.0", 2: "1.14.0", 3: "1.14.0", 4: "2.18.0"},
+    "EQUAL": {1: "1.14.0", 2: "1.14.0", 3: "2.3.0", 4: "2.13.0"},
+    "EXP": {1: "1.7.0", 2: "2.12.0"},
+    "EXPAND_DIMS": {1: "1.10.0"},
+    "FILL": {1: "1.13.0", 2: "2.3.0", 3: "2.5.0", 4: "2.12.0"},
+    "FLOOR": {1: "1.9.0"},
+    "FLOOR_DIV": {1: "1.14.0", 2: "1.14.0", 3: "2.13.0"},
+    "FLOOR_MOD": {1: "1.13.0", 2: "2.13.0"},
+    "FULLY_CONNECTED": {
+        1: "1.5.0",
+        2: "1.10.0",
+        3: "1.14.0",
+        4: "1.14.0",
+        5: "2.0.0",
+        6: "2.1.0",
+        7: "2.3.0",
+        8: "2.3.0",
+        9: "2.3.0",
+        10: "2.11.0",
+        11: "2.15.0",
+        12: "2.17.0",
+        13: "2.18.0",
+    },
+    "GATHER": {1: "1.6.0", 2: "1.14.0", 3: "1.15.0", 4: "2.4.0", 5: "2.5.0", 6: "2.13.0"},
+    "GATHER_ND": {1: "1.14.0", 2: "2.3.0", 3: "2.5.0", 4: "2.13.0", 5: "2.16.0"},
+    "GELU": {1: "2.9.0", 2: "2.9.0"},
+    "GREATER": {1: "1.14.0", 2: "1.14.0"},
+    "GREATER_EQUAL": {1: "1.14.0", 2: "1.14.0", 3: "2.13.0"},
+    "IF": {1: "1.15.0"},
+    "LESS": {1: "1.14.0", 2: "1.14.0", 3: "2.13.0"},
+    "LESS_EQUAL": {1: "1.14.0", 2: "1.14.0"},
+    "LOG": {1: "1.14.0", 2: "2.15.0"},
+    "LOGICAL_AND": {1: "1.11.0"},
+    "LOGICAL_NOT": {1: "1.11.0"},
+    "LOGICAL_OR": {1: "1.11.0"},
+    "LOGISTIC": {1: "1.14.0", 2: "1.14.0", 3: "2.3.0"},
+    "LOG_SOFTMAX": {1: "1.14.0", 2: "1.14.0"},
+    "MAXIMUM": {1: "1.14.0", 2: "1.14.0", 3: "2.3.0", 4: "2.3.0"},
+    "MEAN": {1: "1.6.0", 2: "1.14.0", 3: "2.4.0"},
+    "MINIMUM": {1: "1.14.0", 2: "1.14.0", 3: "2.3.0", 4: "2.3.0"},
+    "MUL": {
+        1: "1.5.0",
+        2: "1.14.0",
+        3: "1.15.0",
+        4: "2.3.0",
+        5: "2.6.0",
+        6: "2.11.0",
+        7: "2.13.0",
+    },
+    "NEG": {1: "1.9.0"},
+    "NOT_EQUAL": {1: "1.14.0", 2: "1.14.0", 3: "2.3.0"},
+    "PACK": {1: "1.11.0", 2: "1.14.0", 3: "2.3.0", 4: "2.13.0"},
+    "PAD": {1: "1.5.0", 2: "1.14.0", 3: "2.4.0", 4: "2.6.0", 5: "2.20.0"},
+    "PADV2": {1: "1.9.0", 2: "1.14.0", 3: "2.4.0", 4: "2.6.0", 5: "2.20.0"},
+    "POW": {1: "1.10.0"},
+    "QUANTIZE": {1: "1.14.0", 2: "1.15.0", 3: "2.7.0"},
+    "RANGE": {1: "1.13.0", 2: "2.14.0"},
+    "REDUCE_ALL": {1: "2.6.0"},
+    "REDUCE_ANY": {1: "1.11.0"},
+    "REDUCE_MAX": {1: "1.11.0", 2: "1.14.0", 3: "2.5.0"},
+    "REDUCE_MIN": {1: "1.11.0", 2: "1.14.0", 3: "2.5.0"},
+    "REDUCE_PROD": {1: "1.11.0", 2: "2.6.0"},
+    "RELU": {1: "1.5.0", 2: "2.1.0", 3: "2.5.0"},
+    "RESHAPE": {1: "1.5.0"},
+    "REVERSE_V2": {1: "1.14.0", 2: "2.2.0", 3: "2.5.0"},
+    "RSQRT": {1: "1.10.0", 2: "2.5.0", 3: "2.15.0"},
+    "SCATTER_ND": {1: "2.1.0"},
+    "SELECT": {1: "1.14.0", 2: "1.14.0", 3: "2.12.0", 4: "2.12.0"},
+    "SELECT_V2": {1: "2.2.0", 2: "2.12.0"},
+    "SHAPE": {1: "1.10.0"},
+    "SIN": {1: "1.9.0"},
+    "SLICE": {1: "1.14.0", 2: "1.14.0", 3: "1.14.0", 4: "2.4.0", 5: "2.5.0", 6: "2.14.0"},
+    "SOFTMAX": {1: "1.5.0", 2: "1.14.0", 3: "2.3.0"},
+    "SPLIT": {1: "1.5.0", 2: "1.14.0", 3: "1.14.0", 4: "2.3.0"},
+    "SPLIT_V": {1: "1.13.1", 2: "2.3.0"},
+    "SQRT": {1: "1.10.0"},
+    "SQUARE": {1: "1.12.0"},
+    "SQUARED_DIFFERENCE": {1: "1.13.1", 2: "2.5.0"},
+    "SQUEEZE": {1: "1.6.0", 2: "2.5.0"},
+    "STRIDED_SLICE": {
+        1: "1.6.0",
+        2: "1.14.0",
+        3: "2.1.0",
+        4: "2.2.0",
+        5: "2.5.0",
+        6: "2.6.0",
+        7: "2.14.0",
+        8: "2.14.0",
+    },
+    "SUB": {1: "1.6.0", 2: "1.14.0", 3: "2.3.0", 4: "2.4.0", 5: "2.4.0"},
+    "SUM": {1: "1.10.0", 2: "1.15.0"},
+    "TANH": {1: "1.14.0", 2: "1.14.0", 3: "2.3.0"},
+    "TILE": {1: "1.10.1", 2: "2.2.0", 3: "2.8.0"},
+    "TOPK_V2": {1: "1.7.0", 2: "1.14.0", 3: "2.13.0"},
+    "TRANSPOSE": {
+        1: "1.6.0",
+        2: "1.14.0",
+        3: "1.15.0",
+        4: "2.3.0",
+        5: "2.4.0",
+        6: "2.12.0",
+        7: "2.14.4",
+    },
+    "UNPACK": {1: "1.11.0", 2: "1.14.0", 3: "2.2.0", 4: "2.3.0"},
+    "WHERE": {1: "1.14.0", 2: "2.8.0"},
+    "WHILE": {1: "1.15.0"},
+    "ZEROS_LIKE": {1: "1.12.0"},
+}
+_BLOCKWISE = "2.20.0"  # weights with a scale for each block of a row
+_NAMES = {
+    number: name for name, number in vars(schema.BuiltinOperator).items() if name[0].isupper()
+}
+
+
+def least_runtime(content):
+    """The least version of the TFLite runtime that has all of a file's ops at their versions.
+
+    The converter says so itself (`min_runtime_version` in the file), of the file that it wrote;
+    this says it of one whose weights, and with them its ops' versions, were written anew.
+
+    Args:
+        content: The file's bytes.
+
+    Returns:
+        str, such as `"2.17.0"`.
+
+    Raises:
+        ConversionError: An op, or a version of it, of which nothing is known here.
+
+    Example:
+        >>> from seq2lite.export.versions import least_runtime
+        >>> least_runtime((bundle / "model.tflite").read_bytes())
+        '2.9.0'
+    """
+    return _least(flatbuffer.read(content))
+
+
+def set_least_runtime(model):
+    """Writes the least runtime into a file's tables (a `schema.ModelT`), as the converter does."""
+    data = _least(model).encode().ljust(_LENGTH, b"\0")
+    buffer = schema.BufferT(data=np.frombuffer(data, np.uint8))
+    for entry in model.metadata or []:
+        if entry.name == _KEY:
+            model.buffers[entry.buffer] = buffer
+            return
+    model.buffers.append(buffer)
+    entry = schema.MetadataT(name=_KEY, buffer=len(model.buffers) - 1)
+    model.metadata = [*(model.metadata or []), entry]
+
+
+def stated_runtime(content):
+    """The `min_runtime_version` in a file's metadata; None if it has none."""
+    model = flatbuffer.read(content)
+    for entry in model.metadata or []:
+        if entry.name == _KEY:
+            return bytes(model.buffers[entry.buffer].data).rstrip(b"\0").decode()
+    return None
+
+
+def runs_on(content, version):
+    """Whether a runtime of `version` (such as `"2.9"`, which means its first) has all ops."""
+    return _parts(least_runtime(content)) <= _parts(version)
+
+
+def ops_beyond(content, version):
+    """What keeps a file from a runtime of `version`: op and its version to the runtime it needs."""
+    return {
+        f"{name} v{number}": runtime
+        for (name, number), runtime in _runtimes(flatbuffer.read(content)).items()
+        if _parts(runtime) > _parts(version)
+    }
+
+
+def _least(model):
+    return max(_runtimes(model).values(), key=_parts)
+
+
+def _runtimes(model):
+    """(op, version) to the runtime that brought it, for all that stand in a graph."""
+    used = {operator.opcodeIndex for graph in model.subgraphs for operator in graph.operators or []}
+    found = {}
+    for index in sorted(used):
+        code = model.operatorCodes[index]
+        name = _NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        runtime = _RUNTIMES.get(name, {}).get(code.version)
+        if runtime is None:
+            raise ConversionError(
+                "The ops of a file must be in export/versions.py, for its least runtime. "
+                f"Received: {name} version {code.version}"
+            )
+        found[name, code.version] = runtime
+    # Blocks raise no op's version.
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            details = getattr(tensor.quantization, "detailsType", None)
+            if details == schema.QuantizationDetails.BlockwiseQuantization:
+                found["BLOCKWISE_QUANTIZATION", 1] = _BLOCKWISE
+    return found
+
+
+def _parts(version):
+    """A version's numbers, three of them, comparable."""
+    numbers = [int(number) for number in str(version).split(".")]
+    return (*numbers, 0, 0)[:3]

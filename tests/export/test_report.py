@@ -1,0 +1,139 @@
+"""The report tells what was measured, and what is measured is what it says."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from random_models import random_ids
+from seq2lite import export
+from seq2lite.export import flatbuffer, report
+from seq2lite.export.memory import measure_memory
+from seq2lite.export.parts import size_by_part
+from seq2lite.export.profile import profile
+from seq2lite.export.quantize import store_weights, weights_of
+from seq2lite.export.runtime import interpreter_search
+from seq2lite.export.speed import endless, measure_grid
+
+
+@pytest.fixture(scope="module")
+def content(bundle):
+    return (bundle / "model.tflite").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def source(tokenizer):
+    return random_ids(np.random.default_rng(0), [9], tokenizer.vocabulary_size)
+
+
+def test_the_parts_sum_to_the_file_and_are_the_models_weights(content, tiny_model):
+    parts = size_by_part(content)
+    assert sum(parts.values()) == len(content)
+    # One table, looked up on both sides and tied to the output.
+    assert parts["embedding"] == 4 * 1000 * 32 and parts["output projection"] == 0
+    # `encode` makes the keys and values of cross-attention.
+    encoder = [v for v in tiny_model.variables if re.search("encoder_0|cross.*key_value", v.path)]
+    assert parts["encoder"] == 4 * sum(v.shape[0] * v.shape[1] for v in encoder if v.ndim == 2)
+    decoder = [
+        v
+        for v in tiny_model.variables
+        if "decoder_0" in v.path and "key_value" not in v.path.replace("query_key_value", "")
+    ]
+    matrices = sum(v.shape[0] * v.shape[1] for v in decoder if v.ndim == 2)
+    assert parts["decoder"] == 4 * (matrices + 1000)  # and the output's bias
+
+
+def test_the_scales_of_a_weight_are_a_part_of_it(content):
+    kinds = {weight.buffer: "int8" for weight in weights_of(flatbuffer.read(content))}
+    eight = store_weights(content, kinds)
+    parts = size_by_part(eight)
+    assert parts["embedding"] == 1000 * 32 + 1000 * (4 + 8)  # and zero points
+    assert sum(parts.values()) == len(eight)
+
+
+def test_a_profile_sums_to_the_whole(content, source, tokenizer):
+    found = profile(content, source, tokenizer.start_id, steps=3, runs=20)
+    model = flatbuffer.read(content)
+    for signature in model.signatureDefs:
+        name = signature.signatureKey.decode()
+        if name.startswith("generate"):
+            continue
+        operators = model.subgraphs[signature.subgraphIndex].operators
+        ops = found[name]["ops"]
+        assert len(ops) == len(operators)
+        total = sum(seconds for _, seconds in ops)
+        # Times of a shared machine: what matters is that nothing large is missing or counted twice.
+        assert 0.3 * found[name]["whole"] < total < 3 * found[name]["whole"]
+
+
+@pytest.mark.parametrize("kind", ["float16", "int4"])
+def test_a_profile_knows_every_format_of_weights(content, source, tokenizer, kind):
+    kinds = {weight.buffer: kind for weight in weights_of(flatbuffer.read(content))}
+    found = profile(store_weights(content, kinds), source, tokenizer.start_id, steps=1, runs=2)
+    ops = dict(found["decode_step"]["ops"])
+    assert ops["FULLY_CONNECTED"] > 0 and ops.get("DEQUANTIZE", 0) == 0
+
+
+def test_a_file_without_an_end_goes_on_and_says_the_same(content, source, tokenizer):
+    search = interpreter_search(content, 1, "")
+    on = interpreter_search(endless(content, tokenizer.end_id), 1, "")
+    tokens, lengths = search(source, 12)
+    further, further_lengths = on(source, 12)
+    assert further_lengths == [12]
+    np.testing.assert_array_equal(further[0, : lengths[0]], tokens[0, : lengths[0]])
+    (cell,) = measure_grid(on, source, grid=[(2, 5)])
+    assert cell["tokens_per_second"] == pytest.approx(10 / cell["seconds"])
+
+
+def test_a_file_that_does_end_is_not_timed(content, source):
+    with pytest.raises(export.ConversionError, match="must compare its tokens with 999, the end"):
+        endless(content, 999)
+
+    def ends(rows, length):
+        return np.zeros((len(rows), 1)), np.array([1])
+
+    with pytest.raises(export.ConversionError, match="must go on for 7 tokens"):
+        measure_grid(ends, source, grid=[(1, 7)])
+
+
+@pytest.mark.parametrize("how", ["mapped", "read"])
+def test_memory_is_measured(bundle, source, how):
+    found = measure_memory(bundle / "model.tflite", source, 4, how)
+    assert 0 < found["load_seconds"] < 5 and 0 < found["first_run_seconds"] < 5
+    assert found["peak"] >= found["resident"]
+
+
+def test_both_reports_tell_the_same(bundle):
+    markdown = (bundle / "report.md").read_text("utf-8")
+    page = (bundle / "report.html").read_text("utf-8")
+    for heading in ("Size", "Parity with Keras", "Speed", "Memory", "Profile", "Ops"):
+        assert f"## {heading}\n" in markdown and f"<h2>{heading}</h2>" in page
+    numbers = re.findall(r"\d+\.\d+", "".join(re.findall(r"^\|.*", markdown, re.MULTILINE)))
+    assert len(numbers) > 30
+    assert all(number in page for number in numbers)
+    assert "tok:13a" in page and "nrefs:1" in page  # SacreBLEU's signatures
+
+
+def test_the_page_is_well_formed_and_needs_no_other_file(bundle):
+    page = (bundle / "report.html").read_text("utf-8")
+    assert not re.search(r"(src|href|url)\s*[=(]", page)
+    body = page.partition("<body>")[2].partition("</body>")[0]
+    root = ElementTree.fromstring(f"<body>{body}</body>")
+    figures = root.findall("figure")
+    assert len(figures) == 3  # sizes, and a profile of two signatures
+    for figure in figures:
+        widths = [float(bar.get("width")) for bar in figure.iter("rect")]
+        assert max(widths) == 440 and min(widths) >= 0
+
+
+def test_text_of_users_cannot_break_the_page_or_a_table():
+    blocks = [("text", "<script>"), ("table", ("a|b",), [("<b>",)])]
+    assert "<script>" not in report.to_html("<i>", blocks).partition("<body>")[2]
+    assert "a\\|b" in report.to_markdown("x", blocks)
+
+
+def test_a_reports_numbers_are_those_in_its_text(tiny_model, bundle):
+    markdown = (bundle / "report.md").read_text("utf-8")
+    assert f"{tiny_model.count_params():,}" in markdown
+    assert f"{(bundle / 'model.tflite').stat().st_size:,} bytes" in markdown

@@ -1,0 +1,73 @@
+"""The least runtime of a file is what the converter says of its own files, and holds for rewritten ones."""
+
+import pytest
+
+from random_models import randomize
+from seq2lite import export, zoo
+from seq2lite.export import flatbuffer, versions
+from seq2lite.export.quantize import store_weights, weights_of
+from seq2lite.export.tflite import convert_saved, save_signatures
+
+
+@pytest.fixture(scope="module", params=["transformer", "rnn"])
+def converted(request, tmp_path_factory):
+    """A float32 file as the converter gives it, with weights large enough to be stored anew."""
+    model = (
+        zoo.transformer(vocabulary_size=200, num_layers=1, model_dim=32, num_heads=2)
+        if request.param == "transformer"
+        else zoo.rnn_seq2seq(vocabulary_size=200, num_layers=1, embedding_dim=32, hidden_dim=32)
+    )
+    return convert_saved(save_signatures(randomize(model), tmp_path_factory.mktemp("m") / "saved"))
+
+
+def stored(content, kind):
+    return store_weights(content, {w.buffer: kind for w in weights_of(flatbuffer.read(content))})
+
+
+def test_it_is_what_the_converter_says(converted):
+    assert versions.least_runtime(converted) == versions.stated_runtime(converted) == "2.9.0"
+
+
+@pytest.mark.parametrize(
+    ("kind", "runtime"),
+    [("float32", "2.9.0"), ("float16", "2.9.0"), ("int8_tensor", "2.9.0"), ("int8", "2.18.0")],
+)
+def test_a_rewritten_file_states_its_own(converted, kind, runtime):
+    content = stored(converted, kind)
+    assert versions.least_runtime(content) == versions.stated_runtime(content) == runtime
+
+
+def test_what_an_older_runtime_lacks_is_named(converted):
+    content = stored(converted, "int8")
+    assert not versions.runs_on(content, "2.9") and versions.runs_on(content, "2.18")
+    assert versions.ops_beyond(content, "2.9") == {
+        "EMBEDDING_LOOKUP v4": "2.18.0",
+        "FULLY_CONNECTED v12": "2.17.0",
+    }
+    assert versions.ops_beyond(content, "2.18.0") == {}
+
+
+def test_blocks_of_four_bits_need_the_runtime_that_reads_them(converted):
+    """Their op's version is the same as without blocks."""
+    assert versions.least_runtime(stored(converted, "int4")) == "2.20.0"
+
+
+def test_an_unknown_version_is_named(converted):
+    model = flatbuffer.read(converted)
+    model.operatorCodes[0].version = 99
+    with pytest.raises(export.ConversionError, match=r"Received: [A-Z_]+ version 99"):
+        versions.least_runtime(flatbuffer.write(model))
+
+
+def test_a_file_that_stated_nothing_states_it_then(converted):
+    model = flatbuffer.read(converted)
+    model.metadata = None
+    content = flatbuffer.write(model)
+    assert versions.stated_runtime(content) is None
+    versions.set_least_runtime(model)
+    content = flatbuffer.write(model)
+    assert versions.stated_runtime(content) == "2.9.0"
+
+
+def test_versions_are_compared_by_number(converted):
+    assert versions.runs_on(converted, "2.10") and not versions.runs_on(converted, "2.8.9")
