@@ -80,9 +80,10 @@ def _place(model, name):
 
 def _profile_graph(model, place, interpreter, runs):
     graph = model.subgraphs[place]
+    used = {i for o in graph.operators for i in [*o.inputs, *o.outputs] if i >= 0}
     values = {
         index: interpreter.get_tensor(int(index), place)
-        for index in sorted({i for o in graph.operators for i in [*o.inputs, *o.outputs] if i >= 0})
+        for index in sorted(used | set(graph.inputs))
         if not _is_constant(model, graph, index)
     }
     whole = _run(_alone(model, graph), [values[index] for index in graph.inputs], runs)
