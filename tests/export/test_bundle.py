@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from changed_bundles import changed_copy
 from random_models import small_model
 from seq2lite import export
+from seq2lite.export.container import read_container, write_container
 from seq2lite.export.golden import check_golden
 from seq2lite.export.whole import write_whole
 
@@ -101,11 +103,27 @@ def test_a_wrong_argument_is_named_before_work_begins(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_no_bundle_is_left_alone(tiny_model, tokenizer, pairs, tmp_path):
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("", "`path` must be free, or a bundle"),
+        ("thesis.txt", "`path` must be free, or a bundle"),
+        ("thesis.zip", "`path` must be free, or a bundle"),
+        ("folder.zip", "`path` must be free, or a bundle"),
+        ("thesis.txt/my-model", "`path` must be in a folder"),
+    ],
+)
+def test_what_is_no_bundle_is_left_alone(
+    bundle, tiny_model, tokenizer, pairs, tmp_path, path, message
+):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ValueError, match="`path` must be free, or a bundle"):
-        export.to_bundle(tiny_model, tmp_path, tokenizer, pairs[:2])
-    assert contents(tmp_path) == {"thesis.txt": b"years of work"}
+    with zipfile.ZipFile(tmp_path / "thesis.zip", "w") as archive:
+        archive.writestr("thesis.txt", "years of work")
+    shutil.copytree(bundle, tmp_path / "folder.zip")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(ValueError, match=message):
+        export.to_bundle(tiny_model, tmp_path / path, tokenizer, pairs[:2])
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 @pytest.fixture
@@ -240,11 +258,14 @@ def test_another_export_to_the_same_place_that_still_runs_is_left_alone(old):
 
 
 def test_int8_answers_come_close_to_keras(tiny_model, tokenizer, pairs, tmp_path):
-    report = export.to_bundle(
-        tiny_model, tmp_path / "int8", tokenizer, pairs[:16], max_source_length=40
-    )
+    """In one file, put in the place of another."""
+    path = tmp_path / "int8.zip"
+    write_container(path, {}, {}, zipped=True)
+    report = export.to_bundle(tiny_model, path, tokenizer, pairs[:16], max_source_length=40)
     assert 0 < report.parity.relative_logit_error < 0.1
-    assert report.file_size == os.path.getsize(tmp_path / "int8" / "model.tflite")
+    assert report.file_size == len(read_container(path).parts["model.tflite"])
     assert report.tokens_per_second > 0 and report.keras_tokens_per_second > 0
     interpreter_tokens = export.load(report.path).generate(["Open File"], max_length=5)
     assert isinstance(interpreter_tokens[0], str)
+    assert check_golden(path).startswith("8 golden sentences")
+    assert list(tmp_path.iterdir()) == [path]

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import fuzz_bundle
-from changed_bundles import changed_copy, reseal
+from changed_bundles import changed_copy, parts_of, reseal
 from seq2lite import export, zoo
+from seq2lite.export.container import write_container
 from seq2lite.export.golden import check_golden
 from seq2lite.export.runtime import Runner
 
@@ -139,6 +140,7 @@ sys.meta_path.insert(0, Refuse())
 from seq2lite import export
 answers = export.load(sys.argv[1]).generate(["Open File", "파일"])
 assert len(answers) == 2, answers
+from seq2lite.export.container import write_container
 from seq2lite.export.golden import check_golden
 print(check_golden(sys.argv[1]))
 assert not {"tensorflow", "keras"} & set(sys.modules), sorted(sys.modules)
@@ -274,6 +276,17 @@ def test_an_unreadable_part_under_a_matching_checksum_is_refused(bundle, tmp_pat
     changed_copy(bundle, tmp_path, {part: (bundle / part).read_bytes()[:2000]})
     with pytest.raises(export.BundleError, match=message):
         export.load(tmp_path)
+
+
+def test_a_zip_answers_as_its_folder_wherever_it_lies(bundle, runner, tmp_path):
+    description = {**runner.description}
+    del description["format"], description["sha256"]
+    for name in ("my-model.zip", "blob"):  # as caches name files
+        write_container(tmp_path / name, description, parts_of(bundle), zipped=True)
+        assert export.load(tmp_path / name).generate(["Open"]) == runner.generate(["Open"])
+        assert check_golden(tmp_path / name) == check_golden(bundle)
+    one, other = (file.read_bytes() for file in tmp_path.iterdir())
+    assert one == other
 
 
 def test_what_is_no_model_or_tokenizer_can_be_left_out(copy, runner):
