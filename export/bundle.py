@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from . import flatbuffer
+from . import flatbuffer, portable
 from .calibration import Calibration
 from .container import MODEL_FILE, TOKENIZER_FILE, is_bundle, is_zip, write_container
 from .flatbuffer import schema
 from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, quantized
+from .ladder import QUANTIZATIONS as FLOAT_QUANTIZATIONS
 from .measure import Measurements, measure
 from .metadata import with_metadata
 from .parity import TOLERANCES, KerasReference, Parity, check_parity
@@ -22,10 +23,13 @@ from .probe import search_all
 from .report import report_parts
 from .runtime import pad
 from .signatures import Signatures, check_model, check_tokenizer, in_float32, length_limits, save
+from .text_graph import TextGraph
 from .tflite import check_beams, check_ops, convert_saved
 from .versions import least_runtime
 from .whole import scratch_folder, write_whole
 
+# With float activations, any search in the file; and with integers throughout, the search on the host.
+QUANTIZATIONS = (*FLOAT_QUANTIZATIONS, *portable.INTEGER_MODES)
 NUM_GOLDEN = 8
 
 
@@ -80,6 +84,8 @@ def to_bundle(
     languages=None,
     num_beams=4,
     length_penalty=0.6,
+    text=True,
+    integer_io=False,
     calibration=None,
     max_divergence=MAX_DIVERGENCE,
     min_runtime=None,
@@ -110,6 +116,9 @@ def to_bundle(
         languages: Language tags (source, target), such as `("en", "ko")`.
         num_beams: Beams of the signature `generate_beam`; None: leave it out.
         length_penalty: Of `generate_beam`; see `zoo.beam_search`.
+        text: Whether the file holds the tokenizer too, and the signatures `translate`, `tokenize` and
+            `detokenize` over UTF-8 bytes.
+        integer_io: With `"int8_static"` and `"int16x8"`: the signatures take and give integers.
         calibration: List of source text that 4-bit weights are calibrated on, 64 sentences or more.
             Default: the sources of `held_out`.
         max_divergence: Most that `"mixed"` may lose; see `to_tflite`.
@@ -132,25 +141,41 @@ def to_bundle(
         ['bundle.json', 'golden.json', 'model.tflite', 'report.html', 'report.md', 'tokenizer.model']
     """
     path = Path(path)
-    check_quantization(quantization, max_divergence, min_runtime)
+    check_quantization(quantization, max_divergence, min_runtime, among=QUANTIZATIONS)
     check_beams(num_beams, length_penalty)
-    _check_arguments(model, path, tokenizer, held_out, calibration, languages)
+    _check_arguments(
+        model, path, tokenizer, held_out, calibration, languages, quantization, integer_io
+    )
     limits = length_limits(max_source_length, max_target_length, model.max_positions)
+    is_integer = quantization in portable.INTEGER_MODES
+    text_graph = TextGraph(tokenizer) if text and not is_integer else None
     model = in_float32(model)
     tolerance = TOLERANCES[quantization] if tolerance is None else tolerance
 
     with scratch_folder() as folder:
         saved_model = folder / "saved_model"
-        save(Signatures(model, num_beams, length_penalty), saved_model)
-        content = convert_saved(saved_model)
         reference = KerasReference(model, tokenizer, held_out, limits)
-        content, formats = quantized(
-            content,
-            quantization,
-            _calibration(reference, calibration, model) if quantization in CALIBRATED else None,
-            max_divergence,
-            min_runtime,
-        )
+        if is_integer:
+            # The graph that Keras's speed is measured with.
+            save(Signatures(model), saved_model)
+            formats = {}
+            content = portable.convert(
+                model,
+                quantization,
+                **limits,
+                tokenizer=tokenizer,
+                calibration=list(reference.sources if calibration is None else calibration),
+                integer_io=integer_io,
+            )
+        else:
+            save(Signatures(model, num_beams, length_penalty, text_graph, limits), saved_model)
+            content, formats = quantized(
+                convert_saved(saved_model),
+                quantization,
+                _calibration(reference, calibration, model) if quantization in CALIBRATED else None,
+                max_divergence,
+                min_runtime,
+            )
         about = {
             "name": model.name,
             **limits,
@@ -205,7 +230,9 @@ def _calibration(reference, texts, model):
     return Calibration.of(source, *found, model)
 
 
-def _check_arguments(model, path, tokenizer, held_out, calibration, languages):
+def _check_arguments(
+    model, path, tokenizer, held_out, calibration, languages, quantization, integer_io
+):
     check_model(model)
     check_tokenizer(model, tokenizer)
     if not all(_are_texts(pair, 2) for pair in held_out) or not any(
@@ -224,6 +251,10 @@ def _check_arguments(model, path, tokenizer, held_out, calibration, languages):
     if languages is not None and not _are_texts(languages, 2):
         raise ValueError(
             f"`languages` must be a pair of tags, such as ('en', 'ko'). Received: {languages!r}"
+        )
+    if integer_io not in (False, quantization in portable.INTEGER_MODES):
+        raise ValueError(
+            f"`integer_io` must be False with quantization={quantization!r}. Received: {integer_io!r}"
         )
     _check_place(path)
 

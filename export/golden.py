@@ -6,6 +6,7 @@ import numpy as np
 
 from .container import MODEL_FILE, BundleError, read_container
 from .runtime import open_container, open_interpreter
+from .static_file import steps_of
 
 # Other processors sum in another order, and int8 rounds activations anew at each product.
 LOGIT_TOLERANCE = 0.05  # of the greatest logit
@@ -38,8 +39,7 @@ def check_golden(bundle):
 
 
 def _compare(runner, interpreter, golden):
-    encode = interpreter.get_signature_runner("encode")
-    decode_step = interpreter.get_signature_runner("decode_step")
+    encode, decode_step, _ = steps_of(interpreter, runner.tokenizer.pad_id)
     start = np.array([runner.description["start_id"]], np.int32)
     sentences, worst, differing = golden["sentences"], 0.0, []
     for sentence in sentences:

@@ -18,12 +18,12 @@ CALIBRATED = ("int4", "mixed")  # what needs real text
 PER_ROW_RUNTIME, BLOCKS_RUNTIME, LEAST_RUNTIME = (2, 17), (2, 20), (2, 9)
 
 
-def check_quantization(quantization, max_divergence=MAX_DIVERGENCE, min_runtime=None):
+def check_quantization(
+    quantization, max_divergence=MAX_DIVERGENCE, min_runtime=None, among=QUANTIZATIONS
+):
     """Raises ValueError unless there is such a rung, and the oldest runtime can have it."""
-    if quantization not in QUANTIZATIONS:
-        raise ValueError(
-            f"`quantization` must be one of {QUANTIZATIONS}. Received: {quantization!r}"
-        )
+    if quantization not in among:
+        raise ValueError(f"`quantization` must be one of {among}. Received: {quantization!r}")
     if not (isinstance(max_divergence, (int, float)) and max_divergence > 0):
         raise ValueError(
             f"`max_divergence` must be a positive number. Received: {max_divergence!r}"

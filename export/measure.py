@@ -45,7 +45,6 @@ def measure(file, saved_model, reference):
     Raises:
         ConversionError: The file cannot be run.
     """
-    tokenizer = reference.runner.tokenizer
     median = len(reference.lengths) // 2
     length = int(reference.lengths[median])
     source = reference.source[median : median + 1, :length]
@@ -59,9 +58,9 @@ def measure(file, saved_model, reference):
         # The end is generated too.
         steps=np.minimum(reference.token_lengths[rows] + 1, reference.max_length),
         one=source,
-        end_id=tokenizer.end_id,
+        **reference.ids,
     )
-    np.savez(inputs, source=source, max_length=MEMORY_LENGTH, start_id=tokenizer.start_id)
+    np.savez(inputs, source=source, max_length=MEMORY_LENGTH, **reference.ids)
     speed = _run(".speed", file, speed_inputs)
     keras_speed = _run(".speed", saved_model, speed_inputs)
     return Measurements(

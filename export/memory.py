@@ -16,16 +16,18 @@ from ai_edge_litert.interpreter import Interpreter
 
 from .isolation import explained
 from .runtime import BundleError, open_interpreter
+from .static_file import StaticFile, has_search
 
 
-def measure_memory(path, source, max_length, how):
-    """Opens a file and runs `generate` once, on one thread.
+def measure_memory(path, source, max_length, how, ids):
+    """Opens a file and runs its search once, on one thread.
 
     Args:
         path: The file.
         source: int32 ids `(1, source_length)`.
         max_length: Most tokens to generate.
         how: `"mapped"` or `"read"`.
+        ids: dict of `pad_id`, `start_id` and `end_id`.
 
     Returns:
         dict of `load_seconds` (to open it and allocate the signature), `first_run_seconds`, and in
@@ -38,9 +40,16 @@ def measure_memory(path, source, max_length, how):
         interpreter = Interpreter(model_path=str(path), num_threads=1)
     else:
         interpreter = open_interpreter(Path(path).read_bytes(), 1, path)
-    signature = interpreter.get_signature_runner("generate")
+    if has_search(interpreter):
+        generate = interpreter.get_signature_runner("generate")
+    else:
+        search = StaticFile(interpreter, ids["pad_id"]).search(ids["start_id"], ids["end_id"])
+
+        def generate(source, max_length):
+            return search.greedy(source, int(max_length))
+
     loaded = time.perf_counter()
-    signature(source=source, max_length=np.array(max_length, np.int32))
+    generate(source=source, max_length=np.array(max_length, np.int32))
     ended = time.perf_counter()
     after, mapped, peak = _resident()
     return {
@@ -69,5 +78,6 @@ if __name__ == "__main__":
     file, inputs, output, how = sys.argv[1:]
     with explained(BundleError, OSError):
         with np.load(inputs) as given:
-            found = measure_memory(file, given["source"], int(given["max_length"]), how)
+            ids = {name: int(given[name]) for name in ("pad_id", "start_id", "end_id")}
+            found = measure_memory(file, given["source"], int(given["max_length"]), how, ids)
         Path(output).write_text(json.dumps(found))

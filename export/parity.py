@@ -46,6 +46,8 @@ TOLERANCES = {
     "float16": Tolerance(1e-2, 0.98, 0.9, 0.3),
     "int8": Tolerance(0.1, 0.9, 0.9, 1.0),
     "int4": Tolerance(0.5, 0.8, 0.8, 1.5),
+    "int8_static": Tolerance(1.0, 0.75, 0.7, 2.0),
+    "int16x8": Tolerance(0.3, 0.9, 0.8, 1.5),
     "mixed": Tolerance(0.4, 0.85, 0.8, 1.5),
 }
 
@@ -108,6 +110,7 @@ class KerasReference:
     def __init__(self, model, tokenizer, pairs, limits):
         self.runner = keras_runner(model, tokenizer, limits)
         self.max_length = limits["max_target_length"]
+        self.ids = {name: getattr(tokenizer, name) for name in ("pad_id", "start_id", "end_id")}
         ids = self.runner.source_ids([source for source, _ in pairs])
         pairs, ids = zip(*((p, i) for p, i in zip(pairs, ids, strict=True) if i), strict=True)
         # The longest first: they are compared step by step.
@@ -136,6 +139,7 @@ class KerasReference:
             lengths=self.lengths,
             max_length=self.max_length,
             teacher=self.teacher,
+            **self.ids,
         )
 
     def compare(self, answers):

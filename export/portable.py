@@ -28,7 +28,8 @@ from .static_quantize import quantize_static
 from .tflite import TIMEOUT, check_ops
 from .whole import scratch_folder
 
-MODES = ("float32", "int8_static", "int16x8")
+INTEGER_MODES = ("int8_static", "int16x8")
+MODES = ("float32", *INTEGER_MODES)
 # Which ops compute in 16 bits.
 WIDE = {"int8_static": lambda op, name: False, "int16x8": lambda op, name: True}
 # Sentences of the calibration; of more of them ranges hardly change.

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from .isolation import explained
-from .runtime import BundleError, interpreter_search, open_interpreter
+from .runtime import BundleError, open_interpreter
+from .static_file import search_of, steps_of
 
 BATCH = 32
 
 
-def probe(path, source, lengths, max_length, teacher):
-    """Runs all three signatures.
+def probe(path, source, lengths, max_length, teacher, **ids):
+    """Runs `generate`, or what a host has instead, `encode` and `decode_step`.
 
     Args:
         path: The TFLite file.
@@ -23,23 +24,27 @@ def probe(path, source, lengths, max_length, teacher):
         lengths: Tokens in each row of `source`.
         max_length: Most tokens to generate.
         teacher: int32 ids `(m, target_length)`, m <= n: what `decode_step` reads.
+        ids: `pad_id`, `start_id` and `end_id`.
 
     Returns:
         dict of `tokens (n, max_length)`, `token_lengths (n,)` of `generate`, and `logits
         (m, target_length, vocabulary_size)` of `encode` and `decode_step`.
     """
     content = Path(path).read_bytes()
-    search = interpreter_search(content, 2, path)
+    search = search_of(content, ids, 2, path)
     tokens, token_lengths = search_all(search, source, lengths, max_length)
     interpreter = open_interpreter(content, 2, path)
-    encode = interpreter.get_signature_runner("encode")
-    decode_step = interpreter.get_signature_runner("decode_step")
-    state = encode(source=source[: len(teacher), : lengths[: len(teacher)].max()])
+    encode, decode_step, batch = steps_of(interpreter, ids["pad_id"], path)
     logits = []
-    for step in range(teacher.shape[1]):
-        state = decode_step(token=teacher[:, step], **state)
-        logits.append(state.pop("logits"))
-    return {"tokens": tokens, "token_lengths": token_lengths, "logits": np.stack(logits, axis=1)}
+    for start in range(0, len(teacher), batch or len(teacher)):
+        rows = slice(start, start + (batch or len(teacher)))
+        state, of_rows = encode(source=source[: len(teacher)][rows, : lengths[rows].max()]), []
+        for token in teacher[rows].T:
+            state = decode_step(token=token, **state)
+            of_rows.append(state.pop("logits"))
+        logits.append(np.stack(of_rows, axis=1))
+    logits = np.concatenate(logits)
+    return {"tokens": tokens, "token_lengths": token_lengths, "logits": logits}
 
 
 def search_all(generate_ids, source, lengths, max_length):
@@ -59,5 +64,5 @@ def search_all(generate_ids, source, lengths, max_length):
 
 if __name__ == "__main__":
     file, inputs, outputs = sys.argv[1:]
-    with explained(BundleError, OSError):
-        np.savez(outputs, **probe(file, **np.load(inputs)))
+    with explained(BundleError, OSError), np.load(inputs) as given:
+        np.savez(outputs, **probe(file, **given))

@@ -22,6 +22,7 @@ from . import flatbuffer
 from .flatbuffer import schema
 from .isolation import explained
 from .runtime import BundleError, open_interpreter
+from .static_file import steps_of
 
 STEPS = 16  # tokens that decode_step has read when it is measured
 RUNS = 30  # the fastest counts
@@ -32,13 +33,14 @@ _NAMES = {
 }
 
 
-def profile(content, source, start_id, steps=STEPS, runs=RUNS):
+def profile(content, source, start_id, pad_id, steps=STEPS, runs=RUNS):
     """Measures the ops of `encode` and of `decode_step`: batch 1, one thread.
 
     Args:
         content: The file's bytes.
         source: int32 ids `(1, source_length)`.
         start_id: The token that `decode_step` reads first.
+        pad_id: Id of padding.
         steps: Tokens it reads before it is measured.
         runs: How often each file is run.
 
@@ -53,8 +55,7 @@ def profile(content, source, start_id, steps=STEPS, runs=RUNS):
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         experimental_preserve_all_tensors=True,
     )
-    encode = interpreter.get_signature_runner("encode")
-    decode_step = interpreter.get_signature_runner("decode_step")
+    encode, decode_step, _ = steps_of(interpreter, pad_id)
     state, token = encode(source=source), np.array([start_id], np.int32)
     for _ in range(steps):
         state = decode_step(token=token, **state)
@@ -249,5 +250,6 @@ if __name__ == "__main__":
     file, inputs, output = sys.argv[1:]
     with explained(BundleError, OSError):
         given = np.load(inputs)
-        found = profile(Path(file).read_bytes(), given["source"], int(given["start_id"]))
+        ids = (int(given[name]) for name in ("start_id", "pad_id"))
+        found = profile(Path(file).read_bytes(), given["source"], *ids)
         Path(output).write_text(json.dumps(found))

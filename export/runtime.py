@@ -22,7 +22,8 @@ class Runner:
             gives tokens `(batch, length)` and lengths `(batch,)`.
         beam_ids: As `generate_ids`, but gives tokens `(batch, num_beams, length)`, lengths and scores
             `(batch, num_beams)`; None where there is no beam search.
-        open_search: Gives a `HostSearch`, for `sample`; None where nothing can be sampled.
+        open_search: Gives a `HostSearch`, for `sample`, and the sentences that it takes at a time (None:
+            any); None where nothing can be sampled.
     """
 
     def __init__(self, description, tokenizer, generate_ids, beam_ids=None, open_search=None):
@@ -124,10 +125,11 @@ class Runner:
         if self.open_search is None:
             raise ValueError("A runner must be of a bundle to sample. Received: one without steps")
         results, draws = [""] * len(texts), None
+        batch_size = self.open_search()[1] or batch_size
         for places, batch, limit in self._batches(texts, max_length, batch_size):
             if draws is None:
                 draws = np.random.default_rng(seed).random((len(texts), limit), np.float32)
-            tokens, lengths = self.open_search().sample(
+            tokens, lengths = self.open_search()[0].sample(
                 batch,
                 limit,
                 temperature=temperature,
@@ -207,12 +209,15 @@ def load(path, num_threads=1):
 
 def open_container(container, num_threads=1):
     """A `Runner` of what `read_container` has read and found whole; as `load`."""
+    from .static_file import search_of  # which needs what is defined here
+
     folder, description, contents = container.path, container.description, container.parts
     interpreter = open_interpreter(contents[MODEL_FILE], num_threads, folder / MODEL_FILE)
     signatures = interpreter.get_signature_list()
-    if "generate" not in signatures:
+    if not {"encode", "decode_step"} <= signatures.keys():
         raise BundleError(
-            f"{folder / MODEL_FILE} must have a signature `generate`. Received: {list(signatures)}"
+            f"{folder / MODEL_FILE} must have signatures `encode` and `decode_step`. "
+            f"Received: {list(signatures)}"
         )
     try:
         tokenizer = Tokenizer(contents[TOKENIZER_FILE])
@@ -224,19 +229,12 @@ def open_container(container, num_threads=1):
             f"{folder / TOKENIZER_FILE} must be the one that {MODEL_FILE} was made with, of "
             f"{expected}. Received: {tokenizer.vocabulary}"
         )
-    searches = [
-        interpreter_search(contents[MODEL_FILE], num_threads, folder / MODEL_FILE, signature)
-        for signature in ("generate", "generate_beam")
-        if signature in signatures
-    ]
-    beams = searches[1] if len(searches) > 1 else None
-    return Runner(
-        description,
-        tokenizer,
-        searches[0],
-        beams,
-        lambda: host_search(contents[MODEL_FILE], num_threads, folder / MODEL_FILE, tokenizer),
-    )
+    opened = contents[MODEL_FILE], num_threads, folder / MODEL_FILE
+    beams = None
+    if "generate_beam" in signatures:
+        beams = interpreter_search(*opened, "generate_beam")
+    search = search_of(contents[MODEL_FILE], description, num_threads, folder / MODEL_FILE)
+    return Runner(description, tokenizer, search, beams, lambda: host_search(*opened, tokenizer))
 
 
 def interpreter_search(content, num_threads, name, signature="generate"):
@@ -271,18 +269,23 @@ def interpreter_search(content, num_threads, name, signature="generate"):
 
 
 def host_search(content, num_threads, name, tokenizer):
-    """The `HostSearch` over a file's dynamic `encode` and `decode_step`, in an interpreter anew.
+    """The `HostSearch` over a file's `encode` and `decode_step`, in an interpreter anew.
 
     Anew because of what `interpreter_search` says; once for each batch.
     """
-    interpreter = open_interpreter(content, num_threads, name)
-    return HostSearch(
-        interpreter.get_signature_runner("encode"),
-        interpreter.get_signature_runner("decode_step"),
+    from .static_file import steps_of
+
+    encode, decode_step, batch = steps_of(
+        open_interpreter(content, num_threads, name), tokenizer.pad_id, name
+    )
+    search = HostSearch(
+        encode,
+        decode_step,
         start_id=tokenizer.start_id,
         end_id=tokenizer.end_id,
         pad_id=tokenizer.pad_id,
     )
+    return search, batch
 
 
 def open_interpreter(content, num_threads, name):

@@ -19,7 +19,8 @@ from . import flatbuffer
 from .flatbuffer import schema
 from .isolation import ConversionError, explained
 from .profile import op_name
-from .runtime import BundleError, interpreter_search
+from .runtime import BundleError, interpreter_search, open_interpreter
+from .static_file import has_search, static_search
 
 PASSES = 3
 GRID = tuple((batch, length) for batch in (1, 8) for length in (32, 100))
@@ -85,6 +86,13 @@ def measure_grid(generate_ids, source, grid=GRID):
             }
         )
     return found
+
+
+def endless_search(content, name, ids):
+    """A file's search, on one thread, to which no chosen token is the end."""
+    if has_search(open_interpreter(content, 1, name)):
+        return interpreter_search(endless(content, ids["end_id"]), 1, name)
+    return static_search(content, {**ids, "end_id": -1}, 1, name)
 
 
 def endless(content, end_id):
@@ -167,13 +175,13 @@ if __name__ == "__main__":
     model, inputs, output = sys.argv[1:]
     with explained(BundleError, ConversionError, OSError):
         given = dict(np.load(inputs))
-        end_id, one = int(given.pop("end_id")), given.pop("one")
+        ids = {name: int(given.pop(name)) for name in ("pad_id", "start_id", "end_id")}
+        one = given.pop("one")
         if Path(model).is_dir():
-            copy = endless_saved_model(model, end_id, Path(output).with_suffix(".endless"))
+            copy = endless_saved_model(model, ids["end_id"], Path(output).with_suffix(".endless"))
             search = saved_model_search(copy)
         else:
-            content = endless(Path(model).read_bytes(), end_id)
-            search = interpreter_search(content, 1, model)
+            search = endless_search(Path(model).read_bytes(), model, ids)
         rate = tokens_per_second(search, **given)
         found = {"tokens_per_second": float(rate), "grid": measure_grid(search, one)}
         Path(output).write_text(json.dumps(found))

@@ -1,9 +1,11 @@
-"""Runs a portable file (`portable.convert`): static shapes, the search on the host, no TensorFlow."""
+"""Runs a file of either kind: with a search in it, or portable (`portable.convert`), static shapes
+and the search on the host. No TensorFlow.
+"""
 
 import numpy as np
 
 from .host_search import HostSearch
-from .runtime import BundleError, open_interpreter
+from .runtime import BundleError, interpreter_search, open_interpreter
 
 
 class StaticFile:
@@ -13,17 +15,15 @@ class StaticFile:
     they are, and its logits are given as float32.
 
     Args:
-        content: The file's bytes.
+        interpreter: An interpreter of the file.
         pad_id: Id of padding.
-        num_threads: Threads that the interpreter may use.
         name: The file's name, for errors.
 
     Raises:
         BundleError: It is no portable file that this runtime can run.
     """
 
-    def __init__(self, content, pad_id, num_threads=1, name="model.tflite"):
-        interpreter = open_interpreter(content, num_threads, name)
+    def __init__(self, interpreter, pad_id, name="model.tflite"):
         signatures = interpreter.get_signature_list()
         if not {"encode", "decode_step"} <= signatures.keys():
             raise BundleError(
@@ -90,7 +90,7 @@ def static_search(content, description, num_threads, name):
         num_threads: Threads of the interpreter.
         name: The file's name, for errors.
     """
-    file = StaticFile(content, description["pad_id"], num_threads, name)
+    file = StaticFile(open_interpreter(content, num_threads, name), description["pad_id"], name)
     search = file.search(description["start_id"], description["end_id"])
 
     def generate_ids(source, max_length):
@@ -108,3 +108,26 @@ def static_search(content, description, num_threads, name):
         return tokens[:, : max(1, lengths.max())], lengths
 
     return generate_ids
+
+
+def search_of(content, description, num_threads, name):
+    """A file of either kind as the `generate_ids` of a `Runner`: see `static_search`."""
+    if has_search(open_interpreter(content, num_threads, name)):
+        return interpreter_search(content, num_threads, name)
+    return static_search(content, description, num_threads, name)
+
+
+def steps_of(interpreter, pad_id, name="model.tflite"):
+    """`encode` and `decode_step` of a file of either kind, and the sentences that they take at a time.
+
+    A step gives the whole next state beside its `logits`. None: any number of sentences.
+    """
+    if has_search(interpreter):
+        return *map(interpreter.get_signature_runner, ("encode", "decode_step")), None
+    file = StaticFile(interpreter, pad_id, name)
+    return file.encode, file.decode_step, int(file.batch)
+
+
+def has_search(interpreter):
+    """Whether a file holds `generate`, and then has dynamic shapes."""
+    return "generate" in interpreter.get_signature_list()

@@ -17,10 +17,10 @@ import keras
 import sacrebleu
 
 from seq2lite import export, zoo
+from seq2lite.export.bundle import QUANTIZATIONS
 from seq2lite.export.parity import KerasReference
 from seq2lite.export.runtime import require_positive
 from seq2lite.export.signatures import length_limits
-from seq2lite.export.tflite import QUANTIZATIONS
 from seq2lite.recipes.command import run_recipe
 from seq2lite.recipes.pairs import VSCODE_TRAIN, VSCODE_VALID, read_pairs
 from seq2lite.recipes.run_folder import BACKUP, check_run_folder, open_run

@@ -177,7 +177,9 @@ def beam_search(
         blank[:, :num_hypotheses],
         ops.zeros((batch, num_hypotheses), "int32"),
     )
-    *_, scores, tokens, lengths = search_loop(model, state, max_length, goes_on, advance, found)
+    *_, scores, tokens, lengths = search_loop(
+        model, source, state, max_length, goes_on, advance, found
+    )
     tokens, scores = trimmed(tokens, lengths), ops.stop_gradient(scores)
     if not return_attention:
         return tokens, lengths, scores

@@ -191,12 +191,13 @@ def attention_of(model, source, tokens):
     return ops.stop_gradient(model(inputs, training=False, return_attention=True)[1])
 
 
-def search_loop(model, state, max_length, goes_on, advance, found):
+def search_loop(model, source, state, max_length, goes_on, advance, found):
     """Runs `advance` until `goes_on` says no or `max_length` steps are done.
 
     Args:
         model: A `Seq2Seq`.
-        state: The state that its `encode` gave.
+        source: int32 ids `(batch, source_length)`.
+        state: The state that its `encode` gave of them.
         max_length: Most steps.
         goes_on: Takes the step and what was found; gives a bool scalar.
         advance: Takes the step, the state, and what was found; gives the next state and what is
@@ -229,7 +230,7 @@ def search_loop(model, state, max_length, goes_on, advance, found):
         state, body = model.grow(state, max_length), one_step
     else:
         # Room whose size no tracer knows: other turns of the loop come with another.
-        state, body = model.grow(state, first_length(found[0])), growing_steps
+        state, body = model.grow(state, first_length(source)), growing_steps
     start = (ops.convert_to_tensor(0, "int32"), *found, *(state[name] for name in names))
     return tuple(ops.while_loop(condition, body, start)[1 : 1 + num_found])
 
@@ -314,7 +315,7 @@ def _one_at_a_time(model, source, max_length, prefix, choose):
         ops.full((batch, max_length), model.pad_id, dtype="int32"),
     )
     *_, lengths, tokens = search_loop(
-        model, model.encode(source), max_length, goes_on, advance, found
+        model, source, model.encode(source), max_length, goes_on, advance, found
     )
     return trimmed(tokens, lengths), lengths
 

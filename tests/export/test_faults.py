@@ -118,7 +118,9 @@ tokenizer = learn_tokenizer((text for pair in pairs for text in pair), 1000)
 model = zoo.transformer(
     vocabulary_size=1000, num_layers=1, model_dim=16, num_heads=2, feed_forward_dim=16
 )
-export.to_bundle(model, sys.argv[1], tokenizer, pairs[:4], quantization="float32", num_beams=None)
+export.to_bundle(
+    model, sys.argv[1], tokenizer, pairs[:4], quantization="float32", num_beams=None, text=False
+)
 """
 
 

@@ -7,6 +7,7 @@ from random_models import random_ids, randomize, small_model
 from seq2lite import zoo
 from seq2lite.export import flatbuffer, portable
 from seq2lite.export.isolation import ConversionError
+from seq2lite.export.runtime import open_interpreter
 from seq2lite.export.static_calibration import observe
 from seq2lite.export.static_file import StaticFile, static_search
 from seq2lite.export.static_quantize import quantize_static
@@ -17,7 +18,7 @@ LENGTHS = {"max_source_length": 9, "max_target_length": 8}
 
 def logits_of(content, source, target):
     """`(target_length, vocabulary_size)` along `target`, of one sentence."""
-    file = StaticFile(content, pad_id=0)
+    file = StaticFile(open_interpreter(content, 1, ""), pad_id=0)
     state, found = file.encode(source), []
     for token in target.T:
         state = file.decode_step(token, **state)
@@ -91,7 +92,8 @@ def test_integers_are_near_keras(texts_model, converted, tokenizer, pairs, mode,
 
 
 def test_state_goes_from_step_to_step_as_integers_of_one_scale(converted):
-    file = StaticFile(converted("int8_static", integer_io=True), pad_id=0)
+    content = converted("int8_static", integer_io=True)
+    file = StaticFile(open_interpreter(content, 1, ""), pad_id=0)
     encoded = file._encode.get_output_details()
     taken, given = file._decode_step.get_input_details(), file._decode_step.get_output_details()
     assert given["logits"]["dtype"] == np.int8
@@ -168,4 +170,6 @@ def test_arguments_are_checked_before_any_work(texts_model, tokenizer, options, 
 
 def test_a_source_too_long_for_the_file_is_refused(converted):
     with pytest.raises(ValueError, match="`source` must be of shape"):
-        StaticFile(converted("float32"), pad_id=0).encode(np.ones((1, 10), np.int32))
+        StaticFile(open_interpreter(converted("float32"), 1, ""), pad_id=0).encode(
+            np.ones((1, 10), np.int32)
+        )
