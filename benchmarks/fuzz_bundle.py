@@ -157,7 +157,7 @@ def replace(file, content):
 
 def damage(rng, content):
     """Content with some bits, bytes or stretches changed, cut, put in or zeroed."""
-    content = bytearray(content)
+    whole, content = content, bytearray(content)
     where = int(rng.integers(len(content)))
     size = int(min(rng.integers(1, 4096), len(content) - where))
     how = rng.integers(6)
@@ -174,7 +174,7 @@ def damage(rng, content):
         del content[where : where + size]
     else:
         content[where : where + size] = rng.bytes(size)
-    return bytes(content)
+    return bytes(content) if content != whole else damage(rng, whole)  # zeros were zeros
 
 
 def damaged_part(rng, folder, place):
