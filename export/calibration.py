@@ -19,7 +19,7 @@ from .runtime import BundleError
 NUM_SENTENCES = 64
 MAX_STEPS = 64  # of a sentence
 BATCH = 16
-NUM_CUTS = 8  # lengths at which a source is cut, to see a loop's activations in its midst
+NUM_CUTS = 8  # lengths at which a source is cut, to see what a loop carries in its midst
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,7 @@ def second_moments(content, calibration):
 
 
 class _Products:
-    """Sums of x xᵀ by weight, and how many x there were, in one signature.
-
-    Of a loop there are the last turn's activations when it has ended.
-    """
+    """Sums of x xᵀ by weight, and how many x there were, in one signature."""
 
     def __init__(self, model, interpreter, signature):
         self.interpreter = interpreter
@@ -121,9 +118,10 @@ class _Products:
         graph = next(
             s.subgraphIndex for s in model.signatureDefs if s.signatureKey.decode() == signature
         )
-        self.products = list(_products(model, graph))
         self.graph = graph
-        self.has_loops = any(place != graph for place, _, _ in self.products)
+        self.products = list(_products(model, graph))
+        self.of_loops = list(_products_of_loops(model, graph))
+        self.has_loops = bool(self.of_loops)
         self.total, self.count = {}, {}
 
     def add(self, is_token):
@@ -131,13 +129,13 @@ class _Products:
         self._add(self.products, is_token)
 
     def add_of_loops(self, is_token):
-        """Adds what the last turns of loops have just run."""
-        self._add([product for product in self.products if product[0] != self.graph], is_token)
+        """Adds what loops would run next."""
+        self._add(self.of_loops, is_token)
 
     def _add(self, products, is_token):
         is_token = is_token.ravel()
-        for graph, tensor, buffer in products:
-            x = self.interpreter.get_tensor(tensor, graph).astype(np.float32)
+        for tensor, buffer in products:
+            x = self.interpreter.get_tensor(tensor, self.graph).astype(np.float32)
             x = x.reshape(-1, x.shape[-1])
             if len(x) == len(is_token):
                 x = x[is_token]
@@ -160,17 +158,30 @@ def _means(parts):
 
 
 def _products(model, index):
-    """Graph, tensor and weight of each product in a graph and in the bodies of its loops."""
+    """Tensor of activations, and weight, of each product of a graph."""
     buffers = {weight.buffer for weight in weights_of(model)}
     graph = model.subgraphs[index]
     for operator in graph.operators:
         code = model.operatorCodes[operator.opcodeIndex].builtinCode
-        if code == flatbuffer.schema.BuiltinOperator.WHILE:
-            yield from _products(model, operator.builtinOptions.bodySubgraphIndex)
         if code == flatbuffer.schema.BuiltinOperator.FULLY_CONNECTED:
             buffer = graph.tensors[operator.inputs[1]].buffer
             if buffer in buffers:
-                yield index, operator.inputs[0], buffer
+                yield operator.inputs[0], buffer
+
+
+def _products_of_loops(model, index):
+    """The same of products with what a loop of the graph carries, as it is when the loop has ended.
+
+    A body's own tensors are not there any more when it has run.
+    """
+    for operator in model.subgraphs[index].operators:
+        code = model.operatorCodes[operator.opcodeIndex].builtinCode
+        if code == flatbuffer.schema.BuiltinOperator.WHILE:
+            body = operator.builtinOptions.bodySubgraphIndex
+            carried = dict(zip(model.subgraphs[body].inputs, operator.outputs, strict=True))
+            for tensor, buffer in _products(model, body):
+                if tensor in carried:
+                    yield carried[tensor], buffer
 
 
 if __name__ == "__main__":

@@ -39,17 +39,18 @@ def size_by_part(content):
     readers, tensors = _readers(model)
     looked_up = _looked_up(model)
     projection = _projection(model)
-    sizes, scales = dict.fromkeys(PARTS, 0), set()
+    sizes, written = dict.fromkeys(PARTS, 0), set()
     for buffer, names in readers.items():
         part = _part(buffer, names, looked_up, projection)
-        size = len(model.buffers[buffer].data)
-        if size < _SMALL:
+        data = bytes(model.buffers[buffer].data)
+        if len(data) < _SMALL or data in written:
             continue
-        sizes[part] += size
+        written.add(data)  # equal ones are stored once
+        sizes[part] += len(data)
         for graph, tensor in tensors[buffer]:
             for vector in _scales(model, graph, tensor):
-                if vector not in scales:  # written once, however often it is named
-                    scales.add(vector)
+                if vector not in written:
+                    written.add(vector)
                     sizes[part] += len(vector)
     sizes["tokenizer"] += sum(_files_inside(content).values())
     sizes["graphs"] = len(content) - sum(sizes.values())

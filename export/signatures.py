@@ -101,9 +101,9 @@ def text_functions(model, text, max_source_length, max_target_length):
         ids = ids[: tf.minimum(length, max_source_length - 1)]
         source = tf.concat([ids, [model.end_id]], axis=0)[None]
         tokens, lengths = greedy_search(model, source, max_target_length, choose=arg_max)
-        translated, length = graph.detokenize(tokens[0], lengths[0])
-        length *= 1 - tf.cast(graph.is_blank(text), tf.int32)
-        return {"text": translated[: tf.maximum(length, 1)], "length": length}
+        says = tf.cast(tf.logical_not(graph.is_blank(text)), tf.int32)
+        translated, length = graph.detokenize(tokens[0], lengths[0] * says)
+        return {"text": translated, "length": length}
 
     graph = text
     ids = tf.TensorSpec((None,), tf.int32, name="ids")

@@ -110,13 +110,8 @@ class TextGraph:
         sequence, is_covered, code = _utf8(text)
         is_start = counts * (1 - is_covered)
         code = tf.where(sequence > 0, code, ord(REPLACEMENT))
-        is_blank = tf.reduce_max(
-            tf.cast(
-                tf.reduce_all(tf.reshape(code, (-1, 1)) != np.array([_BLANKS], np.int32), axis=1),
-                tf.int32,
-            )
-            * is_start
-        )
+        is_text = tf.reduce_all(tf.reshape(code, (-1, 1)) != np.array([_BLANKS], np.int32), axis=1)
+        is_blank = tf.reduce_sum(tf.cast(is_text, tf.int32) * is_start) == 0
         num_bytes = tf.where(sequence > 0, sequence, len(REPLACEMENT.encode()))
         num_bytes = tf.where(code == ord(" "), len(SPACE.encode()), num_bytes)
         code = tf.where(code == ord(" "), ord(SPACE), code)
@@ -128,7 +123,7 @@ class TextGraph:
             is_some = tf.reshape(tf.minimum(number, 1), (1,))
             code = tf.concat([is_some * ord(SPACE), code], 0)
             num_bytes = tf.concat([is_some * len(SPACE.encode()), num_bytes], 0)
-        return code, num_bytes, is_blank == 0
+        return code, num_bytes, is_blank
 
     def _ids(self, code, num_bytes, capacity):
         tables = self.tables

@@ -128,6 +128,7 @@ def test_second_moments_are_those_of_the_activations(converted):
     model, content, calibration = converted
     moments = second_moments(content, calibration)
     weights = weights_of(flatbuffer.read(content))
+    # A loop's recurrent products too.
     assert moments.keys() == {w.buffer for w in weights if w.is_product}
     (output,) = (w for w in weights if w.is_product and w.shape[0] == model.vocabulary_size)
     table = read_weight(flatbuffer.read(content), output).astype(np.float64)
