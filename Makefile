@@ -7,7 +7,7 @@ TOOLS := $(VENV)/.tools
 # TensorFlow's start-up notes, and its warnings of what this project does not use.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint format wheel benchmark presets clean
+.PHONY: demo test lint format wheel benchmark presets fuzz clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m seq2lite.recipes.demo
@@ -37,6 +37,10 @@ benchmark: $(TOOLS)
 # Every preset at its published size: exported, run, compared with Keras. A quarter of an hour.
 presets: $(TOOLS)
 	$(BIN)/python benchmarks/presets.py
+
+# 10,000 damaged bundles: each refused, or the right text.
+fuzz: $(TOOLS)
+	$(BIN)/python benchmarks/fuzz_bundle.py
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'seq2lite needs Python 3.11 or later. Received: ' + sys.version)"

@@ -1,9 +1,8 @@
 """A bundle: the folder that leaves the house."""
 
-import hashlib
 import json
+import os
 import platform
-import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from . import flatbuffer, portable
 from .calibration import Calibration
+from .container import MODEL_FILE, TOKENIZER_FILE, is_bundle, is_zip, write_container
 from .flatbuffer import schema
 from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, quantized
 from .ladder import QUANTIZATIONS as FLOAT_QUANTIZATIONS
@@ -20,13 +20,13 @@ from .metadata import with_metadata
 from .parity import TOLERANCES, KerasReference, Parity, check_parity
 from .parts import size_by_part
 from .probe import search_all
-from .report import write_report
-from .runtime import DESCRIPTION_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, pad
+from .report import report_parts
+from .runtime import pad
 from .signatures import Signatures, check_model, check_tokenizer, in_float32, length_limits, save
 from .text_graph import TextGraph
 from .tflite import check_beams, check_ops, convert_saved
 from .versions import least_runtime
-from .whole import write_whole
+from .whole import scratch_folder, write_whole
 
 # With float activations, any search in the file; and with integers throughout, the search on the host.
 QUANTIZATIONS = (*FLOAT_QUANTIZATIONS, *portable.INTEGER_MODES)
@@ -38,7 +38,7 @@ class Report:
     """What was measured of a bundle, as in its report.md.
 
     Attributes:
-        path: The bundle's folder.
+        path: The bundle's folder or zip.
         quantization: Its quantization.
         num_parameters: Of the Keras model.
         file_size: Bytes of model.tflite.
@@ -101,11 +101,12 @@ def to_bundle(
     | `golden.json` | sentences with the file's ids, tokens and first logits |
     | `report.md`, `report.html` | size, parity with Keras, speed, memory, ops and their times |
 
-    The folder appears whole, or what stood at `path` stays as it was.
+    It appears whole, or what stood at `path` stays as it was.
 
     Args:
         model: A `zoo.Seq2Seq`; one of mixed precision is exported in float32.
-        path: Folder to write. A bundle there is replaced; anything else is left, with an error.
+        path: Folder to write, or one file, if its name ends in .zip. A bundle there is replaced;
+            anything else is left, with an error.
         tokenizer: The `Tokenizer` that the model was trained with.
         held_out: List of (source, reference) text that the model was not trained on.
         quantization: `"int8"` or another of `to_tflite`.
@@ -151,8 +152,7 @@ def to_bundle(
     model = in_float32(model)
     tolerance = TOLERANCES[quantization] if tolerance is None else tolerance
 
-    with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
-        folder = Path(folder)
+    with scratch_folder() as folder:
         saved_model = folder / "saved_model"
         reference = KerasReference(model, tokenizer, held_out, limits)
         if is_integer:
@@ -202,7 +202,6 @@ def to_bundle(
             measurements=measure(file, saved_model, reference),
         )
         description = {
-            "format": FORMAT,
             **about,
             "signatures": _signatures(content),
             "min_runtime": report.min_runtime,
@@ -210,21 +209,14 @@ def to_bundle(
                 "python": platform.python_version(),
                 **{name: version(name) for name in ("seq2lite", "tensorflow", "keras")},
             },
-            "sha256": {
-                MODEL_FILE: hashlib.sha256(content).hexdigest(),
-                TOKENIZER_FILE: hashlib.sha256(tokenizer.model_bytes).hexdigest(),
-            },
         }
-
-    def write(partial):
-        partial.mkdir()
-        (partial / MODEL_FILE).write_bytes(content)
-        (partial / TOKENIZER_FILE).write_bytes(tokenizer.model_bytes)
-        _write_json(partial / "golden.json", _golden(reference, answers))
-        write_report(partial, report, tolerance)
-        _write_json(partial / DESCRIPTION_FILE, description)
-
-    write_whole(path, write)
+    parts = {
+        MODEL_FILE: content,
+        TOKENIZER_FILE: tokenizer.model_bytes,
+        "golden.json": _json(_golden(reference, answers)),
+        **report_parts(report, tolerance),
+    }
+    write_whole(path, lambda made: write_container(made, description, parts, is_zip(path)))
     return report
 
 
@@ -264,11 +256,18 @@ def _check_arguments(
         raise ValueError(
             f"`integer_io` must be False with quantization={quantization!r}. Received: {integer_io!r}"
         )
-    if path.exists() and not (path / DESCRIPTION_FILE).is_file():
+    _check_place(path)
+
+
+def _check_place(path):
+    if os.path.lexists(path) and not (is_bundle(path) and path.is_file() == is_zip(path)):
         raise ValueError(
             f"`path` must be free, or a bundle, which is replaced. Received: {path}, which is "
             "neither"
         )
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise ValueError(f"`path` must be in a folder. Received: {path}, but {above} is none")
 
 
 def _are_texts(value, number):
@@ -320,5 +319,5 @@ def _golden(reference, answers):
     return {"max_length": reference.max_length, "sentences": sentences}
 
 
-def _write_json(path, content):
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
+def _json(content):
+    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()

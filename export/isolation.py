@@ -1,6 +1,7 @@
 """Work that can kill or hang a process, done in another one."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -24,21 +25,34 @@ def run_isolated(module, *arguments, timeout):
         ConversionError: It failed, crashed or took too long.
     """
     command = [sys.executable, "-m", f"{__package__}{module}", *map(str, arguments)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
-        )
-    except subprocess.TimeoutExpired as error:
+    # In a session of its own, so that what it has started can be ended with it.
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            _, said = process.communicate(timeout=timeout)
+        except BaseException as error:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise ConversionError(
+                f"{module[1:]} must end within {timeout} s. Received: no result, and it was stopped"
+            ) from error
+    if process.returncode == _EXPLAINED:
+        raise ConversionError(_end_of(said, lines=1))
+    if process.returncode < 0:
         raise ConversionError(
-            f"{module[1:]} must end within {timeout} s. Received: no result, and it was stopped"
-        ) from error
-    if done.returncode == _EXPLAINED:
-        raise ConversionError(_end_of(done.stderr, lines=1))
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
-        raise ConversionError(f"{module[1:]} was ended by {name}:\n{_end_of(done.stderr)}")
-    if done.returncode:
-        raise ConversionError(f"{module[1:]} failed:\n{_end_of(done.stderr)}")
+            f"{module[1:]} was ended by {_signal_name(-process.returncode)}:\n{_end_of(said)}"
+        )
+    if process.returncode:
+        raise ConversionError(f"{module[1:]} failed:\n{_end_of(said)}")
 
 
 @contextlib.contextmanager
@@ -53,3 +67,10 @@ def explained(*errors):
 
 def _end_of(text, lines=12):
     return "\n".join(text.strip().splitlines()[-lines:])
+
+
+def _signal_name(number):
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals but the first and the last have none
+        return f"signal {number}"

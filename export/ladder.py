@@ -1,14 +1,13 @@
 """The quantization ladder: every rung that keeps float activations, made of one float32 file."""
 
 import json
-import tempfile
-from pathlib import Path
 
 import numpy as np
 
 from . import flatbuffer
 from .isolation import run_isolated
 from .quantize import store_weights, weights_of
+from .whole import scratch_folder
 
 QUANTIZATIONS = ("float32", "float16", "int8", "int4", "mixed")
 TIMEOUT = 900  # seconds
@@ -71,8 +70,7 @@ def quantized(
         kind = "int8_tensor"
     moments = None
     if quantization in CALIBRATED:
-        with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
-            folder = Path(folder)
+        with scratch_folder() as folder:
             file, inputs = folder / "float32.tflite", folder / "calibration.npz"
             moments_file, output = folder / "moments.npz", folder / "formats.json"
             file.write_bytes(content)

@@ -10,9 +10,7 @@ depends on a tensor's value. After `max_target_length` tokens the oldest are for
 """
 
 import math
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +26,7 @@ from .isolation import ConversionError, run_isolated
 from .signatures import check_model, check_tokenizer, in_float32, length_limits, save
 from .static_quantize import quantize_static
 from .tflite import TIMEOUT, check_ops
+from .whole import scratch_folder
 
 INTEGER_MODES = ("int8_static", "int16x8")
 MODES = ("float32", *INTEGER_MODES)
@@ -118,8 +117,7 @@ def convert(
         check_tokenizer(model, tokenizer)
         source = _calibration_ids(tokenizer, calibration, max_source_length)
     model = in_float32(model)
-    with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
-        folder = Path(folder)
+    with scratch_folder() as folder:
         signatures = PortableSignatures(model, **limits, batch=batch)
         save(signatures, folder / "saved_model")
         file, inputs, observed = (folder / name for name in ("f.tflite", "in.npz", "out.npz"))

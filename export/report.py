@@ -13,17 +13,18 @@ _WHAT_A_PROFILE_IS = (
 )
 
 
-def write_report(folder, report, tolerance):
-    """Writes a `Report` to a folder, as `report.md` and as `report.html`.
+def report_parts(report, tolerance):
+    """A `Report` as the files of a bundle: `report.md` and `report.html`, name to bytes.
 
     Args:
-        folder: A `Path`.
         report: What `to_bundle` measured.
         tolerance: The `Tolerance` that its parity was held against.
     """
     blocks = list(_blocks(report, tolerance))
-    (folder / "report.md").write_text(to_markdown(report.path.name, blocks), "utf-8")
-    (folder / "report.html").write_text(to_html(report.path.name, blocks), "utf-8")
+    return {
+        "report.md": to_markdown(report.path.name, blocks).encode(),
+        "report.html": to_html(report.path.name, blocks).encode(),
+    }
 
 
 def _blocks(report, tolerance):

@@ -1,24 +1,15 @@
 """Runs a bundle: ai-edge-litert, numpy and sentencepiece, neither TensorFlow nor Keras."""
 
-import hashlib
-import json
 import warnings
-from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from .container import MAX_LENGTH, MODEL_FILE, TOKENIZER_FILE, BundleError, read_container
 from .host_search import HostSearch, check_sampling
 from .tokenizer import Tokenizer
 
-FORMAT = 1
 IMPOSSIBLE = -1e8  # a beam's score where there are fewer targets than beams
-MAX_LENGTH = 65536  # tokens; a file makes room for all of them
-MODEL_FILE, TOKENIZER_FILE, DESCRIPTION_FILE = "model.tflite", "tokenizer.model", "bundle.json"
-
-
-class BundleError(ValueError):
-    """A bundle is missing, damaged, or put together from parts of different ones."""
 
 
 class Runner:
@@ -197,7 +188,7 @@ def load(path, num_threads=1):
     """Opens a bundle, after checking that its parts are whole and belong together.
 
     Args:
-        path: The bundle's folder.
+        path: The bundle: a folder, or a zip, which is read in memory.
         num_threads: Threads that the interpreter may use.
 
     Returns:
@@ -212,23 +203,15 @@ def load(path, num_threads=1):
         >>> export.load(bundle).generate(["Open File", ""])[1]
         ''
     """
+    require_positive(num_threads=num_threads)
+    return open_container(read_container(path), num_threads)
+
+
+def open_container(container, num_threads=1):
+    """A `Runner` of what `read_container` has read and found whole; as `load`."""
     from .static_file import search_of  # which needs what is defined here
 
-    require_positive(num_threads=num_threads)
-    folder = Path(path)
-    description = _read_description(folder)
-    contents = {}
-    for name in (MODEL_FILE, TOKENIZER_FILE):
-        try:
-            contents[name] = (folder / name).read_bytes()
-        except OSError as error:
-            raise BundleError(f"{folder / name} cannot be read: {error.strerror}") from error
-        expected = description["sha256"][name]
-        if hashlib.sha256(contents[name]).hexdigest() != expected:
-            raise BundleError(
-                f"{folder / name} is damaged or of another bundle: its SHA-256 is not the one in "
-                f"{DESCRIPTION_FILE}. Received: {len(contents[name])} bytes"
-            )
+    folder, description, contents = container.path, container.description, container.parts
     interpreter = open_interpreter(contents[MODEL_FILE], num_threads, folder / MODEL_FILE)
     signatures = interpreter.get_signature_list()
     if not {"encode", "decode_step"} <= signatures.keys():
@@ -236,7 +219,10 @@ def load(path, num_threads=1):
             f"{folder / MODEL_FILE} must have signatures `encode` and `decode_step`. "
             f"Received: {list(signatures)}"
         )
-    tokenizer = Tokenizer(contents[TOKENIZER_FILE])
+    try:
+        tokenizer = Tokenizer(contents[TOKENIZER_FILE])
+    except ValueError as error:
+        raise BundleError(f"{folder / TOKENIZER_FILE} is no SentencePiece model") from error
     expected = {name: description.get(name) for name in tokenizer.vocabulary}
     if tokenizer.vocabulary != expected:
         raise BundleError(
@@ -321,29 +307,3 @@ def pad(rows, pad_id):
     """Lists of ids to one int32 array `(len(rows), longest)`."""
     width = max(len(row) for row in rows)
     return np.array([[*row, *[pad_id] * (width - len(row))] for row in rows], np.int32)
-
-
-def _read_description(folder):
-    path = folder / DESCRIPTION_FILE
-    if not path.is_file():
-        raise BundleError(f"{folder} is no bundle: there is no {path}")
-    try:
-        description = json.loads(path.read_text("utf-8"))
-        needed = {"format", "sha256", "max_source_length", "max_target_length"}
-        if not needed <= description.keys() or not {MODEL_FILE, TOKENIZER_FILE} <= set(
-            description["sha256"]
-        ):
-            raise ValueError("entries are missing")
-        if not all(
-            isinstance(description[name], int) and description[name] > 1
-            for name in ("max_source_length", "max_target_length")
-        ):
-            raise ValueError("the lengths must be integers of 2 or more")
-    except (ValueError, AttributeError, TypeError) as error:
-        raise BundleError(f"{path} is damaged: {error}") from error
-    if description["format"] != FORMAT:
-        raise BundleError(
-            f"{path} must be of format {FORMAT}, which this version of seq2lite reads. "
-            f"Received: format {description['format']!r}"
-        )
-    return description

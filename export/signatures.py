@@ -9,6 +9,7 @@ from ..zoo.beam import beam_search
 from ..zoo.contract import Seq2Seq
 from ..zoo.embedding import TokenEmbedding
 from ..zoo.search import greedy_search
+from .container import MAX_LENGTH
 from .tokenizer import Tokenizer
 
 
@@ -214,6 +215,8 @@ def length_limits(max_source_length, max_target_length=None, max_positions=None)
     for name, length in limits.items():
         if not isinstance(length, int) or isinstance(length, bool) or length < 2:
             raise ValueError(f"`{name}` must be an integer of 2 or more. Received: {length!r}")
+        if length > MAX_LENGTH:
+            raise ValueError(f"`{name}` must be at most {MAX_LENGTH:,}. Received: {length:,}")
         # A target begins with the start, which takes a position too.
         most = None if max_positions is None else max_positions - (name == "max_target_length")
         if most is not None and length > most:

@@ -1,6 +1,5 @@
 """From a model to one TFLite file of built-in ops."""
 
-import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from .isolation import ConversionError, run_isolated
 from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, quantized
 from .runtime import require_positive
 from .signatures import Signatures, check_model, in_float32, save
-from .whole import write_whole
+from .whole import scratch_folder, write_whole
 
 TIMEOUT = 900  # seconds; a model of 10 M parameters takes under one minute
 # Ops of the built-in list that are there for the converter's failures, not for a device.
@@ -85,8 +84,8 @@ def to_tflite(
     model = in_float32(model)
     if quantization in CALIBRATED:
         calibration = _generated(model, calibration, quantization)
-    with tempfile.TemporaryDirectory(prefix="seq2lite-") as folder:
-        saved_model = Path(folder) / "saved_model"
+    with scratch_folder() as folder:
+        saved_model = folder / "saved_model"
         save(Signatures(model, num_beams, length_penalty), saved_model)
         content = convert_saved(saved_model)
     content, _ = quantized(content, quantization, calibration, max_divergence, min_runtime)

@@ -2,16 +2,19 @@
 
 import hashlib
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from changed_bundles import changed_copy
 from random_models import small_model
 from seq2lite import export
+from seq2lite.export.container import read_container, write_container
 from seq2lite.export.golden import check_golden
 from seq2lite.export.whole import write_whole
 
@@ -32,8 +35,12 @@ def contents(folder):
 def test_it_holds_the_files_that_belong_together(bundle, tiny_model, tokenizer):
     assert sorted(contents(bundle)) == FILES
     description = json.loads((bundle / "bundle.json").read_text("utf-8"))
+    assert sorted(description["sha256"]) == FILES
     for name, digest in description["sha256"].items():
-        assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
+        content = (bundle / name).read_bytes()
+        if name == "bundle.json":  # of itself, with zeros for the digits
+            content = content.replace(digest.encode(), b"0" * 64)
+        assert hashlib.sha256(content).hexdigest() == digest
     assert (bundle / "tokenizer.model").read_bytes() == tokenizer.model_bytes
     assert description["num_parameters"] == tiny_model.count_params()
     assert description["languages"] == ["en", "ko"]
@@ -51,18 +58,14 @@ def test_a_device_gives_the_golden_answers(bundle):
 
 @pytest.mark.parametrize("golden", ["[]", "{}", '{"sentences": [{}]}', "no JSON"])
 def test_a_broken_golden_file_is_named(bundle, golden, tmp_path):
-    for name, content in contents(bundle).items():
-        (tmp_path / name).write_bytes(content)
-    (tmp_path / "golden.json").write_text(golden)
+    changed_copy(bundle, tmp_path, {"golden.json": golden.encode()})
     with pytest.raises(export.BundleError, match=r"golden\.json cannot be read"):
         check_golden(tmp_path)
 
 
 @pytest.mark.parametrize("part", ["text", "source", "tokens", "first_logits"])
 def test_a_golden_answer_that_differs_is_noticed(bundle, part, tmp_path):
-    for name, content in contents(bundle).items():
-        (tmp_path / name).write_bytes(content)
-    golden = json.loads((tmp_path / "golden.json").read_text("utf-8"))
+    golden = json.loads((bundle / "golden.json").read_text("utf-8"))
     sentence = golden["sentences"][3]
     if part == "text":
         sentence["text"] = "! " + sentence["text"]
@@ -71,7 +74,7 @@ def test_a_golden_answer_that_differs_is_noticed(bundle, part, tmp_path):
         sentence["first_logits"][first] *= 1.2
     else:
         sentence[part][0] = 9 if sentence[part][0] != 9 else 10
-    (tmp_path / "golden.json").write_text(json.dumps(golden), "utf-8")
+    changed_copy(bundle, tmp_path, {"golden.json": json.dumps(golden).encode()})
     with pytest.raises(export.BundleError, match=r"must be .* Received:"):
         check_golden(tmp_path)
 
@@ -85,6 +88,7 @@ def test_a_golden_answer_that_differs_is_noticed(bundle, part, tmp_path):
         ({"held_out": ["Open File"]}, "`held_out` must be a list of"),
         ({"max_source_length": 1}, "`max_source_length` must be an integer of 2 or more"),
         ({"max_target_length": 2.5}, "`max_target_length` must be an integer of 2 or more"),
+        ({"max_target_length": 65537}, "`max_target_length` must be at most 65,536"),
         ({"languages": "en"}, "`languages` must be"),
         ({"model": small_model("transformer")}, "`tokenizer` must be the one that the model"),
         ({"tokenizer": "tokenizer.model"}, "`tokenizer` must be an export.Tokenizer"),
@@ -99,11 +103,27 @@ def test_a_wrong_argument_is_named_before_work_begins(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_no_bundle_is_left_alone(tiny_model, tokenizer, pairs, tmp_path):
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("", "`path` must be free, or a bundle"),
+        ("thesis.txt", "`path` must be free, or a bundle"),
+        ("thesis.zip", "`path` must be free, or a bundle"),
+        ("folder.zip", "`path` must be free, or a bundle"),
+        ("thesis.txt/my-model", "`path` must be in a folder"),
+    ],
+)
+def test_what_is_no_bundle_is_left_alone(
+    bundle, tiny_model, tokenizer, pairs, tmp_path, path, message
+):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ValueError, match="`path` must be free, or a bundle"):
-        export.to_bundle(tiny_model, tmp_path, tokenizer, pairs[:2])
-    assert contents(tmp_path) == {"thesis.txt": b"years of work"}
+    with zipfile.ZipFile(tmp_path / "thesis.zip", "w") as archive:
+        archive.writestr("thesis.txt", "years of work")
+    shutil.copytree(bundle, tmp_path / "folder.zip")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(ValueError, match=message):
+        export.to_bundle(tiny_model, tmp_path / path, tokenizer, pairs[:2])
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 @pytest.fixture
@@ -238,11 +258,14 @@ def test_another_export_to_the_same_place_that_still_runs_is_left_alone(old):
 
 
 def test_int8_answers_come_close_to_keras(tiny_model, tokenizer, pairs, tmp_path):
-    report = export.to_bundle(
-        tiny_model, tmp_path / "int8", tokenizer, pairs[:16], max_source_length=40
-    )
+    """In one file, put in the place of another."""
+    path = tmp_path / "int8.zip"
+    write_container(path, {}, {}, zipped=True)
+    report = export.to_bundle(tiny_model, path, tokenizer, pairs[:16], max_source_length=40)
     assert 0 < report.parity.relative_logit_error < 0.1
-    assert report.file_size == os.path.getsize(tmp_path / "int8" / "model.tflite")
+    assert report.file_size == len(read_container(path).parts["model.tflite"])
     assert report.tokens_per_second > 0 and report.keras_tokens_per_second > 0
     interpreter_tokens = export.load(report.path).generate(["Open File"], max_length=5)
     assert isinstance(interpreter_tokens[0], str)
+    assert check_golden(path).startswith("8 golden sentences")
+    assert list(tmp_path.iterdir()) == [path]

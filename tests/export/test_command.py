@@ -35,6 +35,47 @@ def test_run_translates_its_arguments(bundle):
     assert done.stdout.decode().split("\n") == [*expected, ""]
 
 
+def test_texts_stand_before_between_and_after_options(bundle):
+    texts = ["Open File", "Close", "-x", "Save"]
+    expected = export.load(bundle).generate(texts, max_length=3)
+    assert len(set(expected)) > 1
+    done = command(
+        "run",
+        "--threads",
+        "2",
+        bundle,
+        "Open File",
+        "--max-length",
+        "3",
+        "Close",
+        "--",
+        "-x",
+        "Save",
+    )
+    assert done.returncode == 0
+    assert done.stdout.decode().split("\n") == [*expected, ""]
+
+
+@pytest.mark.parametrize("through", ["arguments", "standard input"])
+def test_run_with_beams_gives_every_target_with_its_score(bundle, through):
+    texts = ["Open File", "", "Close"]
+    expected = export.load(bundle).generate_beam(texts, max_length=5)
+    if through == "arguments":
+        done = command("run", bundle, "--beams", "--max-length", "5", *texts)
+    else:
+        done = command(
+            "run", bundle, "--beams", "--max-length", "5", stdin="\n".join(texts).encode()
+        )
+    assert done.returncode == 0
+    lines = [line.split("\t") for line in done.stdout.decode().splitlines()]
+    assert [(int(number), target) for number, target, _ in lines] == [
+        (number, target) for number, beams in enumerate(expected, start=1) for target, _ in beams
+    ]
+    scores = [float(score) for *_, score in lines]
+    assert scores == pytest.approx([s for beams in expected for _, s in beams], abs=1e-3)
+    assert len(lines) > 4
+
+
 def test_run_reads_standard_input_a_line_a_sentence(bundle):
     done = command("run", bundle, "--max-length", "3", stdin="Open File\r\n\n파일\nlast".encode())
     texts = ["Open File", "", "파일", "last"]

@@ -1,6 +1,6 @@
 """`export.load`: what a device runs, and what it says of a bundle that is not whole."""
 
-import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +9,11 @@ import unicodedata
 import numpy as np
 import pytest
 
+import fuzz_bundle
+from changed_bundles import changed_copy, parts_of, reseal
 from seq2lite import export, zoo
+from seq2lite.export.container import write_container
+from seq2lite.export.golden import check_golden
 from seq2lite.export.runtime import Runner
 
 ODD = [
@@ -136,6 +140,7 @@ sys.meta_path.insert(0, Refuse())
 from seq2lite import export
 answers = export.load(sys.argv[1]).generate(["Open File", "파일"])
 assert len(answers) == 2, answers
+from seq2lite.export.container import write_container
 from seq2lite.export.golden import check_golden
 print(check_golden(sys.argv[1]))
 assert not {"tensorflow", "keras"} & set(sys.modules), sorted(sys.modules)
@@ -173,10 +178,19 @@ def damage(copy, how):
         (copy / "bundle.json").write_text(text[: len(text) // 2], "utf-8")
     elif how == "empty description":
         (copy / "bundle.json").write_text("{}")
-    elif how == "later format":
-        description = json.loads((copy / "bundle.json").read_text("utf-8"))
-        description["format"] = 99
-        (copy / "bundle.json").write_text(json.dumps(description), "utf-8")
+    elif how == "changed length":  # which would change answers, and nothing would say so
+        text = (copy / "bundle.json").read_text("utf-8")
+        changed = text.replace('"max_source_length": 40', '"max_source_length": 30')
+        assert changed != text
+        (copy / "bundle.json").write_text(changed, "utf-8")
+    elif how == "damaged report":
+        (copy / "report.md").write_text("BLEU 99")
+    elif how == "description is a folder":
+        (copy / "bundle.json").unlink()
+        (copy / "bundle.json").mkdir()
+    elif how == "tokenizer is a pipe":
+        (copy / "tokenizer.model").unlink()
+        os.mkfifo(copy / "tokenizer.model")
 
 
 DAMAGES = {
@@ -188,7 +202,10 @@ DAMAGES = {
     "missing description": r"is no bundle: there is no .*bundle.json",
     "half a description": r"bundle.json is damaged",
     "empty description": r"bundle.json is damaged",
-    "later format": r"bundle.json must be of format 1.* Received: format 99",
+    "changed length": r"bundle.json is damaged: its SHA-256 is not the one that it gives",
+    "damaged report": r"report.md is damaged or of another bundle",
+    "description is a folder": r"is no bundle: there is no .*bundle.json",
+    "tokenizer is a pipe": r"tokenizer.model cannot be read: it is no file",
 }
 
 
@@ -199,41 +216,101 @@ def test_a_damaged_bundle_is_named(copy, how):
         export.load(copy)
 
 
-def test_parts_of_two_bundles_are_refused_even_with_their_own_checksums(copy, tokenizer):
-    """A tokenizer of another size, with a bundle.json made to match: ids would be wrong."""
-    from hashlib import sha256
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"format": 99}, r"must be of format 2.* Received: format 99"),
+        ({"format": 1}, r"must be of format 2.* Received: format 1"),
+        ({"format": True}, "its format must be 2"),
+        ({"sha256": ["model.tflite", "tokenizer.model"]}, "is damaged"),
+        ({"sha256": {"model.tflite": "0" * 64}}, "is damaged"),
+        ({"sha256": {"../model.tflite": "0" * 64}}, r"no checksum .* of '../model.tflite'"),
+        ({"sha256": {"report.md": [1]}}, "is damaged"),
+        ({"max_source_length": True}, "max_source_length must be an integer"),
+        ({"max_target_length": 65537}, "max_target_length must be an integer from 2 to 65,536"),
+        ({"max_target_length": None}, "max_target_length must be an integer"),
+        ({"vocabulary_size": 7}, "tokenizer.model must be the one that"),
+    ],
+)
+def test_a_description_that_makes_no_sense_is_refused_under_a_matching_checksum(
+    bundle, tmp_path, entries, message
+):
+    changed_copy(bundle, tmp_path, entries=entries)
+    with pytest.raises(export.BundleError, match=rf"(bundle.json .*)?{message}"):
+        export.load(tmp_path)
 
+
+def test_a_description_nested_too_deeply_is_refused(bundle, tmp_path):
+    changed_copy(bundle, tmp_path, entries={"name": "DEEP"})
+    content = (tmp_path / "bundle.json").read_bytes()
+    content = content.replace(b'"DEEP"', b"[" * 100_000 + b"]" * 100_000)
+    (tmp_path / "bundle.json").write_bytes(reseal(content))
+    with pytest.raises(export.BundleError, match=r"bundle\.json is damaged: .*recursion"):
+        export.load(tmp_path)
+
+
+def test_parts_of_two_bundles_are_refused_even_with_their_own_checksums(
+    bundle, tokenizer, tmp_path
+):
+    """A tokenizer of another size, with a bundle.json made to match: ids would be wrong."""
     from seq2lite.recipes.text import learn_tokenizer
 
     other = learn_tokenizer(["open the file menu", "파일 메뉴 열기"] * 50, 279)
     assert other.vocabulary_size != tokenizer.vocabulary_size
-    (copy / "tokenizer.model").write_bytes(other.model_bytes)
-    description = json.loads((copy / "bundle.json").read_text("utf-8"))
-    description["sha256"]["tokenizer.model"] = sha256(other.model_bytes).hexdigest()
-    (copy / "bundle.json").write_text(json.dumps(description), "utf-8")
+    changed_copy(bundle, tmp_path, {"tokenizer.model": other.model_bytes})
     with pytest.raises(
         export.BundleError,
         match=r"tokenizer.model must be the one that .*: 1000, .* Received: .*: 279,",
     ):
-        export.load(copy)
+        export.load(tmp_path)
 
 
-def test_an_unreadable_model_under_a_matching_checksum_is_refused(copy):
-    from hashlib import sha256
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("model.tflite", "model.tflite is no TFLite file that this runtime can run"),
+        ("tokenizer.model", "tokenizer.model is no SentencePiece model"),
+    ],
+)
+def test_an_unreadable_part_under_a_matching_checksum_is_refused(bundle, tmp_path, part, message):
+    changed_copy(bundle, tmp_path, {part: (bundle / part).read_bytes()[:2000]})
+    with pytest.raises(export.BundleError, match=message):
+        export.load(tmp_path)
 
-    content = (copy / "model.tflite").read_bytes()[:2000]
-    (copy / "model.tflite").write_bytes(content)
-    description = json.loads((copy / "bundle.json").read_text("utf-8"))
-    description["sha256"]["model.tflite"] = sha256(content).hexdigest()
-    (copy / "bundle.json").write_text(json.dumps(description), "utf-8")
-    with pytest.raises(export.BundleError, match="is no TFLite file that this runtime can run"):
-        export.load(copy)
+
+def test_a_zip_answers_as_its_folder_wherever_it_lies(bundle, runner, tmp_path):
+    description = {**runner.description}
+    del description["format"], description["sha256"]
+    for name in ("my-model.zip", "blob"):  # as caches name files
+        write_container(tmp_path / name, description, parts_of(bundle), zipped=True)
+        assert export.load(tmp_path / name).generate(["Open"]) == runner.generate(["Open"])
+        assert check_golden(tmp_path / name) == check_golden(bundle)
+    one, other = (file.read_bytes() for file in tmp_path.iterdir())
+    assert one == other
+
+
+def test_what_is_no_model_or_tokenizer_can_be_left_out(copy, runner):
+    for name in ("report.md", "golden.json"):
+        (copy / name).unlink()
+    assert export.load(copy).generate(["Open File"]) == runner.generate(["Open File"])
+    with pytest.raises(export.BundleError, match=r"golden\.json is missing"):
+        check_golden(copy)
 
 
 @pytest.mark.parametrize("threads", [0, -1, "2"])
 def test_a_wrong_number_of_threads_is_named(bundle, threads):
     with pytest.raises(ValueError, match="`num_threads` must be a positive integer"):
         export.load(bundle, num_threads=threads)
+
+
+def test_damaged_bundles_are_refused_or_give_the_right_text(bundle):
+    """A few hundred of what `make fuzz` runs by the thousand."""
+    outcomes, failures = fuzz_bundle.fuzz(bundle, 300)
+    assert not failures
+    assert {outcome for _, outcome in outcomes} == {"refused", "right"}
+    assert len({kind for kind, _ in outcomes}) > 10
+    assert sum(outcomes.values()) == 300
+    assert ("damaged_part", "right") not in outcomes
 
 
 def test_samples_are_kerass_of_the_same_draws(bundle, tiny_model, tokenizer):

@@ -1,0 +1,37 @@
+"""Copies of a bundle, changed, whose checksums match all the same: what a forger would make."""
+
+import hashlib
+import json
+import re
+
+from seq2lite.export.container import DESCRIPTION_FILE, write_container
+
+ZEROS = b"0" * 64
+
+
+def parts_of(bundle):
+    """Name to bytes of the files of a folder, bundle.json aside."""
+    return {f.name: f.read_bytes() for f in bundle.iterdir() if f.name != DESCRIPTION_FILE}
+
+
+def changed_copy(bundle, path, parts=None, entries=None):
+    """Writes a bundle into the folder `path`, with other `parts`, or `entries` in its bundle.json."""
+    description = json.loads((bundle / DESCRIPTION_FILE).read_text("utf-8"))
+    del description["sha256"], description["format"]
+    made = path / "made"
+    write_container(made, description, parts_of(bundle) | (parts or {}))
+    for file in made.iterdir():
+        file.rename(path / file.name)
+    made.rmdir()
+    if entries:
+        description = json.loads((path / DESCRIPTION_FILE).read_text("utf-8"))
+        if isinstance(entries.get("sha256"), dict):
+            entries = {"sha256": description["sha256"] | entries["sha256"]}
+        (path / DESCRIPTION_FILE).write_bytes(reseal(json.dumps(description | entries).encode()))
+
+
+def reseal(content):
+    """The bytes of a bundle.json with the checksum of itself that they need."""
+    content = re.sub(rb'"bundle\.json": "[0-9a-f]{64}"', b'"bundle.json": "%s"' % ZEROS, content)
+    digest = hashlib.sha256(content).hexdigest().encode()
+    return content.replace(b'"bundle.json": "%s"' % ZEROS, b'"bundle.json": "%s"' % digest)
