@@ -5,7 +5,15 @@ import math
 from keras import ops
 
 from .contract import is_number, require, require_sizes
-from .search import attention_of, check_length, checked_source, full_prefix, search_loop, trimmed
+from .search import (
+    attention_of,
+    check_length,
+    checked_source,
+    full_prefix,
+    log_probabilities,
+    search_loop,
+    trimmed,
+)
 
 # The log-probability of what cannot be: far below any sentence's, far above float32's least.
 IMPOSSIBLE = -1e9
@@ -83,13 +91,18 @@ def beam_search(
     def penalty(length):
         return ((5.0 + ops.cast(length, "float32")) / 6.0) ** length_penalty
 
+    # A loop's tensors keep their shapes known to TFLite before it runs, where a reshape says -1 and
+    # not `batch`, and where targets are rows: else it prepares the whole body anew at each turn.
+    sentence = ops.expand_dims(ops.arange(batch, dtype="int32"), 1)
+
+    def rows_of(places, num):
+        """Where in `(batch * num, …)` the `places (batch, m)` of each sentence are, `(batch * m,)`."""
+        return ops.reshape(sentence * num + places, (-1,))
+
     def of_sentence(x, places):
-        """`x[b, places[b, i]]` for `x` `(batch, n, …)`, of which `places (batch, m)` chooses."""
-        num = x.shape[1]
-        first = ops.expand_dims(ops.arange(batch, dtype="int32") * num, 1)
-        rows = ops.reshape(first + places, (-1,))
-        rows = ops.take(ops.reshape(x, (-1, *ops.shape(x)[2:])), rows, axis=0)
-        return ops.reshape(rows, (batch, places.shape[1], *ops.shape(x)[2:]))
+        """`x[b, places[b, i]]` for `x (batch, n)`, of which `places (batch, m)` chooses."""
+        chosen = ops.take(ops.reshape(x, (-1,)), rows_of(places, x.shape[1]), axis=0)
+        return ops.reshape(chosen, (-1, places.shape[1]))
 
     def goes_on(step, tokens, log_probability, coverage, best_scores, *_):
         # A log-probability only falls; the greatest divisor raises it most.
@@ -99,17 +112,15 @@ def beam_search(
 
     def advance(step, state, tokens, log_probability, coverage, best_scores, best_tokens, lengths):
         # Of each beam, the token it said last; before the first step, the start.
-        last = ops.take(tokens, ops.maximum(step - 1, 0), axis=2)
+        last = ops.take(tokens, ops.maximum(step - 1, 0), axis=1)
         last = ops.where(ops.equal(step, 0), model.start_id, last)
-        last = ops.reshape(last, (-1,))
         if coverage_penalty:
             logits, after, weights = model.step(last, state, return_attention=True)
-            weights = ops.reshape(ops.cast(weights, "float32"), (batch, num_beams, -1))
-            coverage = coverage + weights
+            coverage = coverage + ops.cast(weights, "float32")
         else:
             logits, after = model.step(last, state)
-        each = ops.log_softmax(ops.cast(logits, "float32"))
-        each = ops.reshape(each, (batch, num_beams, size))
+        each = log_probabilities(logits)
+        each = ops.reshape(each, (-1, num_beams, size))
         if prefix is not None:
             forced = ops.expand_dims(ops.take(prefix, step, axis=1), 1)
             is_other = ops.not_equal(forced, ops.expand_dims(ops.arange(size, dtype="int32"), 0))
@@ -117,15 +128,14 @@ def beam_search(
             each = ops.where(ops.expand_dims(is_other, 1), IMPOSSIBLE, each)
 
         # The candidates, of all beams of a sentence together, the likeliest first.
-        total = ops.reshape(ops.expand_dims(log_probability, 2) + each, (batch, num_beams * size))
+        total = ops.reshape(ops.expand_dims(log_probability, 2) + each, (-1, num_beams * size))
         total, place = ops.top_k(total, num_candidates)
         place = ops.cast(place, "int32")
         beam, token = place // size, place % size
         ends = ops.equal(token, model.end_id)
         said = ops.where(ends, model.pad_id, token)
-        candidates = ops.slice_update(
-            of_sentence(tokens, beam), [0, 0, step], ops.expand_dims(said, 2)
-        )
+        candidates = ops.take(tokens, rows_of(beam, num_beams), axis=0)
+        candidates = ops.slice_update(candidates, [0, step], ops.reshape(said, (-1, 1)))
 
         # Of the first candidates, as many as there are beams, those that end, or must, are whole.
         # (Masked, not cut off: XLA makes a slow sort of a top_k that is cut in two ways.)
@@ -134,7 +144,9 @@ def beam_search(
         is_whole = ops.logical_and(is_whole, ops.greater(total, IMPOSSIBLE / 2))
         scores = total / penalty(step + 1)
         if coverage_penalty:
-            paid = ops.clip(of_sentence(coverage, beam), LEAST_COVERAGE, 1.0)
+            paid = ops.take(coverage, rows_of(beam, num_beams), axis=0)
+            paid = ops.reshape(paid, (batch, num_candidates, -1))
+            paid = ops.clip(paid, LEAST_COVERAGE, 1.0)
             unread = ops.log(paid) * ops.expand_dims(is_token, 1)
             scores = scores + coverage_penalty * ops.sum(unread, axis=2)
         scores = ops.where(is_whole, scores, 2 * IMPOSSIBLE)
@@ -143,19 +155,20 @@ def beam_search(
             ops.concatenate([best_scores, scores], axis=1), num_hypotheses
         )
         best = ops.cast(best, "int32")
-        best_tokens = of_sentence(ops.concatenate([best_tokens, candidates], axis=1), best)
-        lengths = ops.concatenate([lengths, num_said], axis=1)
-        lengths = of_sentence(ops.expand_dims(lengths, 2), best)[:, :, 0]
+        is_new = best - num_hypotheses  # negative for what was among the best before
+        new_rows = batch * num_hypotheses + sentence * num_candidates + is_new
+        best_rows = ops.where(is_new < 0, sentence * num_hypotheses + best, new_rows)
+        best_tokens = ops.concatenate([best_tokens, candidates], axis=0)
+        best_tokens = ops.take(best_tokens, ops.reshape(best_rows, (-1,)), axis=0)
+        lengths = of_sentence(ops.concatenate([lengths, num_said], axis=1), best)
 
         # The first that do not end are followed.
         log_probability, followed = ops.top_k(ops.where(ends, 2 * IMPOSSIBLE, total), num_beams)
         followed = ops.cast(followed, "int32")
-        tokens = of_sentence(candidates, followed)
-        beam = of_sentence(ops.expand_dims(beam, 2), followed)[:, :, 0]
+        tokens = ops.take(candidates, rows_of(followed, num_candidates), axis=0)
+        rows = rows_of(of_sentence(beam, followed), num_beams)
         if coverage_penalty:
-            coverage = of_sentence(coverage, beam)
-        first = ops.expand_dims(ops.arange(batch, dtype="int32") * num_beams, 1)
-        rows = ops.reshape(first + beam, (-1,))
+            coverage = ops.take(coverage, rows, axis=0)
         # What is shared is the same for all beams of a sentence.
         after = {
             name: value if name in model.shared_state else ops.take(value, rows, axis=0)
@@ -168,18 +181,18 @@ def beam_search(
     rows = ops.arange(batch * num_beams, dtype="int32") // num_beams
     state = {name: ops.take(value, rows, axis=0) for name, value in state.items()}
     first_only = [[0.0] + [IMPOSSIBLE] * (num_beams - 1)]
-    blank = ops.full((batch, num_beams, max_length), model.pad_id, dtype="int32")
     found = (
-        blank,
+        ops.full((batch * num_beams, max_length), model.pad_id, dtype="int32"),
         ops.zeros((batch, 1)) + ops.convert_to_tensor(first_only),
-        ops.zeros((batch, num_beams, ops.shape(source)[1])),
+        ops.zeros((batch * num_beams, ops.shape(source)[1])),
         ops.full((batch, num_hypotheses), 2 * IMPOSSIBLE),
-        blank[:, :num_hypotheses],
+        ops.full((batch * num_hypotheses, max_length), model.pad_id, dtype="int32"),
         ops.zeros((batch, num_hypotheses), "int32"),
     )
     *_, scores, tokens, lengths = search_loop(
         model, source, state, max_length, goes_on, advance, found
     )
+    tokens = ops.reshape(tokens, (batch, num_hypotheses, max_length))
     tokens, scores = trimmed(tokens, lengths), ops.stop_gradient(scores)
     if not return_attention:
         return tokens, lengths, scores

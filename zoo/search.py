@@ -25,6 +25,14 @@ def likeliest(logits):
     return ops.argmax(ops.cast(ops.greater_equal(logits, greatest), "int32"), axis=-1)
 
 
+def log_probabilities(logits):
+    """`ops.log_softmax` in float32, by a softmax, which runtimes have in fast code."""
+    logits = ops.cast(logits, "float32")
+    # Of the greatest logit the probability is 1 / sum(exp(logits - greatest)).
+    greatest = ops.max(logits, axis=-1, keepdims=True)
+    return logits - greatest + ops.log(ops.max(ops.softmax(logits), axis=-1, keepdims=True))
+
+
 def greedy_search(
     model, source, max_length, *, prefix=None, choose=likeliest, return_attention=False
 ):
