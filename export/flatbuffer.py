@@ -52,6 +52,15 @@ def drop_unused(model):
     model.buffers = [model.buffers[b] for b in used]
 
 
+def drop_names(model):
+    """Takes away the names of activations inside of graphs, which no runtime reads: 1 % of a file."""
+    for graph in model.subgraphs:
+        named = {*graph.inputs, *graph.outputs}
+        for index, tensor in enumerate(graph.tensors):
+            if index not in named and model.buffers[tensor.buffer].data is None:
+                tensor.name = b""
+
+
 class _SharingBuilder(flatbuffers.Builder):
     def __init__(self, size):
         super().__init__(size)

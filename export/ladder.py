@@ -88,4 +88,6 @@ def quantized(
         for weight in weights
     }
     names = {weight.name: formats[weight.buffer] for weight in weights}
-    return store_weights(content, formats, moments), names
+    model = flatbuffer.read(store_weights(content, formats, moments))
+    flatbuffer.drop_names(model)
+    return flatbuffer.write(model), names
