@@ -15,7 +15,7 @@ from .container import MODEL_FILE, TOKENIZER_FILE, is_bundle, is_zip, write_cont
 from .flatbuffer import schema
 from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, quantized
 from .ladder import QUANTIZATIONS as FLOAT_QUANTIZATIONS
-from .measure import Measurements, measure
+from .measure import Measurements, measure, measure_speed
 from .metadata import with_metadata
 from .parity import TOLERANCES, KerasReference, Parity, check_parity
 from .parts import size_by_part
@@ -109,7 +109,8 @@ def to_bundle(
             anything else is left, with an error.
         tokenizer: The `Tokenizer` that the model was trained with.
         held_out: List of (source, reference) text that the model was not trained on.
-        quantization: `"int8"` or another of `to_tflite`.
+        quantization: `"int8"` or another of QUANTIZATIONS; or several of them as a tuple: `path` is then
+            the folder of their bundles, named after them, for which the model is converted once.
         max_source_length: Most tokens of a source, its end among them: that of the training.
         max_target_length: Most tokens that are generated for one, unless the caller says
             otherwise. Default: `max_source_length`.
@@ -126,7 +127,7 @@ def to_bundle(
         tolerance: A `Tolerance`. Default: that of the quantization, in `parity.TOLERANCES`.
 
     Returns:
-        A `Report`.
+        A `Report`; of several quantizations a dict of them, by quantization.
 
     Raises:
         ValueError: An argument is not as above; nothing was written.
@@ -140,84 +141,98 @@ def to_bundle(
         >>> sorted(file.name for file in report.path.iterdir())
         ['bundle.json', 'golden.json', 'model.tflite', 'report.html', 'report.md', 'tokenizer.model']
     """
-    path = Path(path)
-    check_quantization(quantization, max_divergence, min_runtime, among=QUANTIZATIONS)
+    quantizations = quantization if isinstance(quantization, tuple) else (quantization,)
+    paths = {
+        name: Path(path) / name if isinstance(quantization, tuple) else Path(path)
+        for name in quantizations
+    }
+    for name in quantizations:
+        check_quantization(name, max_divergence, min_runtime, among=QUANTIZATIONS)
     check_beams(num_beams, length_penalty)
-    _check_arguments(
-        model, path, tokenizer, held_out, calibration, languages, quantization, integer_io
-    )
-    limits = length_limits(max_source_length, max_target_length, model.max_positions)
-    is_integer = quantization in portable.INTEGER_MODES
-    text_graph = TextGraph(tokenizer) if text and not is_integer else None
-    model = in_float32(model)
-    tolerance = TOLERANCES[quantization] if tolerance is None else tolerance
-
-    with scratch_folder() as folder:
-        saved_model = folder / "saved_model"
-        reference = KerasReference(model, tokenizer, held_out, limits)
-        if is_integer:
-            # The graph that Keras's speed is measured with.
-            save(Signatures(model), saved_model)
-            formats = {}
-            content = portable.convert(
-                model,
-                quantization,
-                **limits,
-                tokenizer=tokenizer,
-                calibration=list(reference.sources if calibration is None else calibration),
-                integer_io=integer_io,
-            )
-        else:
-            save(Signatures(model, num_beams, length_penalty, text_graph, limits), saved_model)
-            content, formats = quantized(
-                convert_saved(saved_model),
-                quantization,
-                _calibration(reference, calibration, model) if quantization in CALIBRATED else None,
-                max_divergence,
-                min_runtime,
-            )
-        about = {
-            "name": model.name,
-            **limits,
-            **tokenizer.vocabulary,
-            "normalization": "NFC",
-            "languages": list(languages) if languages else None,
-            "quantization": quantization,
-            "num_parameters": model.count_params(),
-        }
-        content = with_metadata(content, about, tokenizer)
-        file = folder / MODEL_FILE
-        file.write_bytes(content)
-        parity, answers = check_parity(file, reference, tolerance)
-        report = Report(
-            path=path,
-            quantization=quantization,
-            num_parameters=model.count_params(),
-            file_size=len(content),
-            min_runtime=least_runtime(content),
-            formats=formats,
-            ops=dict(sorted(check_ops(content).items())),
-            parts=size_by_part(content),
-            parity=parity,
-            measurements=measure(file, saved_model, reference),
+    are_integer = [name in portable.INTEGER_MODES for name in quantizations]
+    _check_arguments(model, paths, tokenizer, held_out, calibration, languages)
+    if integer_io and not all(are_integer):
+        raise ValueError(
+            f"`integer_io` must be False with quantization={quantization!r}. Received: {integer_io!r}"
         )
-        description = {
-            **about,
-            "signatures": _signatures(content),
-            "min_runtime": report.min_runtime,
-            "versions": {
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("seq2lite", "tensorflow", "keras")},
-            },
-        }
+    limits = length_limits(max_source_length, max_target_length, model.max_positions)
+    text_graph = TextGraph(tokenizer) if text and not all(are_integer) else None
+    model = in_float32(model)
+    reports = {}
+    with scratch_folder() as folder:
+        reference = KerasReference(model, tokenizer, held_out, limits)
+        saved_model = folder / "saved_model"
+        save(Signatures(model, num_beams, length_penalty, text_graph, limits), saved_model)
+        float32 = None if all(are_integer) else convert_saved(saved_model)
+        keras_speed = measure_speed(saved_model, reference)
+        for name in quantizations:
+            if name in portable.INTEGER_MODES:
+                formats = {}
+                content = portable.convert(
+                    model,
+                    name,
+                    **limits,
+                    tokenizer=tokenizer,
+                    calibration=list(reference.sources if calibration is None else calibration),
+                    integer_io=integer_io,
+                )
+            else:
+                content, formats = quantized(
+                    float32,
+                    name,
+                    _calibration(reference, calibration, model) if name in CALIBRATED else None,
+                    max_divergence,
+                    min_runtime,
+                )
+            about = {
+                "name": model.name,
+                **limits,
+                **tokenizer.vocabulary,
+                "normalization": "NFC",
+                "languages": list(languages) if languages else None,
+                "quantization": name,
+                "num_parameters": model.count_params(),
+            }
+            file = folder / name / MODEL_FILE
+            file.parent.mkdir()
+            content = with_metadata(content, about, tokenizer)
+            file.write_bytes(content)
+            allowed = TOLERANCES[name] if tolerance is None else tolerance
+            parity, answers = check_parity(file, reference, allowed)
+            reports[name] = Report(
+                path=paths[name],
+                quantization=name,
+                num_parameters=model.count_params(),
+                file_size=len(content),
+                min_runtime=least_runtime(content),
+                formats=formats,
+                ops=dict(sorted(check_ops(content).items())),
+                parts=size_by_part(content),
+                parity=parity,
+                measurements=measure(file, keras_speed, reference),
+            )
+            _write(reports[name], about, content, tokenizer, _golden(reference, answers), allowed)
+    return reports if isinstance(quantization, tuple) else reports[quantization]
+
+
+def _write(report, about, content, tokenizer, golden, tolerance):
+    description = {
+        **about,
+        "signatures": _signatures(content),
+        "min_runtime": report.min_runtime,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("seq2lite", "tensorflow", "keras")},
+        },
+    }
     parts = {
         MODEL_FILE: content,
         TOKENIZER_FILE: tokenizer.model_bytes,
-        "golden.json": _json(_golden(reference, answers)),
+        "golden.json": _json(golden),
         **report_parts(report, tolerance),
     }
+    path = report.path
     write_whole(path, lambda made: write_container(made, description, parts, is_zip(path)))
-    return report
 
 
 def _calibration(reference, texts, model):
@@ -230,9 +245,7 @@ def _calibration(reference, texts, model):
     return Calibration.of(source, *found, model)
 
 
-def _check_arguments(
-    model, path, tokenizer, held_out, calibration, languages, quantization, integer_io
-):
+def _check_arguments(model, paths, tokenizer, held_out, calibration, languages):
     check_model(model)
     check_tokenizer(model, tokenizer)
     if not all(_are_texts(pair, 2) for pair in held_out) or not any(
@@ -252,11 +265,8 @@ def _check_arguments(
         raise ValueError(
             f"`languages` must be a pair of tags, such as ('en', 'ko'). Received: {languages!r}"
         )
-    if integer_io not in (False, quantization in portable.INTEGER_MODES):
-        raise ValueError(
-            f"`integer_io` must be False with quantization={quantization!r}. Received: {integer_io!r}"
-        )
-    _check_place(path)
+    for path in paths.values():
+        _check_place(path)
 
 
 def _check_place(path):

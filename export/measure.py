@@ -34,35 +34,45 @@ class Measurements:
     profile: dict
 
 
-def measure(file, saved_model, reference):
-    """Measures a file and the SavedModel that it was converted from.
+def measure_speed(model, reference):
+    """What `.speed` gives of a TFLite file or a SavedModel; it writes beside it."""
+    median = _median(reference)
+    # Every so-manieth sentence: they are sorted by length.
+    rows = slice(None, None, max(1, len(reference.source) // NUM_TIMED))
+    inputs = model.parent / "timed.npz"
+    np.savez(
+        inputs,
+        source=reference.source[rows],
+        lengths=reference.lengths[rows],
+        # The end is generated too.
+        steps=np.minimum(reference.token_lengths[rows] + 1, reference.max_length),
+        one=median,
+        **reference.ids,
+    )
+    return _run(".speed", model, inputs)
+
+
+def _median(reference):
+    """Ids `(1, source_length)` of the source of the median length."""
+    median = len(reference.lengths) // 2
+    return reference.source[median : median + 1, : int(reference.lengths[median])]
+
+
+def measure(file, keras_speed, reference):
+    """Measures a file.
 
     Args:
         file: The TFLite file, in a folder where more may be written.
-        saved_model: The SavedModel's folder.
+        keras_speed: `measure_speed` of the SavedModel that it was converted from.
         reference: The `KerasReference` of the model.
 
     Raises:
         ConversionError: The file cannot be run.
     """
-    median = len(reference.lengths) // 2
-    length = int(reference.lengths[median])
-    source = reference.source[median : median + 1, :length]
-    # Every so-manieth sentence: they are sorted by length.
-    rows = slice(None, None, max(1, len(reference.source) // NUM_TIMED))
-    speed_inputs, inputs = file.parent / "timed.npz", file.parent / "one.npz"
-    np.savez(
-        speed_inputs,
-        source=reference.source[rows],
-        lengths=reference.lengths[rows],
-        # The end is generated too.
-        steps=np.minimum(reference.token_lengths[rows] + 1, reference.max_length),
-        one=source,
-        **reference.ids,
-    )
+    source = _median(reference)
+    inputs = file.parent / "one.npz"
     np.savez(inputs, source=source, max_length=MEMORY_LENGTH, **reference.ids)
-    speed = _run(".speed", file, speed_inputs)
-    keras_speed = _run(".speed", saved_model, speed_inputs)
+    speed = measure_speed(file, reference)
     return Measurements(
         tokens_per_second=speed["tokens_per_second"],
         keras_tokens_per_second=keras_speed["tokens_per_second"],
@@ -70,7 +80,7 @@ def measure(file, saved_model, reference):
             {**ours, "keras_tokens_per_second": theirs["tokens_per_second"]}
             for ours, theirs in zip(speed["grid"], keras_speed["grid"], strict=True)
         ],
-        source_length=length,
+        source_length=source.shape[1],
         memory={how: _run(".memory", file, inputs, how) for how in ("mapped", "read")},
         profile=_run(".profile", file, inputs),
     )

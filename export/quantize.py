@@ -126,6 +126,9 @@ def store_weights(content, formats, second_moments=None, rounded=None):
             grid = _grid(weight, kind)
             if (weight.buffer, kind) not in rounded:
                 moment = (second_moments or {}).get(weight.buffer) if kind == "int4" else None
+                if moment is not None and weight.is_looked_up:
+                    # A row that is looked up counts as it is, beside the products with it.
+                    moment = moment + np.trace(moment) / len(moment) * np.eye(len(moment))
                 rounded[weight.buffer, kind] = (
                     round_to_nearest(values, grid)
                     if moment is None

@@ -148,19 +148,18 @@ def train(config):
     with open_run(config) as folder:
         model = fit(config, model, data, folder)
         scores = evaluate(config, model, data)
-        reports = {}
-        for quantization in config.quantizations:
-            print(f"exporting {quantization} …", flush=True)
-            reports[quantization] = export.to_bundle(
-                model,
-                folder / quantization,
-                data.tokenizer,
-                data.valid_pairs,
-                quantization=quantization,
-                max_source_length=config.max_length,
-                languages=config.languages,
-            )
-            print(f"  {reports[quantization].path}: see report.md there", flush=True)
+        print(f"exporting {', '.join(config.quantizations)} …", flush=True)
+        reports = export.to_bundle(
+            model,
+            folder,
+            data.tokenizer,
+            data.valid_pairs,
+            quantization=config.quantizations,
+            max_source_length=config.max_length,
+            languages=config.languages,
+        )
+        for report in reports.values():
+            print(f"  {report.path}: see report.md there", flush=True)
     return Result(model, data.tokenizer, scores, reports)
 
 

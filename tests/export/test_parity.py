@@ -26,9 +26,14 @@ def content(bundle):
 
 
 def float_buffers(content):
-    """Index to float32 weights, of every buffer that holds some, and the name of a tensor of it."""
+    """Index to float32 weights, of every buffer of the model's, and the name of a tensor of it."""
     model, found = flatbuffer.read(content), {}
-    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
+    graphs = [
+        model.subgraphs[signature.subgraphIndex]
+        for signature in model.signatureDefs
+        if signature.signatureKey in (b"encode", b"decode_step")
+    ]
+    for tensor in (tensor for graph in graphs for tensor in graph.tensors):
         data = model.buffers[tensor.buffer].data
         if tensor.type == flatbuffer.schema.TensorType.FLOAT32 and data is not None:
             found[tensor.buffer] = data.view(np.float32), tensor.name.decode()

@@ -6,7 +6,8 @@ from random_models import randomize
 from seq2lite import export, zoo
 from seq2lite.export import flatbuffer, versions
 from seq2lite.export.quantize import store_weights, weights_of
-from seq2lite.export.tflite import convert_saved, save_signatures
+from seq2lite.export.signatures import Signatures, save
+from seq2lite.export.tflite import convert_saved
 
 
 @pytest.fixture(scope="module", params=["transformer", "rnn"])
@@ -17,7 +18,9 @@ def converted(request, tmp_path_factory):
         if request.param == "transformer"
         else zoo.rnn_seq2seq(vocabulary_size=200, num_layers=1, embedding_dim=32, hidden_dim=32)
     )
-    return convert_saved(save_signatures(randomize(model), tmp_path_factory.mktemp("m") / "saved"))
+    folder = tmp_path_factory.mktemp("m") / "saved"
+    save(Signatures(randomize(model)), folder)
+    return convert_saved(folder)
 
 
 def stored(content, kind):

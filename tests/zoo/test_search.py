@@ -181,8 +181,8 @@ def test_the_early_stop_changes_no_result(few_words, monkeypatch, length_penalty
     monkeypatch.setattr(
         beam,
         "search_loop",
-        lambda model, state, length, goes_on, *rest: loop(
-            model, state, length, lambda *_: True, *rest
+        lambda model, source, state, length, goes_on, *rest: loop(
+            model, source, state, length, lambda *_: True, *rest
         ),
     )
     for early, late in zip(stopped, zoo.beam_search(few_words, source, 12, **options), strict=True):
