@@ -146,6 +146,8 @@ def to_bundle(
         name: Path(path) / name if isinstance(quantization, tuple) else Path(path)
         for name in quantizations
     }
+    if not quantizations:
+        raise ValueError(f"`quantization` must be one or more of {QUANTIZATIONS}. Received: ()")
     for name in quantizations:
         check_quantization(name, max_divergence, min_runtime, among=QUANTIZATIONS)
     check_beams(num_beams, length_penalty)

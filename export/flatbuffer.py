@@ -52,6 +52,47 @@ def drop_unused(model):
     model.buffers = [model.buffers[b] for b in used]
 
 
+OP_NAMES = {
+    number: name for name, number in vars(schema.BuiltinOperator).items() if name[0].isupper()
+}
+
+
+def op_of(model, operator):
+    """An operator's number in the schema."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
+def op_name(model, operator):
+    """An operator's name, such as "FULLY_CONNECTED"."""
+    return OP_NAMES[op_of(model, operator)]
+
+
+def op_code(model, builtin, version=1):
+    """The place of an op's code in the file's table, where it is put if it is not there."""
+    for place, code in enumerate(model.operatorCodes):
+        if code.builtinCode == builtin and code.version == version:
+            return place
+    model.operatorCodes.append(
+        schema.OperatorCodeT(
+            deprecatedBuiltinCode=min(builtin, 127), builtinCode=builtin, version=version
+        )
+    )
+    return len(model.operatorCodes) - 1
+
+
+def set_metadata(model, key, data):
+    """Puts bytes among a file's metadata, in the place of those that had the same key."""
+    buffer = schema.BufferT(data=np.frombuffer(data, np.uint8))
+    for entry in model.metadata or []:
+        if entry.name == key:
+            model.buffers[entry.buffer] = buffer
+            return
+    model.buffers.append(buffer)
+    entry = schema.MetadataT(name=key, buffer=len(model.buffers) - 1)
+    model.metadata = [*(model.metadata or []), entry]
+
+
 def drop_names(model):
     """Takes away the names of activations inside of graphs, which no runtime reads: 1 % of a file."""
     for graph in model.subgraphs:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 import flatbuffers
-import numpy as np
 from flatbuffers.table import Table
 
 from . import flatbuffer
@@ -100,7 +99,7 @@ def with_metadata(content, description, tokenizer):
     builder = flatbuffers.Builder(1024)
     table = _write(builder, _model_table(model, description, tokenizer))
     builder.Finish(table, file_identifier=_IDENTIFIER)
-    _set_metadata(model, bytes(builder.Output()))
+    flatbuffer.set_metadata(model, _KEY, bytes(builder.Output()))
     file = io.BytesIO()
     file.write(flatbuffer.write(model))
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
@@ -144,17 +143,6 @@ def read_metadata(content):
         "signatures": signatures,
         "files": files,
     }
-
-
-def _set_metadata(model, data):
-    buffer = schema.BufferT(data=np.frombuffer(data, np.uint8))
-    for entry in model.metadata or []:
-        if entry.name == _KEY:
-            model.buffers[entry.buffer] = buffer
-            return
-    model.buffers.append(buffer)
-    entry = schema.MetadataT(name=_KEY, buffer=len(model.buffers) - 1)
-    model.metadata = [*(model.metadata or []), entry]
 
 
 def _model_table(model, description, tokenizer):

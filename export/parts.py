@@ -4,7 +4,6 @@ import io
 import zipfile
 
 from . import flatbuffer
-from .profile import op_name
 
 PARTS = ("embedding", "output projection", "encoder", "decoder", "tokenizer", "search", "graphs")
 _LOOKUPS = {"EMBEDDING_LOOKUP", "GATHER"}
@@ -94,7 +93,7 @@ def _looked_up(model):
     for graph in model.subgraphs:
         made_by = {index: o for o in graph.operators for index in o.outputs}
         for operator in graph.operators:
-            name = op_name(model, operator)
+            name = flatbuffer.op_name(model, operator)
             if name in _LOOKUPS:
                 found.add(_source(graph, operator.inputs[int(name == "EMBEDDING_LOOKUP")], made_by))
     return found - {0}
@@ -118,7 +117,7 @@ def _projection(model):
     index = next(e.tensorIndex for e in signature.outputs if e.name == b"logits")
     while index in made_by:
         operator = made_by[index]
-        if op_name(model, operator) == "FULLY_CONNECTED":
+        if flatbuffer.op_name(model, operator) == "FULLY_CONNECTED":
             return _source(graph, operator.inputs[1], made_by)
         index = operator.inputs[0]
     return None

@@ -19,7 +19,6 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from . import flatbuffer
-from .flatbuffer import schema
 from .isolation import explained
 from .runtime import BundleError, open_interpreter
 from .static_file import steps_of
@@ -28,9 +27,6 @@ STEPS = 16  # tokens that decode_step has read when it is measured
 RUNS = 30  # the fastest counts
 COPIES = 4  # of an op, beyond the first
 _SMALL = 1024  # bytes; a smaller constant is a size or an axis, a larger one a weight
-_NAMES = {
-    number: name for name, number in vars(schema.BuiltinOperator).items() if name[0].isupper()
-}
 
 
 def profile(content, source, start_id, pad_id, steps=STEPS, runs=RUNS):
@@ -68,12 +64,6 @@ def profile(content, source, start_id, pad_id, steps=STEPS, runs=RUNS):
     }
 
 
-def op_name(model, operator):
-    """An operator's name, such as "FULLY_CONNECTED"."""
-    code = model.operatorCodes[operator.opcodeIndex]
-    return _NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
-
-
 def _place(model, name):
     found = (s.subgraphIndex for s in model.signatureDefs if s.signatureKey == name.encode())
     return next(found)
@@ -91,18 +81,20 @@ def _profile_graph(model, place, interpreter, runs):
     widened = {
         operator.outputs[0]: operator
         for operator in graph.operators
-        if op_name(model, operator) == "DEQUANTIZE"
+        if flatbuffer.op_name(model, operator) == "DEQUANTIZE"
         and _is_constant(model, graph, operator.inputs[0])
     }
     ops, known = [], {}
     for operator in graph.operators:
         if operator.outputs[0] in widened:
-            ops.append((op_name(model, operator), 0.0))  # done once, as the file is opened
+            ops.append(
+                (flatbuffer.op_name(model, operator), 0.0)
+            )  # done once, as the file is opened
             continue
         key = _key(model, graph, operator, values)
         if key not in known:
             known[key] = _time_op(model, graph, operator, values, widened, runs)
-        ops.append((op_name(model, operator), known[key]))
+        ops.append((flatbuffer.op_name(model, operator), known[key]))
     return {"whole": whole, "ops": ops}
 
 

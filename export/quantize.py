@@ -189,7 +189,7 @@ def _store_integers(model, weight, grid, integers, scales):
 def _store_float16(model, weight, values):
     """Each graph widens the weight anew, which a runtime does once, as it prepares."""
     model.buffers[weight.buffer].data = values.astype(np.float16).view(np.uint8).ravel()
-    widen = _op_code(model, schema.BuiltinOperator.DEQUANTIZE)
+    widen = flatbuffer.op_code(model, schema.BuiltinOperator.DEQUANTIZE)
     for graph, tensor in list(_tensors_of(model, weight)):
         graph.tensors.append(
             schema.TensorT(
@@ -222,19 +222,6 @@ def _new_buffer(model, array):
     return len(model.buffers) - 1
 
 
-def _op_code(model, builtin, version=1):
-    """The place of an op's code in the file's table, where it is put if it is not there."""
-    for place, code in enumerate(model.operatorCodes):
-        if code.builtinCode == builtin and code.version == version:
-            return place
-    model.operatorCodes.append(
-        schema.OperatorCodeT(
-            deprecatedBuiltinCode=min(builtin, 127), builtinCode=builtin, version=version
-        )
-    )
-    return len(model.operatorCodes) - 1
-
-
 def _raise_versions(model):
     """Marks the ops whose weights are integers with the version that reads them."""
     for graph in model.subgraphs:
@@ -252,4 +239,4 @@ def _raise_versions(model):
             else:
                 operator.builtinOptions.asymmetricQuantizeInputs = True
                 version = _PRODUCT_PER_TENSOR if is_one else _PRODUCT_PER_ROW
-            operator.opcodeIndex = _op_code(model, code, version)
+            operator.opcodeIndex = flatbuffer.op_code(model, code, version)

@@ -18,7 +18,6 @@ import numpy as np
 from . import flatbuffer
 from .flatbuffer import schema
 from .isolation import ConversionError, explained
-from .profile import op_name
 from .runtime import BundleError, interpreter_search, open_interpreter
 from .static_file import has_search, static_search
 
@@ -108,11 +107,11 @@ def endless(content, end_id):
         chosen = {
             index
             for operator in graph.operators
-            if op_name(model, operator) == "ARG_MAX"
+            if flatbuffer.op_name(model, operator) == "ARG_MAX"
             for index in operator.outputs
         }
         for operator in graph.operators:
-            if op_name(model, operator) not in ("EQUAL", "NOT_EQUAL"):
+            if flatbuffer.op_name(model, operator) not in ("EQUAL", "NOT_EQUAL"):
                 continue
             for index, other in (operator.inputs, operator.inputs[::-1]):
                 tensor = graph.tensors[other]

@@ -5,26 +5,13 @@ it took on real text (`static_calibration`). Ops that only move numbers, and the
 call and the next, share one scale, so that what a step hands on is taken in as it is.
 """
 
-from collections import defaultdict
-
 import numpy as np
 
 from . import flatbuffer
 from .flatbuffer import schema
+from .static_scales import Plan, fitted_scale, is_lookup, moved_inputs, read_constant
 
 _OP, _TYPE = schema.BuiltinOperator, schema.TensorType
-# What moves numbers, and which of its inputs (None: all) hold them.
-_MOVES = {
-    _OP.RESHAPE: (0,),
-    _OP.TRANSPOSE: (0,),
-    _OP.STRIDED_SLICE: (0,),
-    _OP.SLICE: (0,),
-    _OP.GATHER: (0,),
-    _OP.SPLIT: (1,),
-    _OP.SPLIT_V: (0,),
-    _OP.CONCATENATION: None,
-    _OP.REDUCE_MAX: (0,),
-}
 # What the kernels ask of an output: its scale in 8 bits, its zero point, its scale in 16 bits.
 _FIXED = {
     _OP.SOFTMAX: (1 / 256, -128, 1 / 32768),
@@ -51,90 +38,11 @@ def quantize_static(content, observed, *, wide=lambda op, name: False, integer_i
         The bytes of the new file.
     """
     model = flatbuffer.read(content)
-    plan = _Plan(model, observed, wide, clip)
+    plan = Plan(model, observed, wide, clip)
     for index in range(len(model.subgraphs)):
         _GraphWriter(model, index, plan).write(integer_io)
     flatbuffer.drop_unused(model)
     return flatbuffer.write(model)
-
-
-class _Plan:
-    """Width and scale of each float tensor; tensors of a group share them."""
-
-    def __init__(self, model, observed, wide, clip):
-        self.model, self.observed, self.wide, self.clip = model, observed, wide, clip
-        self.parent = {}
-        widths = defaultdict(list)
-        for g, graph in enumerate(model.subgraphs):
-            for operator in graph.operators:
-                moved = moved_inputs(model, graph, operator)
-                for t in moved:
-                    self._unite((g, t), (g, int(operator.outputs[0])))
-                if moved:
-                    for t in operator.outputs[1:]:
-                        self._unite((g, int(t)), (g, int(operator.outputs[0])))
-        self._unite_states()
-        for g, graph in enumerate(model.subgraphs):
-            for operator in graph.operators:
-                if not moved_inputs(model, graph, operator):
-                    for t in operator.outputs:
-                        widths[self.root((g, int(t)))].append(self.bits(graph, operator))
-        self.widths = {root: max(all_of) for root, all_of in widths.items()}
-        self.members = defaultdict(list)
-        for key in list(self.parent):
-            self.members[self.root(key)].append(key)
-        self.scales = {}
-
-    def root(self, key):
-        self.parent.setdefault(key, key)
-        while self.parent[key] != key:
-            key = self.parent[key]
-        return key
-
-    def bits(self, graph, operator):
-        """Of the arithmetic of an op."""
-        name = graph.tensors[operator.outputs[0]].name.decode()
-        return 16 if self.wide(op_of(self.model, operator), name) else 8
-
-    def width(self, key):
-        return self.widths.get(self.root(key), 8)
-
-    def is_alone(self, key):
-        return len(self.members[self.root(key)]) <= 1
-
-    def scale(self, key):
-        """Scale and zero point of a tensor's group."""
-        root = self.root(key)
-        if root not in self.scales:
-            members = self.members[root] or [key]
-            values = [v for v in map(self._values, members) if v is not None]
-            values = np.concatenate([v[:2] for v in values] + [v[2:] for v in values])
-            count = 2 * sum(self._values(m) is not None for m in members)
-            self.scales[root] = fitted_scale(
-                values[:count].min(), values[:count].max(), values, self.width(key), self.clip
-            )
-        return self.scales[root]
-
-    def _values(self, key):
-        graph, t = key
-        constant = read_constant(self.model, self.model.subgraphs[graph].tensors[t])
-        if constant is not None:
-            return np.concatenate([[constant.min(), constant.max()], constant.ravel()[:4096]])
-        return self.observed.get(f"{graph}/{t}")
-
-    def _unite(self, a, b):
-        self.parent[self.root(a)] = self.root(b)
-
-    def _unite_states(self):
-        places = defaultdict(list)
-        for signature in self.model.signatureDefs:
-            for entry in [*signature.inputs, *signature.outputs]:
-                key = signature.subgraphIndex, int(entry.tensorIndex)
-                if self.model.subgraphs[key[0]].tensors[key[1]].type == _TYPE.FLOAT32:
-                    places[entry.name].append(key)
-        for keys in places.values():
-            for key in keys[1:]:
-                self._unite(keys[0], key)
 
 
 class _GraphWriter:
@@ -168,7 +76,7 @@ class _GraphWriter:
         graph.operators = self.operators
 
     def _rewrite(self, operator):
-        code = op_of(self.model, operator)
+        code = flatbuffer.op_of(self.model, operator)
         lookup = is_lookup(self.model, self.graph, operator)
         inputs = [int(t) for t in operator.inputs]
         outputs = [int(t) for t in operator.outputs]
@@ -369,7 +277,7 @@ class _GraphWriter:
         kind = schema.BuiltinOptions.AddOptions if options else schema.BuiltinOptions.NONE
         self.operators.append(
             schema.OperatorT(
-                opcodeIndex=_op_code(self.model, code),
+                opcodeIndex=flatbuffer.op_code(self.model, code, version=2),
                 inputs=np.atleast_1d(np.array(sources, np.int32)),
                 outputs=np.array([target], np.int32),
                 builtinOptionsType=kind,
@@ -378,72 +286,7 @@ class _GraphWriter:
         )
 
 
-def fitted_scale(least, greatest, values, width, clip):
-    """Scale and zero point for values in [least, greatest]; 16 bits are symmetric."""
-    least, greatest = min(float(least), 0.0), max(float(greatest), 0.0)
-    if greatest - least < 1e-9:
-        greatest = 1e-6
-    if width == 16:
-        return max(-least, greatest) / 32767, 0
-    parts = np.linspace(0.3, 1, 15) if clip else [1.0]
-    found = []
-    for part in parts:
-        low, high = least * part, greatest * part
-        scale = (high - low) / 255
-        zero = int(np.clip(np.rint(-128 - low / scale), -128, 127))
-        error = 0
-        if clip:
-            rounded = (np.clip(np.rint(values / scale) + zero, -128, 127) - zero) * scale
-            error = float(np.square(rounded - values, dtype=np.float64).mean())
-        found.append((error, scale, zero))
-    return min(found)[1:]
-
-
-def op_of(model, operator):
-    """An op's number in the schema."""
-    code = model.operatorCodes[operator.opcodeIndex]
-    return max(code.builtinCode, code.deprecatedBuiltinCode)
-
-
-def moved_inputs(model, graph, operator):
-    """The inputs whose numbers an op moves as they are; [] of an op that computes."""
-    code = op_of(model, operator)
-    if code not in _MOVES or is_lookup(model, graph, operator):
-        return []
-    places = _MOVES[code] or range(len(operator.inputs))
-    return [int(operator.inputs[place]) for place in places]
-
-
-def is_lookup(model, graph, operator):
-    """Whether an op takes rows of a table of the file."""
-    return (
-        op_of(model, operator) == _OP.GATHER
-        and read_constant(model, graph.tensors[operator.inputs[0]]) is not None
-    )
-
-
-def read_constant(model, tensor):
-    """A float32 constant's values; None for what is computed."""
-    data = model.buffers[tensor.buffer].data
-    if data is None or len(data) == 0 or tensor.type != _TYPE.FLOAT32:
-        return None
-    shape = [] if tensor.shape is None else tensor.shape
-    return np.frombuffer(bytes(data), np.float32).reshape(shape)
-
-
 def _no_powers_of_two(operator):
     # 16-bit sums otherwise want scales that are powers of two.
     if hasattr(operator.builtinOptions, "potScaleInt16"):
         operator.builtinOptions.potScaleInt16 = False
-
-
-def _op_code(model, builtin):
-    for place, code in enumerate(model.operatorCodes):
-        if code.builtinCode == builtin:
-            return place
-    model.operatorCodes.append(
-        schema.OperatorCodeT(
-            deprecatedBuiltinCode=min(builtin, 127), builtinCode=builtin, version=2
-        )
-    )
-    return len(model.operatorCodes) - 1

@@ -9,7 +9,6 @@ import tensorflow as tf
 from ..zoo.search import greedy_search
 from . import flatbuffer
 from .calibration import MAX_STEPS, Calibration
-from .flatbuffer import schema
 from .isolation import ConversionError, run_isolated
 from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, quantized
 from .runtime import require_positive
@@ -130,7 +129,7 @@ def check_ops(content):
     codes = []
     for code in model.operatorCodes:
         builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
-        name = _OP_NAMES[builtin]
+        name = flatbuffer.OP_NAMES[builtin]
         custom = code.customCode.decode() if code.customCode else ""
         codes.append((name, custom))
     for graph in model.subgraphs:
@@ -144,8 +143,3 @@ def check_ops(content):
                 )
             counts[name] += 1
     return counts
-
-
-_OP_NAMES = {
-    number: name for name, number in vars(schema.BuiltinOperator).items() if name[0].isupper()
-}

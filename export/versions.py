@@ -1,7 +1,5 @@
 """The least TFLite runtime that can run a file."""
 
-import numpy as np
-
 from . import flatbuffer
 from .flatbuffer import schema
 from .isolation import ConversionError
@@ -131,9 +129,6 @@ _RUNTIMES = {
     "ZEROS_LIKE": {1: "1.12.0"},
 }
 _BLOCKWISE = "2.20.0"  # weights with a scale for each block of a row
-_NAMES = {
-    number: name for name, number in vars(schema.BuiltinOperator).items() if name[0].isupper()
-}
 
 
 def least_runtime(content):
@@ -161,15 +156,7 @@ def least_runtime(content):
 
 def set_least_runtime(model):
     """Writes the least runtime into a file's tables (a `schema.ModelT`), as the converter does."""
-    data = _least(model).encode().ljust(_LENGTH, b"\0")
-    buffer = schema.BufferT(data=np.frombuffer(data, np.uint8))
-    for entry in model.metadata or []:
-        if entry.name == _KEY:
-            model.buffers[entry.buffer] = buffer
-            return
-    model.buffers.append(buffer)
-    entry = schema.MetadataT(name=_KEY, buffer=len(model.buffers) - 1)
-    model.metadata = [*(model.metadata or []), entry]
+    flatbuffer.set_metadata(model, _KEY, _least(model).encode().ljust(_LENGTH, b"\0"))
 
 
 def stated_runtime(content):
@@ -205,7 +192,7 @@ def _runtimes(model):
     found = {}
     for index in sorted(used):
         code = model.operatorCodes[index]
-        name = _NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        name = flatbuffer.OP_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
         runtime = _RUNTIMES.get(name, {}).get(code.version)
         if runtime is None:
             raise ConversionError(
