@@ -5,8 +5,9 @@ import json
 import numpy as np
 
 from . import flatbuffer
-from .isolation import run_isolated
+from .isolation import ConversionError, run_isolated
 from .quantize import store_weights, weights_of
+from .versions import least_runtime, ops_beyond, runs_on
 from .whole import scratch_folder
 
 QUANTIZATIONS = ("float32", "float16", "int8", "int4", "mixed")
@@ -15,7 +16,7 @@ TIMEOUT = 900  # seconds
 MAX_DIVERGENCE = 0.005
 CALIBRATED = ("int4", "mixed")  # what needs real text
 # First runtimes to read a scale a row beside float activations, and blocks of 4 bits.
-PER_ROW_RUNTIME, BLOCKS_RUNTIME, LEAST_RUNTIME = (2, 17), (2, 20), (2, 9)
+PER_ROW_RUNTIME, BLOCKS_RUNTIME, LEAST_RUNTIME = (2, 18), (2, 20), (2, 9)
 
 
 def check_quantization(
@@ -55,7 +56,7 @@ def quantized(
         quantization: `"float32"`, `"float16"`, `"int8"`, `"int4"` or `"mixed"`.
         calibration: A `Calibration`; `"int4"` and `"mixed"` need it.
         max_divergence: Of `"mixed"`: see `mixture.choose_formats`.
-        min_runtime: The oldest runtime that must read it; before 2.17 an 8-bit weight has one scale.
+        min_runtime: The oldest runtime that must read it; before 2.18 an 8-bit weight has one scale.
 
     Returns:
         The new file's bytes, and the format of each weight, by name.
@@ -90,4 +91,10 @@ def quantized(
     names = {weight.name: formats[weight.buffer] for weight in weights}
     model = flatbuffer.read(store_weights(content, formats, moments))
     flatbuffer.drop_names(model)
-    return flatbuffer.write(model), names
+    file = flatbuffer.write(model)
+    if min_runtime is not None and not runs_on(file, min_runtime):
+        raise ConversionError(
+            f"`min_runtime` must be {least_runtime(file)} or later for this model: it has "
+            f"{', '.join(ops_beyond(file, min_runtime))}. Received: {min_runtime!r}"
+        )
+    return file, names

@@ -99,7 +99,7 @@ def store_weights(content, formats, second_moments=None, rounded=None):
     Args:
         content: The file's bytes.
         formats: Format of each weight, by buffer: `"float32"`, `"float16"`, `"int8"` (a scale a row),
-            `"int8_tensor"` (one scale, for runtimes before 2.17) or `"int4"` (a scale for each BLOCK
+            `"int8_tensor"` (one scale, for runtimes before 2.18) or `"int4"` (a scale for each BLOCK
             inputs of a row; a scale a row where the inputs are no multiple of it).
         second_moments: By buffer, the mean `(inputs, inputs)` of x xᵀ over the activations x that the
             weight is multiplied with: 4-bit weights that have one are rounded so that the products

@@ -63,7 +63,7 @@ def to_tflite(
         max_divergence: Most that `"mixed"` may lose, in nats: the mean over tokens of the
             Kullback-Leibler divergence of its next-token distribution from the float32 file's.
         min_runtime: Version of the oldest TFLite runtime that must run the file, such as `"2.9"`:
-            before 2.17 `"int8"` has one scale a weight, a little less exact. Default: any.
+            before 2.18 `"int8"` has one scale a weight, a little less exact. Default: any.
 
     Raises:
         ValueError: An argument is not as above.

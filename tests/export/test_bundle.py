@@ -269,3 +269,33 @@ def test_int8_answers_come_close_to_keras(tiny_model, tokenizer, pairs, tmp_path
     assert isinstance(interpreter_tokens[0], str)
     assert check_golden(path).startswith("8 golden sentences")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_bundle_of_integers_is_searched_on_the_host(tiny_model, tokenizer, pairs, tmp_path):
+    """It has no search in it; whoever loads it need not know."""
+    reports = export.to_bundle(
+        tiny_model,
+        tmp_path,
+        tokenizer,
+        pairs[:24],
+        quantization=("int8_static",),
+        max_source_length=24,
+        max_target_length=8,
+        tolerance=export.Tolerance(2.0, 0.0, 0.0, 100.0),  # random weights
+    )
+    path = reports["int8_static"].path
+    assert path == tmp_path / "int8_static"
+    assert sum(reports["int8_static"].parts.values()) == reports["int8_static"].file_size
+    runner = export.load(path)
+    texts = [source for source, _ in pairs[:4]]
+    answers = runner.generate(texts)
+    assert answers == [runner.generate([text])[0] for text in texts]
+    assert len(set(answers)) > 1
+    sampled = runner.sample(texts, seed=1, max_length=6)
+    assert sampled == runner.sample(texts, seed=1, max_length=6) != answers
+    assert check_golden(path).startswith("8 golden sentences")
+
+
+def test_no_quantization_at_all_is_refused(tiny_model, tokenizer, pairs, tmp_path):
+    with pytest.raises(ValueError, match="`quantization` must be one or more of"):
+        export.to_bundle(tiny_model, tmp_path, tokenizer, pairs[:4], quantization=())

@@ -5,7 +5,7 @@ import pytest
 
 from random_models import random_ids, randomize
 from seq2lite import export, zoo
-from seq2lite.export import flatbuffer
+from seq2lite.export import flatbuffer, versions
 from seq2lite.export.calibration import Calibration, second_moments
 from seq2lite.export.flatbuffer import schema
 from seq2lite.export.ladder import quantized
@@ -194,13 +194,15 @@ def test_a_weight_that_has_no_float16_is_named(converted):
 def test_an_old_runtime_gets_ops_that_it_has(converted):
     """One scale a weight, and the version of the ops that read it."""
     _, content, _ = converted
+    for runtime in ("2.9", "2.17", "2.18"):
+        assert versions.runs_on(quantized(content, "int8", min_runtime=runtime)[0], runtime)
     new, _ = quantized(content, "int8", min_runtime="2.9")
-    versions = {
+    op_versions = {
         name: max(c.version for c in flatbuffer.read(new).operatorCodes if c.builtinCode == code)
         for name, code in vars(schema.BuiltinOperator).items()
         if name in ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
     }
-    assert versions == {"FULLY_CONNECTED": 9, "EMBEDDING_LOOKUP": 3}
+    assert op_versions == {"FULLY_CONNECTED": 9, "EMBEDDING_LOOKUP": 3}
     for weight in weights_of(flatbuffer.read(content)):
         assert stored(new, weight.name)[1].shape == (1, 1)
 
