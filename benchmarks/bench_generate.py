@@ -27,8 +27,8 @@ import ctranslate2_peer
 from seq2lite import zoo
 from seq2lite.export import flatbuffer
 from seq2lite.export.ladder import quantized
+from seq2lite.export.model_file import interpreter_search
 from seq2lite.export.quantize import store_weights, weights_of
-from seq2lite.export.runtime import interpreter_search
 from seq2lite.export.signatures import Signatures, arg_max, save
 from seq2lite.export.tflite import convert_saved
 

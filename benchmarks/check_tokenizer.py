@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from seq2lite.export.convert import convert
 from seq2lite.export.flatbuffer import share_equal_vectors
-from seq2lite.export.runtime import open_interpreter
+from seq2lite.export.model_file import open_interpreter
 from seq2lite.export.signatures import save
 from seq2lite.export.text_graph import TextGraph
 from seq2lite.recipes.pairs import VSCODE_TRAIN, read_pairs

@@ -12,9 +12,9 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from . import flatbuffer
+from .container import BundleError
 from .isolation import explained
 from .quantize import weights_of
-from .runtime import BundleError
 
 NUM_SENTENCES = 64
 MAX_STEPS = 64  # of a sentence

@@ -5,8 +5,8 @@ import json
 import numpy as np
 
 from .container import MODEL_FILE, BundleError, read_container
-from .runtime import open_container, open_interpreter
-from .static_file import steps_of
+from .model_file import open_interpreter, steps_of
+from .runtime import open_container
 
 # Other processors sum in another order, and int8 rounds activations anew at each product.
 LOGIT_TOLERANCE = 0.05  # of the greatest logit

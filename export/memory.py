@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from .container import BundleError
 from .isolation import explained
-from .runtime import BundleError, open_interpreter
-from .static_file import StaticFile, has_search
+from .model_file import StaticFile, has_search, open_interpreter
 
 
 def measure_memory(path, source, max_length, how, ids):

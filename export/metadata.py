@@ -14,8 +14,8 @@ import flatbuffers
 from flatbuffers.table import Table
 
 from . import flatbuffer
+from .container import TOKENIZER_FILE
 from .flatbuffer import schema
-from .runtime import TOKENIZER_FILE
 
 DESCRIPTION = "description.json"  # in the zip
 _KEY, _IDENTIFIER = b"TFLITE_METADATA", b"M001"

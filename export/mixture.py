@@ -12,9 +12,10 @@ import numpy as np
 
 from . import flatbuffer
 from .calibration import Calibration
+from .container import BundleError
 from .isolation import ConversionError, explained
+from .model_file import open_interpreter
 from .quantize import store_weights, weights_of
-from .runtime import BundleError, open_interpreter
 
 
 def choose_formats(content, calibration, moments, max_divergence):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .container import BundleError
 from .isolation import explained
-from .runtime import BundleError, open_interpreter
-from .static_file import search_of, steps_of
+from .model_file import open_interpreter, search_of, steps_of
 
 BATCH = 32
 

@@ -19,9 +19,9 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from . import flatbuffer
+from .container import BundleError
 from .isolation import explained
-from .runtime import BundleError, open_interpreter
-from .static_file import steps_of
+from .model_file import open_interpreter, steps_of
 
 STEPS = 16  # tokens that decode_step has read when it is measured
 RUNS = 30  # the fastest counts

@@ -3,10 +3,10 @@
 import warnings
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from .container import MAX_LENGTH, MODEL_FILE, TOKENIZER_FILE, BundleError, read_container
-from .host_search import HostSearch, check_sampling
+from .host_search import check_sampling
+from .model_file import host_search, interpreter_search, open_interpreter, search_of
 from .tokenizer import Tokenizer
 
 IMPOSSIBLE = -1e8  # a beam's score where there are fewer targets than beams
@@ -209,8 +209,6 @@ def load(path, num_threads=1):
 
 def open_container(container, num_threads=1):
     """A `Runner` of what `read_container` has read and found whole; as `load`."""
-    from .static_file import search_of  # which needs what is defined here
-
     folder, description, contents = container.path, container.description, container.parts
     interpreter = open_interpreter(contents[MODEL_FILE], num_threads, folder / MODEL_FILE)
     signatures = interpreter.get_signature_list()
@@ -235,65 +233,6 @@ def open_container(container, num_threads=1):
         beams = interpreter_search(*opened, "generate_beam")
     search = search_of(contents[MODEL_FILE], description, num_threads, folder / MODEL_FILE)
     return Runner(description, tokenizer, search, beams, lambda: host_search(*opened, tokenizer))
-
-
-def interpreter_search(content, num_threads, name, signature="generate"):
-    """A file's `generate`, or `generate_beam`, as the `generate_ids` of a `Runner`.
-
-    Where several rows are run and the shape has grown since the last call, a new interpreter runs
-    them: in an old one XNNPACK (ai-edge-litert 2.3.0) gave wrong rows in one of 1,700 to
-    2,000 calls of random shapes (docs/export.md, Limits).
-
-    Args:
-        content: The file's bytes.
-        num_threads: Threads of an interpreter.
-        name: The file's name, for errors.
-        signature: `"generate"` or `"generate_beam"`.
-    """
-    run, last = None, (0, 0)
-
-    def generate_ids(source, max_length):
-        nonlocal run, last
-        grown = len(source) > last[0] or source.shape[1] > last[1]
-        if run is None or (grown and max(len(source), last[0]) > 1):
-            interpreter = open_interpreter(content, num_threads, name)
-            run = interpreter.get_signature_runner(signature)
-        last = source.shape
-        try:
-            result = run(source=source, max_length=np.array(max_length, np.int32))
-        except RuntimeError as error:
-            raise BundleError(f"{name} could not be run: {error}") from error
-        return [result[name] for name in ("tokens", "length", "scores") if name in result]
-
-    return generate_ids
-
-
-def host_search(content, num_threads, name, tokenizer):
-    """The `HostSearch` over a file's `encode` and `decode_step`, in an interpreter anew.
-
-    Anew because of what `interpreter_search` says; once for each batch.
-    """
-    from .static_file import steps_of
-
-    encode, decode_step, batch = steps_of(
-        open_interpreter(content, num_threads, name), tokenizer.pad_id, name
-    )
-    search = HostSearch(
-        encode,
-        decode_step,
-        start_id=tokenizer.start_id,
-        end_id=tokenizer.end_id,
-        pad_id=tokenizer.pad_id,
-    )
-    return search, batch
-
-
-def open_interpreter(content, num_threads, name):
-    """A LiteRT interpreter of a file's bytes; BundleError if it is none."""
-    try:
-        return Interpreter(model_content=content, num_threads=num_threads)
-    except (ValueError, RuntimeError) as error:
-        raise BundleError(f"{name} is no TFLite file that this runtime can run: {error}") from error
 
 
 def require_positive(**numbers):

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from . import flatbuffer
+from .container import BundleError
 from .flatbuffer import schema
 from .isolation import ConversionError, explained
-from .runtime import BundleError, interpreter_search, open_interpreter
-from .static_file import has_search, static_search
+from .model_file import has_search, interpreter_search, open_interpreter, static_search
 
 PASSES = 3
 GRID = tuple((batch, length) for batch in (1, 8) for length in (32, 100))

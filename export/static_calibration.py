@@ -14,7 +14,7 @@ from . import flatbuffer
 from .flatbuffer import schema
 from .host_search import HostSearch
 from .isolation import explained
-from .static_file import zeros_of
+from .model_file import zeros_of
 
 SAMPLES = 32  # values kept of a tensor, each time it is computed
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from random_models import randomize
 from seq2lite import zoo
 from seq2lite.export import flatbuffer
-from seq2lite.export.runtime import open_interpreter
+from seq2lite.export.model_file import open_interpreter
 from seq2lite.export.signatures import Signatures, save
 
 

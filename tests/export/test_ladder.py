@@ -10,9 +10,9 @@ from seq2lite.export.calibration import Calibration, second_moments
 from seq2lite.export.flatbuffer import schema
 from seq2lite.export.ladder import quantized
 from seq2lite.export.mixture import log_probabilities
+from seq2lite.export.model_file import interpreter_search, open_interpreter
 from seq2lite.export.quantize import BLOCK, read_weight, store_weights, weights_of
 from seq2lite.export.rounding import Grid, round_calibrated, round_to_nearest
-from seq2lite.export.runtime import interpreter_search, open_interpreter
 
 MODELS = {
     "transformer": lambda: zoo.transformer(

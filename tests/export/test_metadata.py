@@ -9,7 +9,7 @@ import pytest
 
 from seq2lite.export import flatbuffer
 from seq2lite.export.metadata import read_metadata, with_metadata
-from seq2lite.export.runtime import open_interpreter
+from seq2lite.export.model_file import open_interpreter
 from seq2lite.export.versions import least_runtime, stated_runtime
 
 

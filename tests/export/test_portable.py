@@ -7,9 +7,8 @@ from random_models import random_ids, randomize, small_model
 from seq2lite import zoo
 from seq2lite.export import flatbuffer, portable
 from seq2lite.export.isolation import ConversionError
-from seq2lite.export.runtime import open_interpreter
+from seq2lite.export.model_file import StaticFile, open_interpreter, static_search
 from seq2lite.export.static_calibration import observe
-from seq2lite.export.static_file import StaticFile, static_search
 from seq2lite.export.static_quantize import quantize_static
 
 OP = flatbuffer.schema.BuiltinOperator

@@ -10,10 +10,10 @@ from random_models import random_ids
 from seq2lite import export
 from seq2lite.export import flatbuffer, report
 from seq2lite.export.memory import measure_memory
+from seq2lite.export.model_file import interpreter_search
 from seq2lite.export.parts import size_by_part
 from seq2lite.export.profile import profile
 from seq2lite.export.quantize import store_weights, weights_of
-from seq2lite.export.runtime import interpreter_search
 from seq2lite.export.speed import endless, measure_grid
 
 

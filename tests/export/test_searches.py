@@ -7,7 +7,7 @@ import tensorflow as tf
 from random_models import VOCABULARY, random_ids, small_model
 from seq2lite import zoo
 from seq2lite.export.convert import convert
-from seq2lite.export.runtime import open_interpreter
+from seq2lite.export.model_file import open_interpreter
 from seq2lite.export.signatures import save
 from seq2lite.export.tflite import check_ops
 

@@ -11,7 +11,7 @@ from ai_edge_litert.compiled_model import CompiledModel
 
 from seq2lite import export
 from seq2lite.export.convert import convert
-from seq2lite.export.runtime import open_interpreter
+from seq2lite.export.model_file import open_interpreter
 from seq2lite.export.signatures import save
 from seq2lite.export.text_graph import TextGraph
 from seq2lite.export.tokenizer import Tokenizer

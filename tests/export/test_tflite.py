@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from random_models import VOCABULARY, random_ids, randomize, small_model
 from seq2lite import export, zoo
-from seq2lite.export.runtime import interpreter_search, open_interpreter
+from seq2lite.export.model_file import interpreter_search, open_interpreter
 from seq2lite.export.tflite import check_ops
 
 # What the presets do not have; those are exported in tests/test_presets.py.
