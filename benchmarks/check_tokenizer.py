@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from seq2lite.export.convert import convert
-from seq2lite.export.flatbuffer import share_equal_vectors
+from seq2lite.export.flatbuffer import without_repetition
 from seq2lite.export.model_file import open_interpreter
 from seq2lite.export.signatures import save
 from seq2lite.export.text_graph import TextGraph
@@ -88,7 +88,7 @@ def main():
     tokenizer = learn_tokenizer([t for pair in pairs for t in pair], options.vocabulary_size)
     with tempfile.TemporaryDirectory() as folder:
         save(TextSignatures(TextGraph(tokenizer)), folder)
-        content = share_equal_vectors(convert(folder))
+        content = without_repetition(convert(folder))
     print(f"{options.vocabulary_size} pieces: {len(content):,} bytes with both signatures")
     interpreter = open_interpreter(content, 1, "the file")
     tokenize = interpreter.get_signature_runner("tokenize")

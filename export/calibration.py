@@ -115,10 +115,7 @@ class _Products:
     def __init__(self, model, interpreter, signature):
         self.interpreter = interpreter
         self.run = interpreter.get_signature_runner(signature)
-        graph = next(
-            s.subgraphIndex for s in model.signatureDefs if s.signatureKey.decode() == signature
-        )
-        self.graph = graph
+        self.graph = graph = flatbuffer.graph_of(model, signature)
         self.products = list(_products(model, graph))
         self.of_loops = list(_products_of_loops(model, graph))
         self.has_loops = bool(self.of_loops)

@@ -6,7 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from .flatbuffer import share_equal_vectors
+from .flatbuffer import without_repetition
 from .isolation import ConversionError, explained
 
 
@@ -38,4 +38,4 @@ def convert(saved_model, signatures=None):
 if __name__ == "__main__":
     source, output = sys.argv[1:]
     with explained(ConversionError, OSError):
-        Path(output).write_bytes(share_equal_vectors(convert(source)))
+        Path(output).write_bytes(without_repetition(convert(source)))

@@ -63,9 +63,10 @@ def _readers(model):
         graphs = [model.subgraphs[signature.subgraphIndex]]
         for graph in graphs:  # grows
             for operator in graph.operators:
-                for field, value in vars(operator.builtinOptions or object).items():
-                    if field.endswith("SubgraphIndex") and model.subgraphs[value] not in graphs:
-                        graphs.append(model.subgraphs[value])
+                for field in flatbuffer.called(operator):
+                    graph_called = model.subgraphs[getattr(operator.builtinOptions, field)]
+                    if graph_called not in graphs:
+                        graphs.append(graph_called)
                 for index in operator.inputs:
                     tensor = graph.tensors[index] if index >= 0 else None
                     if tensor is None or model.buffers[tensor.buffer].data is None:

@@ -59,14 +59,9 @@ def profile(content, source, start_id, pad_id, steps=STEPS, runs=RUNS):
     model = flatbuffer.read(content)
     # decode_step was run last with what the step before it gave: one token less is read.
     return {
-        name: _profile_graph(model, _place(model, name), interpreter, runs)
+        name: _profile_graph(model, flatbuffer.graph_of(model, name), interpreter, runs)
         for name in ("encode", "decode_step")
     }
-
-
-def _place(model, name):
-    found = (s.subgraphIndex for s in model.signatureDefs if s.signatureKey == name.encode())
-    return next(found)
 
 
 def _profile_graph(model, place, interpreter, runs):
@@ -206,11 +201,10 @@ def _renumber_scales(tensor, numbers):
 
 def _renumbered(operator, model, graphs, places):
     """An operator that names the graphs it calls by their places in `graphs`, where they are put."""
-    options = operator.builtinOptions
-    fields = [name for name in vars(options or object) if name.endswith("SubgraphIndex")]
-    if options is None or not fields:
+    fields = flatbuffer.called(operator)
+    if not fields:
         return operator
-    operator, options = copy.copy(operator), copy.copy(options)
+    operator, options = copy.copy(operator), copy.copy(operator.builtinOptions)
     for field in fields:
         called = getattr(options, field)
         if called not in places:

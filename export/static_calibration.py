@@ -41,10 +41,7 @@ def observe(content, source, max_length, **special_ids):
 
     def observed(name):
         runner = interpreter.get_signature_runner(name)
-        index = next(
-            s.subgraphIndex for s in model.signatureDefs if s.signatureKey.decode() == name
-        )
-        values.append(_Values(interpreter, model, index))
+        values.append(_Values(interpreter, model, flatbuffer.graph_of(model, name)))
 
         def run(of=values[-1], **inputs):
             outputs = runner(**inputs)

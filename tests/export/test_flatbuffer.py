@@ -1,4 +1,4 @@
-"""Sharing equal vectors changes a file's size and nothing else."""
+"""Storing once what a file holds twice changes its size and nothing else."""
 
 import numpy as np
 import pytest
@@ -36,19 +36,19 @@ def test_the_tables_stay_equal(converted):
     def plain_fields(table):
         return {name: plain(value) for name, value in vars(table).items()}
 
-    shared = flatbuffer.share_equal_vectors(converted)
+    shared = flatbuffer.write(flatbuffer.read(converted))
     assert plain(flatbuffer.read(shared)) == plain(flatbuffer.read(converted))
 
 
 def test_the_scales_of_a_tied_embedding_are_stored_once(converted):
     """The converter stores 3000 scales and zero points for each graph: 12 bytes a row, each."""
-    shared = flatbuffer.share_equal_vectors(converted)
+    shared = flatbuffer.without_repetition(converted)
     assert len(shared) < len(converted) - 2 * 12 * 3000
-    assert len(flatbuffer.share_equal_vectors(shared)) <= len(shared)
+    assert len(flatbuffer.without_repetition(shared)) <= len(shared)
 
 
 def test_weights_stay_aligned(converted):
-    shared = flatbuffer.share_equal_vectors(converted)
+    shared = flatbuffer.without_repetition(converted)
     for buffer in flatbuffer.read(shared).buffers:
         if buffer.data is not None and len(buffer.data) > 64:
             assert shared.find(buffer.data.tobytes()) % flatbuffer.BUFFER_ALIGNMENT == 0
@@ -58,7 +58,36 @@ def test_the_answers_stay_equal_to_the_bit(converted):
     source = np.array([[5, 6, 7, 3]], np.int32)
     states = [
         open_interpreter(content, 1, "").get_signature_runner("encode")(source=source)
-        for content in (converted, flatbuffer.share_equal_vectors(converted))
+        for content in (converted, flatbuffer.without_repetition(converted))
     ]
     for name in states[0]:
         np.testing.assert_array_equal(states[0][name], states[1][name])
+
+
+def test_what_several_signatures_call_is_one_graph(converted):
+    model = flatbuffer.read(flatbuffer.without_repetition(converted))
+    num_graphs = len(model.subgraphs)
+    assert num_graphs < len(flatbuffer.read(converted).subgraphs)
+    flatbuffer.share_equal_graphs(model)
+    assert len(model.subgraphs) == num_graphs
+    callers = [
+        graph
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if flatbuffer.graph_of(model, "encode")
+        in [getattr(operator.builtinOptions, field) for field in flatbuffer.called(operator)]
+    ]
+    assert len(callers) == 2  # `encode` itself and `generate`
+
+
+def test_graphs_that_differ_in_a_weight_stay_two(converted):
+    num_graphs = len(flatbuffer.read(flatbuffer.without_repetition(converted)).subgraphs)
+    model = flatbuffer.read(converted)
+    encoder = model.subgraphs[flatbuffer.graph_of(model, "encode")]
+    weight = next(t for t in encoder.tensors if model.buffers[t.buffer].data is not None)
+    changed = model.buffers[weight.buffer].data.copy()
+    changed[0] += 1
+    model.buffers.append(flatbuffer.schema.BufferT(data=changed))
+    weight.buffer = len(model.buffers) - 1
+    flatbuffer.share_equal_graphs(model)
+    assert len(model.subgraphs) == num_graphs + 1

@@ -65,10 +65,7 @@ def stored(content, name):
 
 def products(model, signature):
     """The weight and the bias of each product of a signature."""
-    index = next(
-        s.subgraphIndex for s in model.signatureDefs if s.signatureKey.decode() == signature
-    )
-    graph = model.subgraphs[index]
+    graph = model.subgraphs[flatbuffer.graph_of(model, signature)]
     for operator in graph.operators:
         code = model.operatorCodes[operator.opcodeIndex].builtinCode
         if code == schema.BuiltinOperator.FULLY_CONNECTED and operator.inputs[2] >= 0:

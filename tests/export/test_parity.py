@@ -29,9 +29,7 @@ def float_buffers(content):
     """Index to float32 weights, of every buffer of the model's, and the name of a tensor of it."""
     model, found = flatbuffer.read(content), {}
     graphs = [
-        model.subgraphs[signature.subgraphIndex]
-        for signature in model.signatureDefs
-        if signature.signatureKey in (b"encode", b"decode_step")
+        model.subgraphs[flatbuffer.graph_of(model, name)] for name in ("encode", "decode_step")
     ]
     for tensor in (tensor for graph in graphs for tensor in graph.tensors):
         data = model.buffers[tensor.buffer].data
