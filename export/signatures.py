@@ -35,9 +35,6 @@ class Signatures(tf.Module):
 
         @tf.function
         def generate(source, max_length):
-            return call(greedy, source, max_length)
-
-        def greedy(source, max_length):
             tokens, lengths = greedy_search(model, source, max_length, choose=arg_max)
             return {"tokens": tokens, "length": lengths}
 
@@ -81,11 +78,11 @@ class Signatures(tf.Module):
             if num_beams is not None:
                 functions["generate_beam"] = generate_beam.get_concrete_function(ids, max_length)
             if text is not None:
-                functions |= text_functions(model, text, greedy, **limits)
+                functions |= text_functions(model, text, **limits)
         self.functions = functions
 
 
-def text_functions(model, graph, greedy, max_source_length, max_target_length):
+def text_functions(model, graph, max_source_length, max_target_length):
     """`translate`, `tokenize` and `detokenize`, of one text each, as concrete functions."""
 
     @tf.function
@@ -102,12 +99,12 @@ def text_functions(model, graph, greedy, max_source_length, max_target_length):
     def translate(text):
         ids, length = call(graph.tokenize, text)
         ids = ids[: tf.minimum(length, max_source_length - 1)]
-        # One sentence, but of shapes and a value that no tracer knows: `generate`'s graph as it is.
+        # One sentence, but of sizes that no tracer knows, so that its loop is `generate`'s.
         source = tf.reshape(tf.concat([ids, [model.end_id]], axis=0), [first_length(ids), -1])
-        found = call(greedy, source, max_target_length * first_length(ids))
+        max_length = max_target_length * first_length(ids)
+        tokens, lengths = greedy_search(model, source, max_length, choose=arg_max)
         says = tf.cast(tf.logical_not(graph.is_blank(text)), tf.int32)
-        length = found["length"][0] * says
-        translated, length = call(graph.detokenize, found["tokens"][0], length)
+        translated, length = call(graph.detokenize, tokens[0], lengths[0] * says)
         return {"text": translated, "length": length}
 
     ids = tf.TensorSpec((None,), tf.int32, name="ids")
@@ -122,12 +119,23 @@ def text_functions(model, graph, greedy, max_source_length, max_target_length):
 def call(function, *arguments):
     """`function(*arguments)` in a graph of its own, which the converted file holds once.
 
-    TFLite has no call. Its nearest is an IF, here one of two equal branches; equal graphs become one in
-    `share_equal_graphs`. A runtime prepares such a graph anew at each call, so that it pays for what
-    is called once a sentence, not for a step (measured: 1.4 times the time of a step).
+    TFLite has no call. Its nearest is an IF whose other branch is never taken; equal graphs become
+    one in `without_repetition`. A runtime prepares such a graph anew at each call, so that it pays
+    for what is called once a sentence, not for a step (measured: 1.4 times the time of a step).
     """
-    always = tf.greater_equal(tf.shape(arguments[0])[0], 0)
-    return tf.cond(always, lambda: function(*arguments), lambda: function(*arguments))
+    outputs = []
+
+    def called():
+        outputs.append(function(*arguments))
+        return outputs[0]
+
+    def never():
+        some = tf.shape(arguments[0])[0]  # a size that no tracer knows
+        return tf.nest.map_structure(
+            lambda x: tf.zeros([size or some for size in x.shape], x.dtype), outputs[0]
+        )
+
+    return tf.cond(tf.greater_equal(tf.shape(arguments[0])[0], 0), called, never)
 
 
 def arg_max(logits):
