@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from presets import DEFAULT, VOCABULARY_SIZES
-from random_models import VOCABULARY, random_ids, randomize
-from seq2lite import export, zoo
+from random_models import VOCABULARY, float32_file, random_ids, randomize
+from seq2lite import zoo
 from seq2lite.export.model_file import interpreter_search, open_interpreter
 from seq2lite.zoo.presets import PRESETS
 
@@ -56,9 +56,7 @@ def model(preset):
 
 @pytest.fixture(scope="module")
 def content(model, tmp_path_factory):
-    path = tmp_path_factory.mktemp("preset") / "model.tflite"
-    export.to_tflite(model, path, quantization="float32")
-    return path.read_bytes()
+    return float32_file(model, tmp_path_factory.mktemp("preset"))
 
 
 @pytest.fixture

@@ -180,7 +180,9 @@ model = zoo.build("rnn_tiny", **tokenizer.vocabulary)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), -1))
 try:
-    export.to_bundle(model, sys.argv[1], tokenizer, pairs[:8], quantization="float32")
+    export.to_bundle(
+        model, sys.argv[1], tokenizer, pairs[:8], quantization="float32", num_beams=None, text=False
+    )
 except (OSError, export.ConversionError) as error:
     sys.exit(f"error: {error}")
 """
@@ -261,7 +263,9 @@ def test_int8_answers_come_close_to_keras(tiny_model, tokenizer, pairs, tmp_path
     """In one file, put in the place of another."""
     path = tmp_path / "int8.zip"
     write_container(path, {}, {}, zipped=True)
-    report = export.to_bundle(tiny_model, path, tokenizer, pairs[:16], max_source_length=40)
+    report = export.to_bundle(
+        tiny_model, path, tokenizer, pairs[:16], max_source_length=40, num_beams=None, text=False
+    )
     assert 0 < report.parity.relative_logit_error < 0.1
     assert report.file_size == len(read_container(path).parts["model.tflite"])
     assert report.tokens_per_second > 0 and report.keras_tokens_per_second > 0

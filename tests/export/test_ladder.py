@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from random_models import random_ids, randomize
+from random_models import float32_file, random_ids, randomize
 from seq2lite import export, zoo
 from seq2lite.export import flatbuffer, versions
 from seq2lite.export.calibration import Calibration, second_moments
@@ -34,11 +34,10 @@ MODELS = {
 def converted(request, tmp_path_factory):
     """A model, its float32 file's bytes, and a calibration."""
     model = randomize(MODELS[request.param](), scale=2.0)
-    path = tmp_path_factory.mktemp("ladder") / "model.tflite"
-    export.to_tflite(model, path, quantization="float32")
+    content = float32_file(model, tmp_path_factory.mktemp("ladder"))
     source = random_ids(np.random.default_rng(1), [9, 7, 7, 5, 4, 2], vocabulary_size=200)
     calibration = Calibration.of(source, *zoo.greedy_search(model, source, 12), model)
-    return model, path.read_bytes(), calibration
+    return model, content, calibration
 
 
 def formats(content, kind):

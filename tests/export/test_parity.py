@@ -89,6 +89,8 @@ def test_an_export_of_a_wrong_file_says_where_and_by_how_much_and_writes_nothing
             tokenizer,
             pairs[:12],
             quantization="float32",
+            num_beams=None,
+            text=False,
             **LIMITS,
         )
     message = str(error.value)

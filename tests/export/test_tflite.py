@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from random_models import VOCABULARY, random_ids, randomize, small_model
+from random_models import VOCABULARY, float32_file, random_ids, randomize, small_model
 from seq2lite import export, zoo
 from seq2lite.export.model_file import interpreter_search, open_interpreter
 from seq2lite.export.tflite import check_ops
@@ -36,9 +36,7 @@ LENGTHS = ([9, 4, 1], [1], [5], [2, 7, 7, 3, 6])
 def exported(request, tmp_path_factory):
     """A model and its float32 file's bytes."""
     model = small_model(request.param)
-    path = tmp_path_factory.mktemp("tflite") / "model.tflite"
-    export.to_tflite(model, path, quantization="float32")
-    return model, path.read_bytes()
+    return model, float32_file(model, tmp_path_factory.mktemp("tflite"))
 
 
 @pytest.fixture
@@ -72,8 +70,7 @@ def test_a_sentence_that_ends_at_once_is_empty_not_an_error(tmp_path):
     model = small_model("gru-None-bi")
     ids = np.arange(VOCABULARY)
     model.output_projection.bias.assign(np.where(ids == model.end_id, 1e4, 0))
-    export.to_tflite(model, tmp_path / "model.tflite", quantization="float32")
-    generate = interpreter_search((tmp_path / "model.tflite").read_bytes(), 1, "model.tflite")
+    generate = interpreter_search(float32_file(model, tmp_path), 1, "model.tflite")
     for source in ([[5, 3]], [[5, 6, 3], [7, 3, 0]]):
         tokens, lengths = generate(np.array(source, np.int32), 9)
         assert tokens.shape == (len(source), 1) and not tokens.any() and not lengths.any()
@@ -158,6 +155,12 @@ def test_the_int8_file_stores_each_weight_once_in_a_byte(family, tmp_path):
     assert (tmp_path / "model.tflite").stat().st_size <= 1.15 * model.count_params()
 
 
+def test_the_file_of_these_tests_is_the_one_that_to_tflite_writes(tmp_path):
+    model = small_model("gru-dot-bi")
+    export.to_tflite(model, tmp_path / "model.tflite", quantization="float32")
+    assert (tmp_path / "model.tflite").read_bytes() == float32_file(model, tmp_path)
+
+
 def test_float16_halves_the_file(tiny_model, bundle, tmp_path):
     """And keeps 11 bits of a weight."""
     export.to_tflite(tiny_model, tmp_path / "model.tflite", quantization="float16")
@@ -174,8 +177,10 @@ def test_float16_halves_the_file(tiny_model, bundle, tmp_path):
     assert 0 < error < 2e-3 * np.abs(keys[1]).max()
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("case", ["transformer-relative-ssru-post-norm", "gru-bahdanau"])
+@pytest.mark.parametrize(
+    ("case", "policy"),
+    [("transformer-relative-ssru-post-norm", "mixed_float16"), ("gru-bahdanau", "mixed_bfloat16")],
+)
 def test_a_model_of_mixed_precision_is_exported_in_float32(case, policy, tmp_path):
     keras.config.set_dtype_policy(policy)
     try:

@@ -5,9 +5,10 @@ import pytest
 from random_models import randomize
 from seq2lite import export, zoo
 from seq2lite.export import flatbuffer, versions
+from seq2lite.export.convert import convert
+from seq2lite.export.flatbuffer import without_repetition
 from seq2lite.export.quantize import store_weights, weights_of
 from seq2lite.export.signatures import Signatures, save
-from seq2lite.export.tflite import convert_saved
 
 
 @pytest.fixture(scope="module", params=["transformer", "rnn"])
@@ -20,7 +21,7 @@ def converted(request, tmp_path_factory):
     )
     folder = tmp_path_factory.mktemp("m") / "saved"
     save(Signatures(randomize(model)), folder)
-    return convert_saved(folder)
+    return without_repetition(convert(folder))
 
 
 def stored(content, kind):
