@@ -177,6 +177,7 @@ def to_bundle(
                     tokenizer=tokenizer,
                     calibration=list(reference.sources if calibration is None else calibration),
                     integer_io=integer_io,
+                    min_runtime=min_runtime,
                 )
             else:
                 content, formats = quantized(

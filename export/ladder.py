@@ -5,9 +5,9 @@ import json
 import numpy as np
 
 from . import flatbuffer
-from .isolation import ConversionError, run_isolated
+from .isolation import run_isolated
 from .quantize import store_weights, weights_of
-from .versions import least_runtime, ops_beyond, runs_on
+from .versions import INTEGER_RUNTIME, require_runs_on, require_version, version_numbers
 from .whole import scratch_folder
 
 QUANTIZATIONS = ("float32", "float16", "int8", "int4", "mixed")
@@ -29,21 +29,10 @@ def check_quantization(
         raise ValueError(
             f"`max_divergence` must be a positive number. Received: {max_divergence!r}"
         )
-    if min_runtime is not None:
-        least = BLOCKS_RUNTIME if quantization in CALIBRATED else LEAST_RUNTIME
-        if not _version(min_runtime) >= least:
-            raise ValueError(
-                f"`min_runtime` must be {least[0]}.{least[1]} or later with "
-                f"quantization={quantization!r}. Received: {min_runtime!r}"
-            )
-
-
-def _version(text):
-    """`"2.9"` or `"2.9.1"` as a tuple. Raises ValueError where it is none."""
-    parts = str(text).split(".")
-    if not isinstance(text, str) or len(parts) < 2 or not all(part.isdigit() for part in parts):
-        raise ValueError(f'`min_runtime` must be a version, such as "2.9". Received: {text!r}')
-    return tuple(map(int, parts))
+    least = BLOCKS_RUNTIME if quantization in CALIBRATED else LEAST_RUNTIME
+    if quantization not in QUANTIZATIONS:
+        least = INTEGER_RUNTIME
+    require_version(min_runtime, least, f"quantization={quantization!r}")
 
 
 def quantized(
@@ -67,7 +56,11 @@ def quantized(
     """
     weights = weights_of(flatbuffer.read(content))
     kind = quantization
-    if kind == "int8" and min_runtime is not None and _version(min_runtime) < PER_ROW_RUNTIME:
+    if (
+        kind == "int8"
+        and min_runtime is not None
+        and version_numbers(min_runtime) < PER_ROW_RUNTIME
+    ):
         kind = "int8_tensor"
     moments = None
     if quantization in CALIBRATED:
@@ -92,9 +85,5 @@ def quantized(
     model = flatbuffer.read(store_weights(content, formats, moments))
     flatbuffer.drop_names(model)
     file = flatbuffer.write(model)
-    if min_runtime is not None and not runs_on(file, min_runtime):
-        raise ConversionError(
-            f"`min_runtime` must be {least_runtime(file)} or later for this model: it has "
-            f"{', '.join(ops_beyond(file, min_runtime))}. Received: {min_runtime!r}"
-        )
+    require_runs_on(file, min_runtime)
     return file, names

@@ -12,12 +12,12 @@ from .portable_signatures import PortableSignatures
 from .signatures import check_model, check_tokenizer, in_float32, length_limits, save
 from .static_quantize import quantize_static
 from .tflite import TIMEOUT, check_ops
+from .versions import INTEGER_RUNTIME, require_runs_on, require_version
 from .whole import scratch_folder
 
 INTEGER_MODES = ("int8_static", "int16x8")
 MODES = ("float32", *INTEGER_MODES)
-# Which ops compute in 16 bits.
-WIDE = {"int8_static": lambda op, name: False, "int16x8": lambda op, name: True}
+BITS = {"int8_static": 8, "int16x8": 16}  # of activations
 # Sentences of the calibration; of more of them ranges hardly change.
 MOST_SENTENCES = 64
 
@@ -50,6 +50,7 @@ def convert(
     calibration=(),
     integer_io=False,
     batch=1,
+    min_runtime=None,
 ):
     """Converts a model to a file of static `encode` and `decode_step` that every runtime takes.
 
@@ -69,13 +70,15 @@ def convert(
             its tests: scales are those of the values met in translating them.
         integer_io: Signatures take and give integers, with the scales that the file states.
         batch: Sentences at a time; 1 for the integer modes.
+        min_runtime: The oldest TFLite runtime that must run the file, such as `"2.17"`, the least of
+            the integer modes. Default: whichever has its ops.
 
     Returns:
         The file's bytes.
 
     Raises:
         ValueError: An argument is not as above.
-        ConversionError: The converter failed, or the model needs what some device has not.
+        ConversionError: The converter failed, the model needs what some device or `min_runtime` has not.
 
     Example:
         >>> from seq2lite import zoo
@@ -91,6 +94,8 @@ def convert(
         raise ValueError(f"`mode` must be one of {MODES}. Received: {mode!r}")
     if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
         raise ValueError(f"`batch` must be a positive integer. Received: {batch!r}")
+    least = INTEGER_RUNTIME if mode in INTEGER_MODES else (1, 0)
+    require_version(min_runtime, least, f"mode={mode!r}")
     source = None
     if mode == "float32":
         if integer_io:
@@ -109,19 +114,22 @@ def convert(
         content = as_select_v2(file.read_bytes())
         check_portable(content)
         if mode == "float32":
+            require_runs_on(content, min_runtime)
             return content
         file.write_bytes(content)
         ids = {name: getattr(model, name) for name in ("start_id", "end_id", "pad_id")}
         np.savez(inputs, source=source, max_length=limits["max_target_length"], **ids)
         run_isolated(".static_calibration", file, inputs, observed, timeout=TIMEOUT)
-        return quantize_static(
-            content, dict(np.load(observed)), wide=WIDE[mode], integer_io=integer_io
+        content = quantize_static(
+            content, dict(np.load(observed)), bits=BITS[mode], integer_io=integer_io
         )
+        require_runs_on(content, min_runtime)
+        return content
 
 
 def _calibration_ids(tokenizer, texts, length):
     """Ids `(n, length)` of sentences of every length, padded."""
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"`calibration` must be a list of texts. Received: {texts!r:.80}")
     rows = sorted((ids[: length - 1] for ids in tokenizer.encode(texts) if ids), key=len)
     if not rows:

@@ -13,14 +13,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from ..zoo.contract import PADDING_BIAS
 from ..zoo.embedding import TokenEmbedding
 from ..zoo.positions import rotate, rotation, sinusoidal_encoding
 from ..zoo.recurrence import CELLS, Recurrence
 from ..zoo.transformer import Transformer
 from ..zoo.transformer_layers import FeedForward
-
-# exp of it is 1e-13: nothing to a softmax. The usual -3e4 would leave an 8-bit score no digits.
-PADDING_BIAS = -30.0
 
 
 class PortableSignatures(tf.Module):
@@ -51,18 +49,26 @@ class PortableSignatures(tf.Module):
             first = lambda model, source, slots: model.encode(source)  # noqa: E731
             further = lambda model, token, state, slots: model.decode_step(token, state)  # noqa: E731
 
-        shapes = {}
+        specs = {}
 
         @tf.function
         def encode(source):
             state = first(model, source, max_target_length)
-            shapes.update({name: tensor.shape for name, tensor in state.items()})
+            specs.update(
+                {name: tf.TensorSpec(x.shape, x.dtype, name=name) for name, x in state.items()}
+            )
             # No constants: some runtimes cannot give them.
-            return {name: x for name, x in state.items() if name not in _zeros_at_first(model)}
+            return {name: x for name, x in state.items() if not _is_zero(x)}
 
         @tf.function
         def decode_step(token, **state):
             logits, after = further(model, token, state, max_target_length)
+            for name, x in after.items():
+                if x.shape != specs[name].shape or not x.shape.is_fully_defined():
+                    raise ValueError(
+                        "`model` must have a state whose shapes no step changes. Received: "
+                        f"{name} of shape {specs[name].shape}, then {x.shape}"
+                    )
             # What stays is not handed back: some runtimes cannot give what they were given.
             changed = {name: x for name, x in after.items() if x is not state[name]}
             return {"logits": logits, **changed}
@@ -72,30 +78,16 @@ class PortableSignatures(tf.Module):
             encode = encode.get_concrete_function(
                 tf.TensorSpec((batch, max_source_length), tf.int32, name="source")
             )
-            state = {
-                name: tf.TensorSpec(
-                    shape, tf.int32 if name == "position" else tf.float32, name=name
-                )
-                for name, shape in shapes.items()
-            }
             step = decode_step.get_concrete_function(
-                tf.TensorSpec((batch,), tf.int32, name="token"), **state
+                tf.TensorSpec((batch,), tf.int32, name="token"), **specs
             )
         self.functions = {"encode": encode, "decode_step": step}
 
 
-def _zeros_at_first(model):
-    """What of the state is zeros before anything is said."""
-    if isinstance(model, Transformer):
-        names = {"position", "written"}
-        for i in range(len(model.decoder_layers)):
-            names |= {f"{name}_{i}" for name in ("self_keys", "self_values", "cell")}
-        return names
-    names = {"read_out"}
-    if model.bridge == "zeros":
-        for i in range(len(model.decoder)):
-            names |= {f"{name}_{i}" for name in ("hidden", "cell")}
-    return names
+def _is_zero(x):
+    """Whether a tensor is zeros whatever the source, such as what of a state is so at first."""
+    value = tf.get_static_value(x)
+    return value is not None and not value.any()
 
 
 def _transformer_encode(model, source, slots):
@@ -186,11 +178,10 @@ def _shifted(old, new, axis):
 @contextmanager
 def _portable_layers(model):
     """While this holds, `model` traces with ops that every runtime has."""
-    swaps = [(model, "padding_bias", lambda source: (1 - _is_token(source, model)) * PADDING_BIAS)]
+    swaps = []
     for layer in model._flatten_layers():
         if isinstance(layer, TokenEmbedding):
             swaps.append((layer, "gather", lambda table, ids: tf.gather(table, ids)))
-            swaps.append((layer, "tokens", lambda ids, pad_id, layer=layer: layer(ids)))
         if isinstance(layer, FeedForward):
             swaps.append((layer, "gelu", _gelu))
         if isinstance(layer, Recurrence):
@@ -202,11 +193,6 @@ def _portable_layers(model):
     finally:
         for owner, name, _ in swaps:
             delattr(owner, name)
-
-
-def _is_token(ids, model):
-    """1.0 at tokens, 0.0 at padding."""
-    return ops.cast(ops.not_equal(ids, model.pad_id), "float32")
 
 
 def _gelu(x):

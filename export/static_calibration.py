@@ -15,12 +15,16 @@ from .flatbuffer import schema
 from .host_search import HostSearch
 from .isolation import explained
 from .model_file import zeros_of
+from .static_scales import SOFTMAX_DEPTH, softmax_inputs
 
 SAMPLES = 32  # values kept of a tensor, each time it is computed
 
 
 def observe(content, source, max_length, **special_ids):
     """Least and greatest value of each float tensor, and a sample of its values.
+
+    Of a softmax's scores those that are nothing to it count as the least that are something: so
+    masks leave no trace in their range.
 
     Args:
         content: The file's bytes; its signatures take one sentence.
@@ -72,13 +76,19 @@ class _Values:
             for t in sorted(computed | {int(t) for t in graph.inputs})
             if graph.tensors[t].type == schema.TensorType.FLOAT32
         ]
+        self.scores = {t for g, t in softmax_inputs(model) if g == index}
         self.range = {t: [np.inf, -np.inf] for t in self.tensors}
         self.samples = {t: [] for t in self.tensors}
         self.rng = np.random.default_rng(0)
 
     def add(self):
         for t in self.tensors:
-            x = self.interpreter.get_tensor(t, self.index).ravel()
+            x = self.interpreter.get_tensor(t, self.index)
+            if t in self.scores:
+                x = np.maximum(x, x.max(axis=-1, keepdims=True) - SOFTMAX_DEPTH)
+            x = x[np.isfinite(x)]  # a table's row of padding may hold anything
+            if not x.size:
+                continue
             least_greatest = self.range[t]
             least_greatest[0] = min(least_greatest[0], x.min())
             least_greatest[1] = max(least_greatest[1], x.max())

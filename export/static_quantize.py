@@ -9,7 +9,9 @@ import numpy as np
 
 from . import flatbuffer
 from .flatbuffer import schema
+from .static_masks import fit_masks
 from .static_scales import Plan, fitted_scale, is_lookup, moved_inputs, read_constant
+from .versions import raise_integer_versions, set_least_runtime
 
 _OP, _TYPE = schema.BuiltinOperator, schema.TensorType
 # What the kernels ask of an output: its scale in 8 bits, its zero point, its scale in 16 bits.
@@ -18,17 +20,16 @@ _FIXED = {
     _OP.LOGISTIC: (1 / 256, -128, 1 / 32768),
     _OP.TANH: (1 / 128, 0, 1 / 32768),
 }
-_PRODUCTS = (_OP.FULLY_CONNECTED, _OP.BATCH_MATMUL)
+_KINDS = {8: (_TYPE.INT8, np.int8), 16: (_TYPE.INT16, np.int16)}
 
 
-def quantize_static(content, observed, *, wide=lambda op, name: False, integer_io=False, clip=True):
+def quantize_static(content, observed, *, bits=8, integer_io=False, clip=True):
     """Writes a portable float32 file in integers.
 
     Args:
         content: The file's bytes.
         observed: What `static_calibration.observe` gave of it.
-        wide: Takes an op's number and the name of the tensor that it makes; whether it computes in
-            16 bits rather than in 8.
+        bits: Of activations, 8 or 16.
         integer_io: Signatures take and give the integers themselves, with the scales that the file
             states; False: float32.
         clip: Choose 8-bit scales for the least squared error of the sampled values, which cuts
@@ -36,11 +37,16 @@ def quantize_static(content, observed, *, wide=lambda op, name: False, integer_i
 
     Returns:
         The bytes of the new file.
+
+    Raises:
+        ConversionError: An op has no integer kernel.
     """
     model = flatbuffer.read(content)
-    plan = Plan(model, observed, wide, clip)
+    plan = Plan(model, fit_masks(model, observed), bits, clip)
     for index in range(len(model.subgraphs)):
         _GraphWriter(model, index, plan).write(integer_io)
+    raise_integer_versions(model)
+    set_least_runtime(model)
     flatbuffer.drop_unused(model)
     return flatbuffer.write(model)
 
@@ -49,11 +55,10 @@ class _GraphWriter:
     """One graph, rewritten: its tensors' types, and QUANTIZE ops where two scales meet."""
 
     def __init__(self, model, index, plan):
-        self.model, self.index, self.plan = model, index, plan
+        self.model, self.index, self.plan, self.bits = model, index, plan, plan.bits
         self.graph = model.subgraphs[index]
         self.is_float = [t.type == _TYPE.FLOAT32 for t in self.graph.tensors]
         self.operators = []
-        self.requantized = {}
 
     def write(self, integer_io):
         graph, model = self.graph, self.model
@@ -68,7 +73,7 @@ class _GraphWriter:
             graph.inputs = np.array([self._float_input(int(t)) for t in graph.inputs], np.int32)
         for t in range(len(self.is_float)):
             if self.is_float[t] and t not in constants:
-                self._set(t, self.plan.width((self.index, t)), *self.plan.scale((self.index, t)))
+                self._set(t, self.bits, *self.plan.scale((self.index, t)))
         for operator in old:
             self._rewrite(operator)
         give = self._integer_output if integer_io else self._float_output
@@ -96,19 +101,18 @@ class _GraphWriter:
         if moved_inputs(self.model, self.graph, operator):
             inputs = [self._as_group(t, outputs[0]) if self._was_float(t) else t for t in inputs]
         else:
-            width = self.plan.bits(self.graph, operator)
             scale_of_input = None
             for place, t in enumerate(inputs):
                 if t < 0 or not self._was_float(t):
                     continue
                 if code == _OP.FULLY_CONNECTED and place:
                     make = self._weight if place == 1 else self._bias
-                    inputs[place] = make(t, scale_of_input, width)
+                    inputs[place] = make(t, scale_of_input)
                 else:
-                    inputs[place] = self._in_width(t, width)
+                    inputs[place] = self._with_own_scale(t)
                     scale_of_input = self.graph.tensors[inputs[place]].quantization.scale[0]
             _no_powers_of_two(operator)
-            outputs = [self._output(code, t, width) for t in outputs]
+            outputs = [self._output(code, t) for t in outputs]
         operator.inputs = np.array(inputs, np.int32)
         after = [pair for pair in zip(outputs, operator.outputs, strict=True) if pair[0] != pair[1]]
         operator.outputs = np.array(outputs, np.int32)
@@ -122,7 +126,7 @@ class _GraphWriter:
         Where 16 are wanted they are the sum of two: what rounding to 8 leaves has a table too.
         """
         table, ids = (int(i) for i in operator.inputs)
-        values = self.values[table]
+        values = np.nan_to_num(self.values[table], posinf=0, neginf=0)  # padding's row may be so
         scale, zero = fitted_scale(values.min(), values.max(), values.ravel(), 8, False)
 
         def look_up(values, scale, zero):
@@ -140,7 +144,7 @@ class _GraphWriter:
             return made
 
         made = look_up(values, scale, zero)
-        if self.plan.bits(self.graph, operator) == 16:
+        if self.bits == 16:
             rest = values - (np.clip(np.rint(values / scale) + zero, -128, 127) - zero) * scale
             parts = [made, look_up(rest, scale / 255, 0)]
             wide = [self._made(t, 16, scale / 128, 0) for _ in parts]
@@ -153,61 +157,46 @@ class _GraphWriter:
     def _was_float(self, t):
         return t < len(self.is_float) and self.is_float[t]
 
-    def _output(self, code, t, width):
+    def _output(self, code, t):
         """Where an op writes: tensor `t`, or another one that is brought to `t`'s scale after."""
-        if code in _FIXED:
-            narrow, zero, wide = _FIXED[code]
-            return self._fixed(t, width, *((narrow, zero) if width == 8 else (wide, 0)))
-        if self.plan.width((self.index, t)) == width:
+        if code not in _FIXED:
             return t
-        values = self.plan.observed[f"{self.index}/{t}"]
-        return self._made(t, width, *fitted_scale(*values[:2], values, width, self.plan.clip))
+        narrow, zero, wide = _FIXED[code]
+        scale, zero = (narrow, zero) if self.bits == 8 else (wide, 0)
+        if not self.plan.is_alone((self.index, t)):
+            return self._made(t, self.bits, scale, zero)
+        self._set(t, self.bits, scale, zero)
+        return t
 
-    def _fixed(self, t, width, scale, zero):
-        """`_output` of an op whose output has this scale, whatever its values."""
-        key = self.index, t
-        if self.plan.is_alone(key) and self.plan.width(key) == width:
-            self._set(t, width, scale, zero)
+    def _with_own_scale(self, t):
+        if t not in self.values:
             return t
-        return self._made(t, width, scale, zero)
-
-    def _in_width(self, t, width):
-        if t in self.values:
-            values = self.values[t]
-            scale, zero = fitted_scale(values.min(), values.max(), values.ravel(), width, False)
-            return self._constant(t, values, width, scale, zero)
-        if self.plan.width((self.index, t)) == width:
-            return t
-        if (t, width) not in self.requantized:
-            values = self.plan.observed[f"{self.index}/{t}"]
-            scale, zero = fitted_scale(values[0], values[1], values, width, self.plan.clip)
-            made = self.requantized[t, width] = self._made(t, width, scale, zero)
-            self._append(_OP.QUANTIZE, t, made)
-        return self.requantized[t, width]
+        values = self.values[t]
+        scale, zero = fitted_scale(values.min(), values.max(), values.ravel(), self.bits, False)
+        return self._constant(t, values, self.bits, scale, zero)
 
     def _as_group(self, t, output):
         if t not in self.values:
             return t
-        key = self.index, output
-        return self._constant(t, self.values[t], self.plan.width(key), *self.plan.scale(key))
+        return self._constant(t, self.values[t], self.bits, *self.plan.scale((self.index, output)))
 
-    def _weight(self, t, scale_of_input, width):
+    def _weight(self, t, scale_of_input):
         values = self.values[t]
         self.row_scales = np.maximum(np.abs(values).max(axis=1), 1e-9) / 127
         integers = np.rint(values / self.row_scales[:, None]).astype(np.int8)
         return self._stored(t, integers, _TYPE.INT8, self.row_scales)
 
-    def _bias(self, t, scale_of_input, width):
+    def _bias(self, t, scale_of_input):
         scales = self.row_scales * scale_of_input
-        kind, number = (_TYPE.INT32, np.int32) if width == 8 else (_TYPE.INT64, np.int64)
+        kind, number = (_TYPE.INT32, np.int32) if self.bits == 8 else (_TYPE.INT64, np.int64)
         most = np.iinfo(np.int32).max
         integers = np.rint(np.clip(self.values[t].ravel() / scales, -most, most)).astype(number)
         return self._stored(t, integers, kind, scales)
 
-    def _constant(self, t, values, width, scale, zero):
-        low, high = (-128, 127) if width == 8 else (-32767, 32767)
+    def _constant(self, t, values, bits, scale, zero):
+        low, high = (-128, 127) if bits == 8 else (-32767, 32767)
         integers = np.clip(np.rint(values / scale) + zero, low, high)
-        kind, number = (_TYPE.INT8, np.int8) if width == 8 else (_TYPE.INT16, np.int16)
+        kind, number = _KINDS[bits]
         return self._stored(t, integers.astype(number), kind, [scale], [zero])
 
     def _stored(self, t, integers, kind, scales, zeros=None):
@@ -223,16 +212,16 @@ class _GraphWriter:
         )
         return made
 
-    def _set(self, t, width, scale, zero):
+    def _set(self, t, bits, scale, zero):
         tensor = self.graph.tensors[t]
-        tensor.type = _TYPE.INT8 if width == 8 else _TYPE.INT16
+        tensor.type = _KINDS[bits][0]
         tensor.quantization = schema.QuantizationParametersT(
             scale=np.array([scale], np.float32), zeroPoint=np.array([zero], np.int64)
         )
 
-    def _made(self, t, width, scale, zero):
+    def _made(self, t, bits, scale, zero):
         made = self._new_tensor(t, _TYPE.INT8)
-        self._set(made, width, scale, zero)
+        self._set(made, bits, scale, zero)
         return made
 
     def _new_tensor(self, t, kind):
@@ -277,7 +266,7 @@ class _GraphWriter:
         kind = schema.BuiltinOptions.AddOptions if options else schema.BuiltinOptions.NONE
         self.operators.append(
             schema.OperatorT(
-                opcodeIndex=flatbuffer.op_code(self.model, code, version=2),
+                opcodeIndex=flatbuffer.op_code(self.model, code),
                 inputs=np.atleast_1d(np.array(sources, np.int32)),
                 outputs=np.array([target], np.int32),
                 builtinOptionsType=kind,

@@ -1,4 +1,4 @@
-"""Which tensors of a portable file share a scale, how wide each is, and what its scale is."""
+"""Which tensors of a portable file share a scale, and what it is."""
 
 from collections import defaultdict
 
@@ -19,16 +19,18 @@ _MOVES = {
     _OP.SPLIT_V: (0,),
     _OP.CONCATENATION: None,
     _OP.REDUCE_MAX: (0,),
+    _OP.SELECT_V2: (1, 2),
 }
+# exp of it is 6e-6: what lies so far below a row's greatest score is nothing to a softmax.
+SOFTMAX_DEPTH = 12.0
 
 
 class Plan:
-    """Width and scale of each float tensor; tensors of a group share them."""
+    """The scale of each float tensor; tensors of a group share it."""
 
-    def __init__(self, model, observed, wide, clip):
-        self.model, self.observed, self.wide, self.clip = model, observed, wide, clip
+    def __init__(self, model, observed, bits, clip):
+        self.model, self.observed, self.bits, self.clip = model, observed, bits, clip
         self.parent = {}
-        widths = defaultdict(list)
         for g, graph in enumerate(model.subgraphs):
             for operator in graph.operators:
                 moved = moved_inputs(model, graph, operator)
@@ -38,15 +40,11 @@ class Plan:
                     for t in operator.outputs[1:]:
                         self._unite((g, int(t)), (g, int(operator.outputs[0])))
         self._unite_states()
-        for g, graph in enumerate(model.subgraphs):
-            for operator in graph.operators:
-                if not moved_inputs(model, graph, operator):
-                    for t in operator.outputs:
-                        widths[self.root((g, int(t)))].append(self.bits(graph, operator))
-        self.widths = {root: max(all_of) for root, all_of in widths.items()}
         self.members = defaultdict(list)
         for key in list(self.parent):
             self.members[self.root(key)].append(key)
+        # Clipped, the scores of a softmax would reach down to its masks.
+        self.unclipped = {self.root(key) for key in softmax_inputs(model)}
         self.scales = {}
 
     def root(self, key):
@@ -54,14 +52,6 @@ class Plan:
         while self.parent[key] != key:
             key = self.parent[key]
         return key
-
-    def bits(self, graph, operator):
-        """Of the arithmetic of an op."""
-        name = graph.tensors[operator.outputs[0]].name.decode()
-        return 16 if self.wide(flatbuffer.op_of(self.model, operator), name) else 8
-
-    def width(self, key):
-        return self.widths.get(self.root(key), 8)
 
     def is_alone(self, key):
         return len(self.members[self.root(key)]) <= 1
@@ -75,7 +65,11 @@ class Plan:
             values = np.concatenate([v[:2] for v in values] + [v[2:] for v in values])
             count = 2 * sum(self._values(m) is not None for m in members)
             self.scales[root] = fitted_scale(
-                values[:count].min(), values[:count].max(), values, self.width(key), self.clip
+                values[:count].min(),
+                values[:count].max(),
+                values,
+                self.bits,
+                self.clip and root not in self.unclipped,
             )
         return self.scales[root]
 
@@ -101,12 +95,12 @@ class Plan:
                 self._unite(keys[0], key)
 
 
-def fitted_scale(least, greatest, values, width, clip):
+def fitted_scale(least, greatest, values, bits, clip):
     """Scale and zero point for values in [least, greatest]; 16 bits are symmetric."""
     least, greatest = min(float(least), 0.0), max(float(greatest), 0.0)
     if greatest - least < 1e-9:
         greatest = 1e-6
-    if width == 16:
+    if bits == 16:
         return max(-least, greatest) / 32767, 0
     parts = np.linspace(0.3, 1, 15) if clip else [1.0]
     found = []
@@ -129,6 +123,16 @@ def moved_inputs(model, graph, operator):
         return []
     places = _MOVES[code] or range(len(operator.inputs))
     return [int(operator.inputs[place]) for place in places]
+
+
+def softmax_inputs(model):
+    """The tensors of scores, each as (graph, tensor)."""
+    return {
+        (g, int(operator.inputs[0]))
+        for g, graph in enumerate(model.subgraphs)
+        for operator in graph.operators
+        if flatbuffer.op_of(model, operator) == _OP.SOFTMAX
+    }
 
 
 def is_lookup(model, graph, operator):

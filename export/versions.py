@@ -129,6 +129,40 @@ _RUNTIMES = {
     "ZEROS_LIKE": {1: "1.12.0"},
 }
 _BLOCKWISE = "2.20.0"  # weights with a scale for each block of a row
+# Of the ops with kernels for integer activations, the versions that brought those for 8 bits and
+# for 16: from TensorFlow's versioning/op_version.cc (2.23), which does not say it of a
+# FULLY_CONNECTED with a scale a row: it came with that of float activations.
+_INTEGER_VERSIONS = {
+    "ADD": (2, 3),
+    "BATCH_MATMUL": (2, 3),
+    "CONCATENATION": (2, 3),
+    "DEQUANTIZE": (2, 3),
+    "EXPAND_DIMS": (1, 1),
+    "FULLY_CONNECTED": (12, 12),
+    "GATHER": (2, 4),
+    "LOGISTIC": (2, 3),
+    "MAXIMUM": (2, 4),
+    "MEAN": (2, 3),
+    "MINIMUM": (2, 4),
+    "MUL": (2, 4),
+    "QUANTIZE": (1, 2),
+    "REDUCE_MAX": (2, 3),
+    "RELU": (2, 3),
+    "RESHAPE": (1, 1),
+    "RSQRT": (2, 3),
+    "SELECT_V2": (1, 1),
+    "SLICE": (2, 4),
+    "SOFTMAX": (2, 3),
+    "SPLIT": (2, 4),
+    "SPLIT_V": (2, 1),
+    "STRIDED_SLICE": (2, 1),
+    "SUB": (2, 5),
+    "SUM": (2, 1),
+    "TANH": (2, 3),
+    "TRANSPOSE": (2, 5),
+}
+_MUL_OF_LARGE_SCALES = 3  # 8 bits, the scales' product not below that of the output
+INTEGER_RUNTIME = (2, 17)  # that of FULLY_CONNECTED 12, which every integer file has
 
 
 def least_runtime(content):
@@ -159,6 +193,43 @@ def set_least_runtime(model):
     flatbuffer.set_metadata(model, _KEY, _least(model).encode().ljust(_LENGTH, b"\0"))
 
 
+def raise_integer_versions(model):
+    """Gives the ops that compute in integers the versions that brought their integer kernels.
+
+    A runtime that is too old then says so as it opens the file, where it would otherwise end the
+    process in the first step.
+
+    Args:
+        model: A file's tables, whose activations are integers.
+
+    Raises:
+        ConversionError: An op has no integer kernel.
+    """
+    integers = (schema.TensorType.INT8, schema.TensorType.INT16)
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            name = flatbuffer.op_name(model, operator)
+            tensors = operator.inputs if name == "DEQUANTIZE" else operator.outputs
+            tensor = graph.tensors[tensors[0]]
+            if tensor.type not in integers:
+                continue
+            if name not in _INTEGER_VERSIONS:
+                raise ConversionError(
+                    "The ops of an integer file must have integer kernels, as "
+                    f"{', '.join(_INTEGER_VERSIONS)} have. Received: {name}, which makes "
+                    f"{tensor.name.decode()}"
+                )
+            version = _INTEGER_VERSIONS[name][integers.index(tensor.type)]
+            if name == "MUL" and tensor.type == schema.TensorType.INT8:
+                a, b = (graph.tensors[t].quantization.scale[0] for t in operator.inputs)
+                if a * b >= tensor.quantization.scale[0]:
+                    version = _MUL_OF_LARGE_SCALES
+            code = model.operatorCodes[operator.opcodeIndex]
+            operator.opcodeIndex = flatbuffer.op_code(
+                model, flatbuffer.op_of(model, operator), max(version, code.version)
+            )
+
+
 def stated_runtime(content):
     """The `min_runtime_version` in a file's metadata; None if it has none."""
     model = flatbuffer.read(content)
@@ -170,7 +241,7 @@ def stated_runtime(content):
 
 def runs_on(content, version):
     """Whether a runtime of `version` (such as `"2.9"`, which means its first) has all ops."""
-    return _parts(least_runtime(content)) <= _parts(version)
+    return version_numbers(least_runtime(content)) <= version_numbers(version)
 
 
 def ops_beyond(content, version):
@@ -178,12 +249,43 @@ def ops_beyond(content, version):
     return {
         f"{name} v{number}": runtime
         for (name, number), runtime in _runtimes(flatbuffer.read(content)).items()
-        if _parts(runtime) > _parts(version)
+        if version_numbers(runtime) > version_numbers(version)
     }
 
 
+def require_version(min_runtime, least, what_for):
+    """Raises ValueError unless `min_runtime` is None, or a version of `least` or later.
+
+    Args:
+        min_runtime: Such as `"2.9"` or `"2.9.1"`.
+        least: Its first numbers, such as `(2, 9)`.
+        what_for: What needs those, for the error.
+    """
+    if min_runtime is None:
+        return
+    parts = min_runtime.split(".") if isinstance(min_runtime, str) else []
+    if len(parts) < 2 or not all(part.isdecimal() and part.isascii() for part in parts):
+        raise ValueError(
+            f'`min_runtime` must be a version, such as "2.9". Received: {min_runtime!r}'
+        )
+    if not version_numbers(min_runtime) >= (*least, 0):
+        raise ValueError(
+            f"`min_runtime` must be {least[0]}.{least[1]} or later with {what_for}. "
+            f"Received: {min_runtime!r}"
+        )
+
+
+def require_runs_on(content, min_runtime):
+    """Raises ConversionError, naming the ops, unless a runtime of `min_runtime` (None: any) has all."""
+    if min_runtime is not None and not runs_on(content, min_runtime):
+        raise ConversionError(
+            f"`min_runtime` must be {least_runtime(content)} or later for this model: it has "
+            f"{', '.join(ops_beyond(content, min_runtime))}. Received: {min_runtime!r}"
+        )
+
+
 def _least(model):
-    return max(_runtimes(model).values(), key=_parts)
+    return max(_runtimes(model).values(), key=version_numbers)
 
 
 def _runtimes(model):
@@ -209,7 +311,7 @@ def _runtimes(model):
     return found
 
 
-def _parts(version):
+def version_numbers(version):
     """A version's numbers, three of them, comparable."""
     numbers = [int(number) for number in str(version).split(".")]
     return (*numbers, 0, 0)[:3]

@@ -64,8 +64,8 @@ def converted(texts_model, tokenizer, pairs):
     def convert(mode, integer_io=False):
         if mode == "float32":
             return content
-        wide = portable.WIDE[mode]
-        return quantize_static(content, observed, wide=wide, integer_io=integer_io)
+        bits = portable.BITS[mode]
+        return quantize_static(content, observed, bits=bits, integer_io=integer_io)
 
     return convert
 
