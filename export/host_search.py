@@ -22,6 +22,7 @@ class HostSearch:
         start_id: Id that begins a target.
         end_id: Id that ends it.
         pad_id: Id that fills what follows.
+        most_tokens: Most tokens that `decode_step` can say. Default: any number.
 
     Example:
         >>> import numpy as np
@@ -34,8 +35,8 @@ class HostSearch:
         (array([[3, 4, 5]], dtype=int32), array([3], dtype=int32))
     """
 
-    def __init__(self, encode, decode_step, *, start_id, end_id, pad_id):
-        self.encode, self.decode_step = encode, decode_step
+    def __init__(self, encode, decode_step, *, start_id, end_id, pad_id, most_tokens=None):
+        self.encode, self.decode_step, self.most_tokens = encode, decode_step, most_tokens
         self.start_id, self.end_id, self.pad_id = start_id, end_id, pad_id
 
     def greedy(self, source, max_length):
@@ -47,7 +48,11 @@ class HostSearch:
 
         Returns:
             `tokens`, int32 `(batch, length)`, without start and end, padded; `lengths (batch,)`.
+
+        Raises:
+            ValueError: `max_length` is no positive integer, or more than `decode_step` can say.
         """
+        self.check_length(max_length)
         return self._run(source, max_length, lambda logits, step: logits.argmax(axis=-1))
 
     def sample(
@@ -79,7 +84,8 @@ class HostSearch:
         Raises:
             ValueError: An argument is not as above.
         """
-        check_sampling(temperature, top_k, top_p)
+        self.check_length(max_length)
+        check_sampling(temperature, top_k, top_p, seed)
         shape = (len(source), max_length)
         if draws is None:
             draws = np.random.default_rng(seed).random(shape, np.float32)
@@ -91,10 +97,24 @@ class HostSearch:
         draws = np.asarray(draws, np.float32)
 
         def choose(logits, step):
-            logits = logits.astype(np.float32) / np.float32(temperature)
+            logits = logits.astype(np.float32)
+            # The greatest is 0 then, and what a small temperature makes infinite is impossible.
+            logits = logits - logits.max(axis=-1, keepdims=True)
+            with np.errstate(over="ignore"):
+                logits = logits / np.float32(temperature)
             return _drawn(logits, draws[:, step, None], top_k, top_p)
 
         return self._run(source, max_length, choose)
+
+    def check_length(self, max_length):
+        """Raises ValueError unless so many tokens can be said."""
+        if not _is_number(max_length, Integral) or max_length < 1:
+            raise ValueError(f"`max_length` must be a positive integer. Received: {max_length!r}")
+        if self.most_tokens is not None and max_length > self.most_tokens:
+            raise ValueError(
+                f"`max_length` must be at most {self.most_tokens}, the tokens that the file can "
+                f"remember. Received: {max_length}"
+            )
 
     def _run(self, source, max_length, choose):
         batch = len(source)
@@ -114,17 +134,29 @@ class HostSearch:
         return tokens[:, : max(1, lengths.max())], lengths
 
 
-def check_sampling(temperature, top_k, top_p):
+def check_sampling(temperature, top_k, top_p, seed=None):
     """Raises ValueError unless they are what `HostSearch.sample` takes."""
+    least, greatest = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
     for name, value, what, kind, holds in (
-        ("temperature", temperature, "a positive number", Real, lambda t: 0 < t < np.inf),
+        (
+            "temperature",
+            temperature,
+            f"a positive number of float32, {least:.4g} or more",
+            Real,
+            lambda t: least <= t <= greatest,
+        ),
         ("top_k", top_k, "a positive integer, or None", Integral, lambda k: k > 0),
         ("top_p", top_p, "a number in (0, 1], or None", Real, lambda p: 0 < p <= 1),
+        ("seed", seed, "an integer of 0 or more, or None", Integral, lambda s: s >= 0),
     ):
         if value is None and name != "temperature":
             continue
-        if not isinstance(value, kind) or isinstance(value, bool) or not holds(value):
+        if not _is_number(value, kind) or not holds(value):
             raise ValueError(f"`{name}` must be {what}. Received: {value!r}")
+
+
+def _is_number(value, kind):
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _drawn(logits, draw, top_k, top_p):

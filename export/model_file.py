@@ -55,7 +55,7 @@ class StaticFile:
     they are, and its logits are given as float32.
 
     Args:
-        interpreter: An interpreter of the file.
+        interpreter: An interpreter of the file (`open_interpreter`).
         pad_id: Id of padding.
         name: The file's name, for errors.
 
@@ -74,18 +74,29 @@ class StaticFile:
         self._decode_step = interpreter.get_signature_runner("decode_step")
         self.pad_id, self.name = pad_id, name
         self.batch, self.max_source_length = self._encode.get_input_details()["source"]["shape"]
+        # The slots of its caches; one without caches remembers any number.
+        written = self._decode_step.get_input_details().get("written")
+        self.most_tokens = None if written is None else int(written["shape"][-1])
         self.logits = self._decode_step.get_output_details()["logits"]
 
     def encode(self, source):
         """int32 ids `(batch, length)`, no longer than the file's, to the state."""
         padded = np.full((self.batch, self.max_source_length), self.pad_id, np.int32)
-        if len(source) != self.batch or source.shape[1] > self.max_source_length:
+        if len(source) != self.batch:
             raise ValueError(
-                f"`source` must be of shape ({self.batch}, at most {self.max_source_length}). "
-                f"Received: {source.shape}"
+                f"`source` must be of batch {self.batch}. Received: shape {source.shape}"
             )
+        self.check_length(source)
         padded[:, : source.shape[1]] = source
         return {**self.first_state(), **self._run(self._encode, source=padded)}
+
+    def check_length(self, source):
+        """Raises ValueError unless the file reads so many tokens."""
+        if source.shape[1] > self.max_source_length:
+            raise ValueError(
+                f"`source` must be of at most {self.max_source_length} tokens. "
+                f"Received: shape {source.shape}"
+            )
 
     def first_state(self):
         """What `encode` does not give, being zeros; integers may have another zero."""
@@ -102,7 +113,12 @@ class StaticFile:
     def search(self, start_id, end_id):
         """The `HostSearch` over this file."""
         return HostSearch(
-            self.encode, self.decode_step, start_id=start_id, end_id=end_id, pad_id=self.pad_id
+            self.encode,
+            self.decode_step,
+            start_id=start_id,
+            end_id=end_id,
+            pad_id=self.pad_id,
+            most_tokens=self.most_tokens,
         )
 
     def _run(self, signature, **inputs):
@@ -134,6 +150,8 @@ def static_search(content, description, num_threads, name):
     search = file.search(description["start_id"], description["end_id"])
 
     def generate_ids(source, max_length):
+        search.check_length(max_length)
+        file.check_length(source)
         tokens = np.full((len(source), max_length), file.pad_id, np.int32)
         lengths = np.zeros(len(source), np.int32)
         for start in range(0, len(source), file.batch):
@@ -178,14 +196,14 @@ def host_search(content, num_threads, name, tokenizer):
 
     Anew because of what `interpreter_search` says; once for each batch.
     """
-    encode, decode_step, batch = steps_of(
-        open_interpreter(content, num_threads, name), tokenizer.pad_id, name
-    )
+    interpreter = open_interpreter(content, num_threads, name)
+    if not has_search(interpreter):
+        file = StaticFile(interpreter, tokenizer.pad_id, name)
+        return file.search(tokenizer.start_id, tokenizer.end_id), int(file.batch)
     search = HostSearch(
-        encode,
-        decode_step,
+        *map(interpreter.get_signature_runner, ("encode", "decode_step")),
         start_id=tokenizer.start_id,
         end_id=tokenizer.end_id,
         pad_id=tokenizer.pad_id,
     )
-    return search, batch
+    return search, None

@@ -181,7 +181,7 @@ def _portable_layers(model):
     swaps = []
     for layer in model._flatten_layers():
         if isinstance(layer, TokenEmbedding):
-            swaps.append((layer, "gather", lambda table, ids: tf.gather(table, ids)))
+            swaps.append((layer, "tokens", _TokensOnly(layer, model.end_id)))
         if isinstance(layer, FeedForward):
             swaps.append((layer, "gelu", _gelu))
         if isinstance(layer, Recurrence):
@@ -193,6 +193,21 @@ def _portable_layers(model):
     finally:
         for owner, name, _ in swaps:
             delattr(owner, name)
+
+
+class _TokensOnly:
+    """`TokenEmbedding.tokens` where padding has the row of the source's end, which is a token's.
+
+    As zeros it would have no variance, and what a normalization divides it by would take up the
+    digits that tokens need.
+    """
+
+    def __init__(self, layer, end_id):
+        self.table, self.end_id = layer.embeddings, end_id
+
+    def __call__(self, ids, pad_id):
+        ids = tf.where(ops.equal(ids, pad_id), self.end_id, ids)
+        return tf.gather(self.table, ids)
 
 
 def _gelu(x):

@@ -77,8 +77,9 @@ class Runner:
         """
         if self.beam_ids is None:
             raise ValueError(
-                "The bundle must have the signature `generate_beam`: export it with `num_beams`. "
-                f"Received: {self.description.get('name')!r}, without"
+                "The bundle must have the signature `generate_beam`: export it with `num_beams`, and "
+                "with activations in float, as static files have no search. Received: "
+                f"{self.description.get('name')!r}, {self.description.get('quantization')}, without"
             )
         results = [[("", 0.0)] for _ in texts]
         for places, batch, limit in self._batches(texts, max_length, batch_size):
@@ -121,7 +122,7 @@ class Runner:
         Raises:
             ValueError: An argument is not as above.
         """
-        check_sampling(temperature, top_k, top_p)
+        check_sampling(temperature, top_k, top_p, seed)
         if self.open_search is None:
             raise ValueError("A runner must be of a bundle to sample. Received: one without steps")
         results, draws = [""] * len(texts), None

@@ -86,9 +86,7 @@ class _Values:
             x = self.interpreter.get_tensor(t, self.index)
             if t in self.scores:
                 x = np.maximum(x, x.max(axis=-1, keepdims=True) - SOFTMAX_DEPTH)
-            x = x[np.isfinite(x)]  # a table's row of padding may hold anything
-            if not x.size:
-                continue
+            x = x.ravel()
             least_greatest = self.range[t]
             least_greatest[0] = min(least_greatest[0], x.min())
             least_greatest[1] = max(least_greatest[1], x.max())

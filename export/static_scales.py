@@ -19,6 +19,7 @@ _MOVES = {
     _OP.SPLIT_V: (0,),
     _OP.CONCATENATION: None,
     _OP.REDUCE_MAX: (0,),
+    _OP.EXPAND_DIMS: (0,),
     _OP.SELECT_V2: (1, 2),
 }
 # exp of it is 6e-6: what lies so far below a row's greatest score is nothing to a softmax.

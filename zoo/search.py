@@ -4,6 +4,7 @@ Here are the loop that all searches share, greedy search, sampling, and the scor
 `beam.py` holds beam search.
 """
 
+from math import inf
 from numbers import Integral
 
 import keras
@@ -14,6 +15,7 @@ from .contract import STATIC_SHAPES, Seq2Seq, first_length, is_number, require
 # Tokens for which room is made at a time. A runtime prepares every op of a step anew when a shape
 # has changed, and copies the room at each step: measured, 8 to 16 are much alike, 4 is slower.
 GROWTH = 12
+LEAST_TEMPERATURE = 2.0**-126  # of float32's normal numbers; of a lesser one devices make zero
 
 
 def likeliest(logits):
@@ -124,8 +126,10 @@ def sample(
     """
     source = checked_source(model, source)
     check_length(model, max_length)
-    what = "a positive number"
-    require("temperature", temperature, what, lambda t: is_number(t) and t > 0)
+    what = f"a positive number of float32, {LEAST_TEMPERATURE:.4g} or more"
+    require(
+        "temperature", temperature, what, lambda t: is_number(t) and LEAST_TEMPERATURE <= t < inf
+    )
     if top_k is not None:
         size = model.vocabulary_size
         require(
@@ -147,7 +151,9 @@ def sample(
 
     def choose(logits, step):
         draw = ops.expand_dims(ops.take(draws, step, axis=1), 1)
-        logits = ops.cast(logits, "float32") / temperature
+        logits = ops.cast(logits, "float32")
+        # The greatest is 0 then, and what a small temperature makes infinite is impossible.
+        logits = (logits - ops.max(logits, axis=-1, keepdims=True)) / temperature
         return _drawn(logits, draw, top_k, top_p)
 
     return _one_at_a_time(model, source, max_length, prefix, choose)
