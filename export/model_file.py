@@ -137,7 +137,7 @@ def zeros_of(decode_step):
     }
 
 
-def static_search(content, description, num_threads, name):
+def static_search(content, description, num_threads, name, is_timed=False):
     """A portable file as the `generate_ids` of a `Runner`: so many sentences at a time as it takes.
 
     Args:
@@ -145,9 +145,12 @@ def static_search(content, description, num_threads, name):
         description: dict of `start_id`, `end_id` and `pad_id`.
         num_threads: Threads of the interpreter.
         name: The file's name, for errors.
+        is_timed: Nobody reads what it says, and more tokens may be said than it remembers.
     """
     file = StaticFile(open_interpreter(content, num_threads, name), description["pad_id"], name)
     search = file.search(description["start_id"], description["end_id"])
+    if is_timed:
+        search.most_tokens = None
 
     def generate_ids(source, max_length):
         search.check_length(max_length)

@@ -32,7 +32,7 @@ def probe(path, source, lengths, max_length, teacher, **ids):
     """
     content = Path(path).read_bytes()
     search = search_of(content, ids, 2, path)
-    tokens, token_lengths = search_all(search, source, lengths, max_length)
+    tokens, token_lengths = search_all(search, source, lengths, int(max_length))
     interpreter = open_interpreter(content, 2, path)
     encode, decode_step, batch = steps_of(interpreter, ids["pad_id"], path)
     logits = []

@@ -91,7 +91,7 @@ def endless_search(content, name, ids):
     """A file's search, on one thread, to which no chosen token is the end."""
     if has_search(open_interpreter(content, 1, name)):
         return interpreter_search(endless(content, ids["end_id"]), 1, name)
-    return static_search(content, {**ids, "end_id": -1}, 1, name)
+    return static_search(content, {**ids, "end_id": -1}, 1, name, is_timed=True)
 
 
 def endless(content, end_id):
