@@ -104,7 +104,7 @@ def quantized(
     }
     names = {weight.name: weight.stored_as(formats[weight.buffer]) for weight in weights}
     model = flatbuffer.read(store_weights(content, formats, moments))
-    flatbuffer.drop_names(model)
+    flatbuffer.drop_unread(model)
     file = flatbuffer.write(model)
     if min_runtime is not None and not runs_on(file, min_runtime):
         raise ConversionError(
