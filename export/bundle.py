@@ -13,7 +13,7 @@ from . import flatbuffer, portable
 from .calibration import Calibration
 from .container import MODEL_FILE, TOKENIZER_FILE, is_bundle, is_zip, write_container
 from .flatbuffer import schema
-from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, quantized
+from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, check_weights, quantized
 from .ladder import QUANTIZATIONS as FLOAT_QUANTIZATIONS
 from .measure import Measurements, measure, measure_speed
 from .metadata import with_metadata
@@ -25,11 +25,13 @@ from .runtime import pad
 from .signatures import Signatures, check_model, check_tokenizer, in_float32, length_limits, save
 from .text_graph import TextGraph
 from .tflite import check_beams, check_ops, convert_saved
+from .tokenizer import is_unicode
 from .versions import least_runtime
-from .whole import scratch_folder, write_whole
+from .whole import check_parents, scratch_folder, write_whole
 
 # With float activations, any search in the file; and with integers throughout, the search on the host.
 QUANTIZATIONS = (*FLOAT_QUANTIZATIONS, *portable.INTEGER_MODES)
+NEED_CALIBRATION = (*CALIBRATED, *portable.INTEGER_MODES)
 NUM_GOLDEN = 8
 
 
@@ -48,6 +50,7 @@ class Report:
         parts: Bytes by what they are for: see `parts.size_by_part`.
         parity: A `Parity`.
         measurements: `Measurements` of speed, memory and ops.
+        calibrated_on: Which text its weights or scales were made for; None where none was needed.
     """
 
     path: Path
@@ -60,6 +63,7 @@ class Report:
     parts: dict
     parity: Parity
     measurements: Measurements
+    calibrated_on: str | None
 
     @property
     def tokens_per_second(self):
@@ -109,8 +113,9 @@ def to_bundle(
             anything else is left, with an error.
         tokenizer: The `Tokenizer` that the model was trained with.
         held_out: List of (source, reference) text that the model was not trained on.
-        quantization: `"int8"` or another of QUANTIZATIONS; or several of them as a tuple: `path` is then
-            the folder of their bundles, named after them, for which the model is converted once.
+        quantization: `"int8"` or another of QUANTIZATIONS; or a tuple or list of several: `path` is then
+            the folder of their bundles, named after them, for which the model is converted once. They
+            are written when all have passed.
         max_source_length: Most tokens of a source, its end among them: that of the training.
         max_target_length: Most tokens that are generated for one, unless the caller says
             otherwise. Default: `max_source_length`.
@@ -120,8 +125,9 @@ def to_bundle(
         text: Whether the file holds the tokenizer too, and the signatures `translate`, `tokenize` and
             `detokenize` over UTF-8 bytes.
         integer_io: With `"int8_static"` and `"int16x8"`: the signatures take and give integers.
-        calibration: List of source text that 4-bit weights are calibrated on, 64 sentences or more.
-            Default: the sources of `held_out`.
+        calibration: List of source text that 4-bit weights, and the scales of integers, are calibrated
+            on: 64 sentences or more of what the model was trained on. Default: the sources of
+            `held_out`, on which a loss then looks a little less than it is, as the report says.
         max_divergence: Most that `"mixed"` may lose; see `to_tflite`.
         min_runtime: Oldest TFLite runtime that must run the file; see `to_tflite`.
         tolerance: A `Tolerance`. Default: that of the quantization, in `parity.TOLERANCES`.
@@ -141,15 +147,14 @@ def to_bundle(
         >>> sorted(file.name for file in report.path.iterdir())
         ['bundle.json', 'golden.json', 'model.tflite', 'report.html', 'report.md', 'tokenizer.model']
     """
-    quantizations = quantization if isinstance(quantization, tuple) else (quantization,)
-    paths = {
-        name: Path(path) / name if isinstance(quantization, tuple) else Path(path)
-        for name in quantizations
-    }
-    if not quantizations:
-        raise ValueError(f"`quantization` must be one or more of {QUANTIZATIONS}. Received: ()")
-    for name in quantizations:
-        check_quantization(name, max_divergence, min_runtime, among=QUANTIZATIONS)
+    are_several = isinstance(quantization, (tuple, list))
+    quantizations = tuple(quantization) if are_several else (quantization,)
+    check_quantizations(quantizations, max_divergence, min_runtime)
+    if are_several and is_bundle(Path(path)):
+        raise ValueError(
+            f"`path` must be a folder for bundles, not one itself. Received: {path}, which is one"
+        )
+    paths = {name: Path(path) / name if are_several else Path(path) for name in quantizations}
     check_beams(num_beams, length_penalty)
     are_integer = [name in portable.INTEGER_MODES for name in quantizations]
     _check_arguments(model, paths, tokenizer, held_out, calibration, languages)
@@ -158,9 +163,12 @@ def to_bundle(
             f"`integer_io` must be False with quantization={quantization!r}. Received: {integer_io!r}"
         )
     limits = length_limits(max_source_length, max_target_length, model.max_positions)
-    text_graph = TextGraph(tokenizer) if text and not all(are_integer) else None
     model = in_float32(model)
-    reports = {}
+    for name in quantizations:
+        check_weights(model, name)
+    text_graph = TextGraph(tokenizer) if text and not all(are_integer) else None
+    calibrated_on = "the held-out sentences" if calibration is None else "other sentences"
+    finished = []
     with scratch_folder() as folder:
         reference = KerasReference(model, tokenizer, held_out, limits)
         saved_model = folder / "saved_model"
@@ -203,7 +211,7 @@ def to_bundle(
             allowed = TOLERANCES[name] if tolerance is None else tolerance
             parity, answers = check_parity(file, reference, allowed)
             keras_speed = keras_speed or measure_speed(saved_model, reference)
-            reports[name] = Report(
+            report = Report(
                 path=paths[name],
                 quantization=name,
                 num_parameters=model.count_params(),
@@ -214,9 +222,26 @@ def to_bundle(
                 parts=size_by_part(content),
                 parity=parity,
                 measurements=measure(file, keras_speed, reference),
+                calibrated_on=calibrated_on if name in NEED_CALIBRATION else None,
             )
-            _write(reports[name], about, content, tokenizer, _golden(reference, answers), allowed)
-    return reports if isinstance(quantization, tuple) else reports[quantization]
+            golden = _golden(reference, answers)
+            finished.append((report, about, content, tokenizer, golden, allowed))
+        # Not before all of them have passed.
+        for parts in finished:
+            _write(*parts)
+    reports = {report.quantization: report for report, *_ in finished}
+    return reports if are_several else reports[quantization]
+
+
+def check_quantizations(quantizations, max_divergence=MAX_DIVERGENCE, min_runtime=None):
+    """Raises ValueError unless they are one or more of QUANTIZATIONS, each once."""
+    for name in quantizations:
+        check_quantization(name, max_divergence, min_runtime, among=QUANTIZATIONS)
+    if not 0 < len(quantizations) == len(set(quantizations)):
+        raise ValueError(
+            f"`quantization` must be one or more of {QUANTIZATIONS}, each once. "
+            f"Received: {quantizations!r}"
+        )
 
 
 def _write(report, about, content, tokenizer, golden, tolerance):
@@ -252,15 +277,19 @@ def _calibration(reference, texts, model):
 def _check_arguments(model, paths, tokenizer, held_out, calibration, languages):
     check_model(model)
     check_tokenizer(model, tokenizer)
-    if not all(_are_texts(pair, 2) for pair in held_out) or not any(
-        source.strip() for source, _ in held_out
+    if (
+        not isinstance(held_out, (list, tuple))
+        or not all(_are_texts(pair, 2) for pair in held_out)
+        or not any(source.strip() for source, _ in held_out)
     ):
         raise ValueError(
             "`held_out` must be a list of (source, reference) text, for comparing the file with "
             f"Keras. Received: {held_out!r:.80}"
         )
     if calibration is not None and not (
-        _are_texts(calibration, len(calibration)) and any(text.strip() for text in calibration)
+        isinstance(calibration, (list, tuple))
+        and _are_texts(calibration, len(calibration))
+        and any(text.strip() for text in calibration)
     ):
         raise ValueError(
             f"`calibration` must be a list of source text. Received: {calibration!r:.80}"
@@ -279,16 +308,14 @@ def _check_place(path):
             f"`path` must be free, or a bundle, which is replaced. Received: {path}, which is "
             "neither"
         )
-    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
-    if not above.is_dir():
-        raise ValueError(f"`path` must be in a folder. Received: {path}, but {above} is none")
+    check_parents(path)
 
 
 def _are_texts(value, number):
     return (
         isinstance(value, (list, tuple))
         and len(value) == number
-        and all(isinstance(text, str) for text in value)
+        and all(isinstance(text, str) and is_unicode(text) for text in value)
     )
 
 

@@ -159,8 +159,7 @@ def _products(model, index):
     buffers = {weight.buffer for weight in weights_of(model)}
     graph = model.subgraphs[index]
     for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex].builtinCode
-        if code == flatbuffer.schema.BuiltinOperator.FULLY_CONNECTED:
+        if flatbuffer.op_name(model, operator) == "FULLY_CONNECTED":
             buffer = graph.tensors[operator.inputs[1]].buffer
             if buffer in buffers:
                 yield operator.inputs[0], buffer
@@ -172,8 +171,7 @@ def _products_of_loops(model, index):
     A body's own tensors are not there any more when it has run.
     """
     for operator in model.subgraphs[index].operators:
-        code = model.operatorCodes[operator.opcodeIndex].builtinCode
-        if code == flatbuffer.schema.BuiltinOperator.WHILE:
+        if flatbuffer.op_name(model, operator) == "WHILE":
             body = operator.builtinOptions.bodySubgraphIndex
             carried = dict(zip(model.subgraphs[body].inputs, operator.outputs, strict=True))
             for tensor, buffer in _products(model, body):

@@ -10,6 +10,11 @@ from pathlib import Path
 
 FORMAT = 2
 MODEL_FILE, TOKENIZER_FILE, DESCRIPTION_FILE = "model.tflite", "tokenizer.model", "bundle.json"
+# What the folder of a bundle may hold.
+PARTS = {
+    *(MODEL_FILE, TOKENIZER_FILE, DESCRIPTION_FILE),
+    *("golden.json", "report.md", "report.html"),
+}
 MAX_LENGTH = 65536  # tokens; a file makes room for all of them
 MAX_SIZE = 1 << 31  # bytes of a part: a TFLite file cannot be larger
 MAX_PARTS = 64
@@ -53,14 +58,16 @@ def is_zip(path):
 
 
 def is_bundle(path):
-    """Whether a bundle stands at `path`, whole or not."""
-    if not is_zip(path):
-        return (path / DESCRIPTION_FILE).is_file()
+    """Whether a bundle stands at `path`, whole or not, and nothing else."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return DESCRIPTION_FILE in archive.namelist()
+        if is_zip(path):
+            with zipfile.ZipFile(path) as archive:
+                names = set(archive.namelist())
+        else:
+            names = set(os.listdir(path))
     except (OSError, ValueError, zipfile.BadZipFile):
         return False
+    return DESCRIPTION_FILE in names and names <= PARTS
 
 
 def seal(description, parts):

@@ -1,6 +1,7 @@
 """Work that can kill or hang a process, done in another one."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -58,11 +59,18 @@ def run_isolated(module, *arguments, timeout):
 @contextlib.contextmanager
 def explained(*errors):
     """In the other process: what went wrong, if it is one of `errors`, as one line."""
+    _end_with_parent()
     try:
         yield
     except errors as error:
         print(" ".join(str(error).split()), file=sys.stderr, flush=True)
         sys.exit(_EXPLAINED)
+
+
+def _end_with_parent():
+    """Lets this process be killed when that which started it ends, where the system can (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _end_of(text, lines=12):

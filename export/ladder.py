@@ -1,12 +1,13 @@
 """The quantization ladder: every rung that keeps float activations, made of one float32 file."""
 
 import json
+import warnings
 
 import numpy as np
 
 from . import flatbuffer
 from .isolation import run_isolated
-from .quantize import store_weights, weights_of
+from .quantize import kept_in_float32, require_finite, store_weights, weights_of
 from .versions import INTEGER_RUNTIME, require_runs_on, require_version, version_numbers
 from .whole import scratch_folder
 
@@ -35,6 +36,12 @@ def check_quantization(
     require_version(min_runtime, least, f"quantization={quantization!r}")
 
 
+def check_weights(model, quantization):
+    """Raises ValueError unless every weight of a Keras model is finite in its format."""
+    for variable in model.weights:
+        require_finite(variable.path, variable.numpy(), quantization)
+
+
 def quantized(
     content, quantization, calibration=None, max_divergence=MAX_DIVERGENCE, min_runtime=None
 ):
@@ -54,7 +61,14 @@ def quantized(
         ValueError: A weight has no finite float16, or is not finite.
         ConversionError: What runs the file has failed, or `max_divergence` cannot be kept.
     """
-    weights = weights_of(flatbuffer.read(content))
+    tables = flatbuffer.read(content)
+    weights, kept = weights_of(tables), kept_in_float32(tables)
+    if kept and quantization != "float32":
+        warnings.warn(
+            "what is to be stored in fewer bits must be looked up by a zoo.TokenEmbedding, and "
+            f"multiplied with by rows. Kept in float32: {', '.join(kept)}",
+            stacklevel=3,
+        )
     kind = quantization
     if (
         kind == "int8"
@@ -81,9 +95,9 @@ def quantized(
         weight.buffer: chosen[str(weight.buffer)] if quantization == "mixed" else kind
         for weight in weights
     }
-    names = {weight.name: formats[weight.buffer] for weight in weights}
+    names = {weight.name: weight.stored_as(formats[weight.buffer]) for weight in weights}
     model = flatbuffer.read(store_weights(content, formats, moments))
-    flatbuffer.drop_names(model)
+    flatbuffer.drop_unread(model)
     file = flatbuffer.write(model)
     require_runs_on(file, min_runtime)
     return file, names

@@ -20,9 +20,11 @@ LEAST_SIZE = 1024  # elements; below it a weight is no gain, and the converter l
 _FULLY_CONNECTED = schema.BuiltinOperator.FULLY_CONNECTED
 _LOOKUP = schema.BuiltinOperator.EMBEDDING_LOOKUP
 _TENSOR = schema.TensorType
+_READERS = {"FULLY_CONNECTED", "EMBEDDING_LOOKUP", "GATHER", "BATCH_MATMUL"}
 # Versions of the ops in which weights of these kinds came: TensorFlow's versioning/op_version.cc.
 _PRODUCT_PER_TENSOR, _PRODUCT_PER_ROW = 9, 12
 _LOOKUP_PER_TENSOR, _LOOKUP_PER_ROW = 3, 4
+_DEQUANTIZE_FLOAT16 = 3
 
 
 @dataclass(frozen=True)
@@ -47,21 +49,15 @@ class Weight:
     def size(self):
         return self.shape[0] * self.shape[1]
 
+    def stored_as(self, kind):
+        """The format that a weight is stored in where `kind` is asked for."""
+        # A look-up takes rows of whole bytes.
+        return "int8" if kind == "int4" and self.is_looked_up and self.shape[1] % 2 else kind
+
 
 def weights_of(model):
     """The `Weight`s of a file's tables that may be stored in fewer bits, the largest first."""
-    uses, others = {}, set()
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex].builtinCode
-            for place, index in enumerate(operator.inputs):
-                tensor = graph.tensors[index] if index >= 0 else None
-                if tensor is None or not _is_matrix(model, tensor):
-                    continue
-                if place == 1 and code in (_FULLY_CONNECTED, _LOOKUP):
-                    uses.setdefault(tensor.buffer, []).append((code, tensor))
-                else:
-                    others.add(tensor.buffer)
+    uses, others = _uses(model)
     return sorted(
         (
             Weight(
@@ -76,6 +72,37 @@ def weights_of(model):
         ),
         key=lambda weight: -weight.size,
     )
+
+
+def kept_in_float32(model):
+    """Names and sizes of matrices that are read by ops in ways that take no fewer bits."""
+    _, others = _uses(model)
+    matrices = {
+        tensor.buffer: f"{tensor.name.decode()} {tuple(map(int, tensor.shape))}"
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if flatbuffer.op_name(model, operator) in _READERS
+        for tensor in (graph.tensors[index] for index in operator.inputs if index >= 0)
+        if tensor.buffer in others
+    }
+    return sorted({*matrices.values()})
+
+
+def _uses(model):
+    """Buffer to the (op, tensor) that read a matrix as its weight; buffers that others read too."""
+    uses, others = {}, set()
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = flatbuffer.op_of(model, operator)
+            for place, index in enumerate(operator.inputs):
+                tensor = graph.tensors[index] if index >= 0 else None
+                if tensor is None or not _is_matrix(model, tensor):
+                    continue
+                if place == 1 and code in (_FULLY_CONNECTED, _LOOKUP):
+                    uses.setdefault(tensor.buffer, []).append((code, tensor))
+                else:
+                    others.add(tensor.buffer)
+    return uses, others
 
 
 def _is_matrix(model, tensor):
@@ -115,11 +142,11 @@ def store_weights(content, formats, second_moments=None, rounded=None):
     model = flatbuffer.read(content)
     rounded = {} if rounded is None else rounded
     for weight in weights_of(model):
-        kind = formats.get(weight.buffer, "float32")
+        kind = weight.stored_as(formats.get(weight.buffer, "float32"))
         if kind == "float32":
             continue
         values = read_weight(model, weight)
-        _require_finite(weight, values, kind)
+        require_finite(weight.name, values, kind)
         if kind == "float16":
             _store_float16(model, weight, values)
         else:
@@ -140,12 +167,13 @@ def store_weights(content, formats, second_moments=None, rounded=None):
     return flatbuffer.write(model)
 
 
-def _require_finite(weight, values, kind):
+def require_finite(name, values, kind):
+    """Raises ValueError unless the values of a weight are finite in a format."""
     greatest = np.finfo(np.float16 if kind == "float16" else np.float32).max
     if not np.abs(values).max() <= greatest:  # a NaN compares as false
         raise ValueError(
             f"Every weight must be finite in {kind}, at most {greatest:.4g}. Received: "
-            f"{np.abs(values).max()} in {weight.name}"
+            f"{np.abs(values).max()} in {name}"
         )
 
 
@@ -189,7 +217,7 @@ def _store_integers(model, weight, grid, integers, scales):
 def _store_float16(model, weight, values):
     """Each graph widens the weight anew, which a runtime does once, as it prepares."""
     model.buffers[weight.buffer].data = values.astype(np.float16).view(np.uint8).ravel()
-    widen = flatbuffer.op_code(model, schema.BuiltinOperator.DEQUANTIZE)
+    widen = flatbuffer.op_code(model, schema.BuiltinOperator.DEQUANTIZE, _DEQUANTIZE_FLOAT16)
     for graph, tensor in list(_tensors_of(model, weight)):
         graph.tensors.append(
             schema.TensorT(
@@ -226,7 +254,7 @@ def _raise_versions(model):
     """Marks the ops whose weights are integers with the version that reads them."""
     for graph in model.subgraphs:
         for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex].builtinCode
+            code = flatbuffer.op_of(model, operator)
             if code not in (_FULLY_CONNECTED, _LOOKUP):
                 continue
             weight = graph.tensors[operator.inputs[1]]

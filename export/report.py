@@ -41,6 +41,7 @@ def _blocks(report, tolerance):
             f"{report.file_size:,} bytes, {report.file_size / report.num_parameters:.3f} a parameter",
         ),
         ("least TFLite runtime", report.min_runtime),
+        *([("calibrated on", report.calibrated_on)] if report.calibrated_on else []),
     )
     yield "heading", "Size"
     parts = {part: size for part, size in report.parts.items() if size}

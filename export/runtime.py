@@ -7,7 +7,7 @@ import numpy as np
 from .container import MAX_LENGTH, MODEL_FILE, TOKENIZER_FILE, BundleError, read_container
 from .host_search import check_sampling
 from .model_file import host_search, interpreter_search, open_interpreter, search_of
-from .tokenizer import Tokenizer
+from .tokenizer import Tokenizer, is_unicode
 
 IMPOSSIBLE = -1e8  # a beam's score where there are fewer targets than beams
 
@@ -51,6 +51,7 @@ class Runner:
         Raises:
             ValueError: `texts` is no list of str, or a number is not positive.
         """
+        texts = checked_texts(texts)
         results = [""] * len(texts)
         for places, batch, limit in self._batches(texts, max_length, batch_size):
             tokens, lengths = self.generate_ids(batch, limit)
@@ -78,9 +79,10 @@ class Runner:
         if self.beam_ids is None:
             raise ValueError(
                 "The bundle must have the signature `generate_beam`: export it with `num_beams`, and "
-                "with activations in float, as static files have no search. Received: "
-                f"{self.description.get('name')!r}, {self.description.get('quantization')}, without"
+                "with float activations. "
+                f"Received: {self.description.get('name')!r}, without"
             )
+        texts = checked_texts(texts)
         results = [[("", 0.0)] for _ in texts]
         for places, batch, limit in self._batches(texts, max_length, batch_size):
             for place, *beams in zip(places, *self.beam_ids(batch, limit), strict=True):
@@ -122,6 +124,7 @@ class Runner:
         Raises:
             ValueError: An argument is not as above.
         """
+        texts = checked_texts(texts)
         check_sampling(temperature, top_k, top_p, seed)
         if self.open_search is None:
             raise ValueError("A runner must be of a bundle to sample. Received: one without steps")
@@ -145,17 +148,10 @@ class Runner:
 
     def _batches(self, texts, max_length, batch_size):
         """Places among `texts`, ids `(batch, source_length)`, most tokens to generate."""
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"`texts` must be a list of str. Received: {texts!r:.80}")
         limit = self.description["max_target_length"] if max_length is None else max_length
         require_positive(max_length=limit, batch_size=batch_size)
         if limit > MAX_LENGTH:
             raise ValueError(f"`max_length` must be at most {MAX_LENGTH:,}. Received: {limit:,}")
-        for text in texts:
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise ValueError(f"`texts` must be Unicode text. Received: {text!r:.80}") from error
         sources = self.source_ids(texts)
         self._warn_of_cuts(texts, sources)
         # Like lengths together, so that padding is short, and the longest first, so that shapes
@@ -234,6 +230,16 @@ def open_container(container, num_threads=1):
         beams = interpreter_search(*opened, "generate_beam")
     search = search_of(contents[MODEL_FILE], description, num_threads, folder / MODEL_FILE)
     return Runner(description, tokenizer, search, beams, lambda: host_search(*opened, tokenizer))
+
+
+def checked_texts(texts):
+    """`texts`. Raises ValueError unless they are a list of text."""
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"`texts` must be a list of str. Received: {texts!r:.80}")
+    for text in texts:
+        if not is_unicode(text):
+            raise ValueError(f"`texts` must be Unicode text. Received: {text!r:.80}")
+    return texts
 
 
 def require_positive(**numbers):

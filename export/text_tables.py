@@ -143,7 +143,10 @@ def _check(model):
         ),
     ):
         if received:
-            raise ValueError(f"`tokenizer` must be {what} to run in the file. Received: {received}")
+            raise ValueError(
+                f"`tokenizer` must be {what} to run in the file (with text=False it runs beside it). "
+                f"Received: {received}"
+            )
 
 
 def _character_classes(texts):

@@ -10,10 +10,10 @@ from ..zoo.search import greedy_search
 from . import flatbuffer
 from .calibration import MAX_STEPS, Calibration
 from .isolation import ConversionError, run_isolated
-from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, quantized
+from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, check_weights, quantized
 from .runtime import require_positive
 from .signatures import Signatures, check_model, in_float32, save
-from .whole import scratch_folder, write_whole
+from .whole import check_parents, scratch_folder, write_whole
 
 TIMEOUT = 900  # seconds; a model of 10 M parameters takes under one minute
 # Ops of the built-in list that are there for the converter's failures, not for a device.
@@ -80,7 +80,9 @@ def to_tflite(
     check_beams(num_beams, length_penalty)
     if Path(path).is_dir():
         raise ValueError(f"`path` must be a file to write. Received: {path}, which is a folder")
+    check_parents(path)
     model = in_float32(model)
+    check_weights(model, quantization)
     if quantization in CALIBRATED:
         calibration = _generated(model, calibration, quantization)
     with scratch_folder() as folder:
@@ -93,16 +95,27 @@ def to_tflite(
 
 def _generated(model, source, quantization):
     """A `Calibration` of sources, with what the model itself makes of them."""
-    source = None if source is None else np.asarray(source)
-    if source is None or source.ndim != 2 or not np.issubdtype(source.dtype, np.integer):
+    try:
+        ids = np.asarray(source)
+    except ValueError:  # rows of several lengths
+        ids = np.zeros(0)
+    size = model.source_vocabulary_size
+    if (
+        ids.ndim != 2
+        or not np.issubdtype(ids.dtype, np.integer)
+        or not ((ids >= 0) & (ids < size)).all()
+        or not len(ids)
+        or not (ids != model.pad_id).any(axis=1).all()
+    ):
         raise ValueError(
-            "`calibration` must be ids (n, source_length) of real sources for quantization="
-            f"{quantization!r}. Received: {source!r:.80}"
+            f"`calibration` must be ids (n, source_length) in [0, {size}) of real sources, none "
+            f"empty, for quantization={quantization!r}. Received: {source!r:.80}"
         )
+    source = ids.astype(np.int32)
     limit = MAX_STEPS if model.max_positions is None else min(MAX_STEPS, model.max_positions - 1)
     search = tf.function(lambda source: greedy_search(model, source, limit))
-    tokens, lengths = search(source.astype(np.int32))
-    return Calibration.of(source.astype(np.int32), tokens, lengths, model)
+    tokens, lengths = search(source)
+    return Calibration.of(source, tokens, lengths, model)
 
 
 def check_beams(num_beams, length_penalty):
@@ -126,16 +139,11 @@ def check_ops(content):
     """Counts a file's ops by name. Raises ConversionError at one that is no device's built-in."""
     model = flatbuffer.read(content)
     counts = Counter()
-    codes = []
-    for code in model.operatorCodes:
-        builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
-        name = flatbuffer.OP_NAMES[builtin]
-        custom = code.customCode.decode() if code.customCode else ""
-        codes.append((name, custom))
     for graph in model.subgraphs:
         for operator in graph.operators or []:
-            name, custom = codes[operator.opcodeIndex]
+            name = flatbuffer.op_name(model, operator)
             if name in _NOT_FOR_DEVICES:
+                custom = (model.operatorCodes[operator.opcodeIndex].customCode or b"").decode()
                 outputs = [graph.tensors[i].name.decode() for i in operator.outputs]
                 raise ConversionError(
                     "The file must hold built-in TFLite ops only. "

@@ -53,3 +53,12 @@ class Tokenizer:
             "start_id": self.start_id,
             "end_id": self.end_id,
         }
+
+
+def is_unicode(text):
+    """Whether a str can be written as UTF-8: a half of a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -47,6 +47,13 @@ def write_whole(path, write):
             raise
 
 
+def check_parents(path):
+    """Raises ValueError where `path` cannot be made, because something above it is no folder."""
+    above = next(f for f in Path(path).absolute().parents if os.path.lexists(f))
+    if not above.is_dir():
+        raise ValueError(f"`path` must be in a folder. Received: {path}, but {above} is none")
+
+
 @contextlib.contextmanager
 def scratch_folder(prefix=".seq2lite-scratch-", parent=None, rescue=None):
     """A folder for the time of a `with`, as a `Path`; first removes those that killed processes left.

@@ -17,7 +17,7 @@ import keras
 import sacrebleu
 
 from seq2lite import export, zoo
-from seq2lite.export.bundle import QUANTIZATIONS
+from seq2lite.export.bundle import QUANTIZATIONS, check_quantizations
 from seq2lite.export.parity import KerasReference
 from seq2lite.export.runtime import require_positive
 from seq2lite.export.signatures import length_limits
@@ -84,6 +84,7 @@ def check_config(config):
             raise ValueError(
                 f"`{name}` must be of {', '.join(allowed)}. Received: {' '.join(chosen)}"
             )
+    check_quantizations(config.quantizations)
     if len(config.languages) != 2:
         raise ValueError(f"`languages` must be two tags. Received: {' '.join(config.languages)}")
     require_positive(
@@ -97,7 +98,8 @@ def check_config(config):
         raise ValueError(f"`seed` must not be negative. Received: {config.seed}")
 
 
-Data = namedtuple("Data", ["tokenizer", "train", "valid", "valid_pairs"])
+NUM_CALIBRATION = 256  # sentences of the training that 4-bit and integer files are calibrated on
+Data = namedtuple("Data", ["tokenizer", "train", "valid", "valid_pairs", "calibration"])
 Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 
 
@@ -117,7 +119,8 @@ def build_data(config):
             f"max_length={config.max_length} tokens, and are cut there",
             file=sys.stderr,
         )
-    return Data(tokenizer, train, valid, valid_pairs)
+    some = train_pairs[:: max(1, len(train_pairs) // NUM_CALIBRATION)]
+    return Data(tokenizer, train, valid, valid_pairs, [source for source, _ in some])
 
 
 def build_model(config, data):
@@ -155,6 +158,7 @@ def train(config):
             data.tokenizer,
             data.valid_pairs,
             quantization=config.quantizations,
+            calibration=data.calibration,
             max_source_length=config.max_length,
             languages=config.languages,
         )

@@ -2,6 +2,7 @@
 
 from .beam import beam_search
 from .contract import Seq2Seq
+from .embedding import TokenEmbedding
 from .presets import build, list_presets
 from .rnn import rnn_seq2seq
 from .search import greedy_search, sample, score
@@ -9,6 +10,7 @@ from .transformer import transformer
 
 __all__ = [
     "Seq2Seq",
+    "TokenEmbedding",
     "beam_search",
     "build",
     "greedy_search",

@@ -17,6 +17,13 @@ class TokenEmbedding(layers.Embedding):
     Args:
         vocabulary_size: Number of rows.
         dim: Size of an embedding.
+
+    Example:
+        >>> from seq2lite import zoo
+        >>> table = zoo.TokenEmbedding(50, 16)
+        >>> table.build(None)
+        >>> table.sequences([[5, 6, 0]], pad_id=0).shape
+        TensorShape([1, 3, 16])
     """
 
     def __init__(self, vocabulary_size, dim, **kwargs):

@@ -14,6 +14,7 @@ import pytest
 from changed_bundles import changed_copy
 from random_models import small_model
 from seq2lite import export
+from seq2lite.export import bundle as bundle_module
 from seq2lite.export.container import read_container, write_container
 from seq2lite.export.golden import check_golden
 from seq2lite.export.whole import write_whole
@@ -83,6 +84,12 @@ def test_a_golden_answer_that_differs_is_noticed(bundle, part, tmp_path):
     ("wrong", "message"),
     [
         ({"quantization": "int2"}, "`quantization` must be one of"),
+        ({"quantization": ("int8", 8)}, "`quantization` must be one of .* Received: 8"),
+        ({"quantization": ()}, r"`quantization` must be one or more of .* Received: \(\)"),
+        ({"quantization": ["int8", "int8"]}, "`quantization` must be one or more of .* each once"),
+        ({"held_out": None}, "`held_out` must be a list of .* Received: None"),
+        ({"held_out": [("\ud800", "x")]}, "`held_out` must be a list of"),
+        ({"calibration": iter("ab")}, "`calibration` must be a list of source text"),
         ({"held_out": []}, "`held_out` must be a list of"),
         ({"held_out": [(" ", "x")]}, "`held_out` must be a list of"),
         ({"held_out": ["Open File"]}, "`held_out` must be a list of"),
@@ -107,6 +114,7 @@ def test_a_wrong_argument_is_named_before_work_begins(
     ("path", "message"),
     [
         ("", "`path` must be free, or a bundle"),
+        ("with-more", "`path` must be free, or a bundle"),
         ("thesis.txt", "`path` must be free, or a bundle"),
         ("thesis.zip", "`path` must be free, or a bundle"),
         ("folder.zip", "`path` must be free, or a bundle"),
@@ -120,6 +128,8 @@ def test_what_is_no_bundle_is_left_alone(
     with zipfile.ZipFile(tmp_path / "thesis.zip", "w") as archive:
         archive.writestr("thesis.txt", "years of work")
     shutil.copytree(bundle, tmp_path / "folder.zip")
+    shutil.copytree(bundle, tmp_path / "with-more")
+    (tmp_path / "with-more" / "thesis.txt").write_text("years of work")
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     with pytest.raises(ValueError, match=message):
         export.to_bundle(tiny_model, tmp_path / path, tokenizer, pairs[:2])
@@ -275,18 +285,24 @@ def test_int8_answers_come_close_to_keras(tiny_model, tokenizer, pairs, tmp_path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_bundle_of_integers_is_searched_on_the_host(tiny_model, tokenizer, pairs, tmp_path):
-    """It has no search in it; whoever loads it need not know."""
+def test_bundles_of_floats_and_of_integers_of_one_conversion(
+    tiny_model, tokenizer, pairs, tmp_path
+):
+    """Integers have no search in the file; whoever loads it need not know."""
     reports = export.to_bundle(
         tiny_model,
         tmp_path,
         tokenizer,
         pairs[:24],
-        quantization=("int8_static",),
+        quantization=["int8", "int8_static"],
         max_source_length=24,
         max_target_length=8,
+        num_beams=None,
+        text=False,
         tolerance=export.Tolerance(2.0, 0.0, 0.0, 100.0),  # random weights
     )
+    assert sorted(p.name for p in tmp_path.iterdir()) == list(reports) == ["int8", "int8_static"]
+    assert [r.calibrated_on for r in reports.values()] == [None, "the held-out sentences"]
     path = reports["int8_static"].path
     assert path == tmp_path / "int8_static"
     assert sum(reports["int8_static"].parts.values()) == reports["int8_static"].file_size
@@ -300,6 +316,28 @@ def test_a_bundle_of_integers_is_searched_on_the_host(tiny_model, tokenizer, pai
     assert check_golden(path).startswith("8 golden sentences")
 
 
-def test_no_quantization_at_all_is_refused(tiny_model, tokenizer, pairs, tmp_path):
-    with pytest.raises(ValueError, match="`quantization` must be one or more of"):
-        export.to_bundle(tiny_model, tmp_path, tokenizer, pairs[:4], quantization=())
+def test_of_several_quantizations_all_are_written_or_none(
+    bundle, tiny_model, tokenizer, pairs, tmp_path, monkeypatch
+):
+    def refuse_float16(file, *arguments):
+        if file.parent.name == "float16":
+            raise export.ParityError("float16 is not right")
+        return check_parity(file, *arguments)
+
+    check_parity = bundle_module.check_parity
+    content = (bundle / "model.tflite").read_bytes()
+    monkeypatch.setattr(bundle_module, "convert_saved", lambda _: content)
+    monkeypatch.setattr(bundle_module, "check_parity", refuse_float16)
+    monkeypatch.setattr(bundle_module, "measure", lambda *_: None)
+    monkeypatch.setattr(bundle_module, "measure_speed", lambda *_: None)
+    monkeypatch.setattr(bundle_module, "report_parts", lambda *_: {})
+    arguments = {"max_source_length": 40, "num_beams": None, "text": False}
+    pair = ("float32", "float16")
+    with pytest.raises(export.ParityError, match="float16 is not right"):
+        export.to_bundle(tiny_model, tmp_path, tokenizer, pairs[:4], quantization=pair, **arguments)
+    assert not list(tmp_path.iterdir())
+    export.to_bundle(
+        tiny_model, tmp_path / "one", tokenizer, pairs[:4], quantization="float32", **arguments
+    )
+    with pytest.raises(ValueError, match="`path` must be a folder for bundles, not one itself"):
+        export.to_bundle(tiny_model, tmp_path / "one", tokenizer, pairs[:4], quantization=pair)

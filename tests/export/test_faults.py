@@ -262,3 +262,35 @@ def test_a_part_of_a_zip_is_refused(whole_zip, tmp_path, keep):
     (tmp_path / "changed.zip").write_bytes(whole_zip.read_bytes()[:keep])
     with pytest.raises(export.BundleError, match=r"changed\.zip is damaged"):
         export.load(tmp_path / "changed.zip")
+
+
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], start_new_session=True)
+child.wait()
+"""
+CHILD = """
+import os, time
+from seq2lite.export.isolation import explained
+with explained():
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_work_ends_with_the_process_that_started_it():
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, CHILD], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        child = int(parent.stdout.readline())
+        os.kill(child, 0)  # it is there
+        parent.kill()
+    for _ in range(100):
+        try:
+            if Path(f"/proc/{child}/stat").read_text().split()[2] == "Z":
+                return  # ended, and nobody has asked how
+        except FileNotFoundError:
+            return
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("it goes on")

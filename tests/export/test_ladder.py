@@ -1,5 +1,6 @@
 """Fewer bits a weight: what is stored, what it loses, and what is refused."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -18,11 +19,11 @@ MODELS = {
     "transformer": lambda: zoo.transformer(
         vocabulary_size=200, num_layers=1, model_dim=64, num_heads=2, feed_forward_dim=96
     ),
-    # Sizes that blocks of 32 do not divide, separate tables, loops in the encoder.
+    # Sizes that blocks of 32 and bytes of two do not divide, separate tables, loops in the encoder.
     "rnn": lambda: zoo.rnn_seq2seq(
         vocabulary_size=201,
         num_layers=1,
-        embedding_dim=40,
+        embedding_dim=41,
         hidden_dim=52,
         embeddings="separate",
         attention="general",
@@ -208,6 +209,10 @@ def test_an_old_runtime_gets_ops_that_it_has(converted):
     [
         ({"quantization": "int2"}, r"`quantization` must be one of .* Received: 'int2'"),
         ({"quantization": "int4"}, r"`calibration` must be ids .* Received: None"),
+        ({"quantization": "int4", "calibration": [[5, 3], [5]]}, "`calibration` must be ids"),
+        ({"quantization": "int4", "calibration": [[5000, 3]]}, r"ids .* in \[0, 1000\)"),
+        ({"quantization": "int4", "calibration": np.ones((0, 4), int)}, "`calibration` must be"),
+        ({"quantization": "int4", "calibration": np.zeros((2, 3), int)}, "none empty"),
         ({"quantization": "mixed", "max_divergence": 0}, "`max_divergence` must be a positive"),
         ({"quantization": "int4", "min_runtime": "2.9"}, r"`min_runtime` must be .* or later"),
         ({"min_runtime": "2.1"}, r"`min_runtime` must be 2.9 or later .* Received: '2.1'"),
@@ -218,6 +223,46 @@ def test_a_wrong_argument_is_named_before_work_begins(arguments, message, tmp_pa
     with pytest.raises(ValueError, match=message):
         export.to_tflite(tiny_model, tmp_path / "new" / "model.tflite", **arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_no_folder_for_another(tmp_path, tiny_model):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="`path` must be in a folder"):
+        export.to_tflite(tiny_model, tmp_path / "thesis.txt" / "model.tflite")
+
+
+@pytest.mark.parametrize(
+    ("quantization", "value", "message"),
+    [("float16", 1e5, r"finite in float16, at most 6.55e\+04"), ("int8", np.nan, "finite in int8")],
+)
+def test_a_weight_that_is_not_finite_is_named_before_work_begins(
+    quantization, value, message, tmp_path
+):
+    model = MODELS["rnn"]()
+    model.output_projection.bias.assign(np.full(201, value))
+    with pytest.raises(ValueError, match=f"{message}.* in output/bias"):
+        export.to_tflite(model, tmp_path / "model.tflite", quantization)
+
+
+class Gathering(zoo.Seq2Seq):
+    """Looks its table up in a way that no 8-bit op has."""
+
+    def __init__(self):
+        super().__init__(vocabulary_size=200, pad_id=0, start_id=2, end_id=3)
+        self.table = self.add_weight(name="my_table", shape=(200, 16))
+
+    def encode(self, source):
+        return {"mean": keras.ops.mean(keras.ops.take(self.table, source, axis=0), axis=1)}
+
+    def decode_step(self, token, state):
+        said = keras.ops.take(self.table, token, axis=0) + state["mean"]
+        return keras.ops.matmul(said, keras.ops.transpose(self.table)), state
+
+
+def test_what_stays_in_float32_is_named(tmp_path):
+    content = float32_file(Gathering(), tmp_path)
+    with pytest.warns(UserWarning, match=r"zoo.TokenEmbedding.* Kept in float32: .* \(200, 16\)"):
+        quantized(content, "int8")
 
 
 @pytest.mark.parametrize("quantization", ["float16", "mixed"])
