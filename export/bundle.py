@@ -120,7 +120,8 @@ def to_bundle(
         max_target_length: Most tokens that are generated for one, unless the caller says
             otherwise. Default: `max_source_length`.
         languages: Language tags (source, target), such as `("en", "ko")`.
-        num_beams: Beams of the signature `generate_beam`; None: leave it out.
+        num_beams: Beams of the signature `generate_beam`; None: leave it out. `"int8_static"` and
+            `"int16x8"` have no search in the file, and leave this one and the next two unused.
         length_penalty: Of `generate_beam`; see `zoo.beam_search`.
         text: Whether the file holds the tokenizer too, and the signatures `translate`, `tokenize` and
             `detokenize` over UTF-8 bytes.

@@ -87,6 +87,20 @@ def test_the_host_loop_of_the_export_page_gives_what_generate_gives(bundle, monk
     assert said[: lengths[0]] == tokens[0].tolist()
 
 
+def test_the_static_file_of_the_export_page_is_searched(tiny_model, tokenizer, pairs):
+    convert, search = python_blocks("docs/export.md")[3:5]
+    names = {
+        "model": tiny_model,
+        "tokenizer": tokenizer,
+        "held_out": pairs[:16],
+        "source": np.array([[5, 6, 3]], np.int32),
+    }
+    for code in (convert, search):
+        assert "length=64" in code
+        exec(compile(code.replace("length=64", "length=8"), "export.md", "exec"), names)
+    assert names["tokens"].shape[1] <= 8
+
+
 def test_the_lines_of_the_zoo_page_run(tmp_path, monkeypatch):
     """Models searched; and a family of one's own, searched and exported."""
     monkeypatch.chdir(tmp_path)

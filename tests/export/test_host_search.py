@@ -98,15 +98,36 @@ def test_top_k_and_top_p_leave_the_likeliest_only():
     [
         ("temperature", 0),
         ("temperature", float("nan")),
+        ("temperature", 1e-40),
+        ("temperature", 1e40),
         ("top_k", 0),
         ("top_k", 2.0),
         ("top_p", 0.0),
         ("top_p", 1.5),
+        ("seed", -1),
+        ("seed", 1.0),
+        ("seed", True),
     ],
 )
 def test_options_out_of_range_are_refused_by_name(option, value):
     with pytest.raises(ValueError, match=f"`{option}` must be"):
         scripted([[1.0, 1.0]]).sample(np.zeros((1, 1)), 5, **{option: value})
+
+
+@pytest.mark.parametrize("length", [0, -1, 2.0, True, None])
+def test_lengths_out_of_range_are_refused(length):
+    search, source = scripted([[1.0, 1.0]]), np.zeros((1, 1))
+    for run in (search.greedy, search.sample):
+        with pytest.raises(ValueError, match="`max_length` must be a positive integer"):
+            run(source, length)
+
+
+def test_the_least_temperature_takes_the_likeliest():
+    tiny = float(np.finfo(np.float32).tiny)
+    search = scripted([[0.1, 0.2, 0.3, 1e-9, 0.4]])
+    with np.errstate(invalid="raise", divide="raise"):
+        tokens, _ = search.sample(np.zeros((1, 1)), 5, temperature=tiny, seed=0)
+    assert set(tokens.ravel()) == {4}
 
 
 def test_draws_of_another_shape_are_refused():

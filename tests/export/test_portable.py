@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from random_models import random_ids, randomize, small_model
 from seq2lite import zoo
-from seq2lite.export import flatbuffer, portable
+from seq2lite.export import flatbuffer, portable, versions
 from seq2lite.export.isolation import ConversionError
 from seq2lite.export.model_file import StaticFile, open_interpreter, static_search
 from seq2lite.export.static_calibration import observe
 from seq2lite.export.static_quantize import quantize_static
+from seq2lite.export.static_scales import softmax_inputs
 
 OP = flatbuffer.schema.BuiltinOperator
 LENGTHS = {"max_source_length": 9, "max_target_length": 8}
@@ -41,6 +43,65 @@ def test_steps_of_the_file_are_those_of_keras(case):
         source, target = random_ids(rng, [length]), random_ids(rng, [8])
         expected = model({"source": source, "target": target})[0]
         np.testing.assert_allclose(logits_of(content, source, target), expected, atol=3e-5)
+
+
+@pytest.fixture(scope="module")
+def large_scores():
+    """A Transformer with attention scores from -60 to 80 and NaN at padding: it, and its files."""
+    model = small_model("transformer-separate")
+    for variable in model.variables:
+        if "query" in variable.path and variable.path.endswith("kernel"):
+            variable.assign(3 * variable)
+    table = model.source_embedding.embeddings
+    table.assign(np.where(np.arange(table.shape[0])[:, None] == model.pad_id, np.nan, table))
+    content = portable.convert(model, "float32", **LENGTHS)
+    rng = np.random.default_rng(1)
+    source = random_ids(rng, rng.integers(1, 10, 24))
+    observed = observe(content, source, 8, start_id=2, end_id=3, pad_id=0)
+    assert max(observed[f"{g}/{t}"][1] for g, t in softmax_inputs(flatbuffer.read(content))) > 50
+    return model, {"float32": content, "int8_static": quantize_static(content, observed)}
+
+
+def test_large_scores_and_nan_at_padding_change_nothing_in_float(large_scores):
+    model, files = large_scores
+    rng = np.random.default_rng(0)
+    for length in (1, 5, 9):
+        source, target = random_ids(rng, [length]), random_ids(rng, [8])
+        expected = model({"source": source, "target": target})[0]
+        np.testing.assert_allclose(
+            logits_of(files["float32"], source, target), expected, rtol=1e-4, atol=1e-4
+        )
+
+
+def test_large_scores_in_integers_choose_kerass_tokens(large_scores):
+    model, files = large_scores
+    rng, agree = np.random.default_rng(0), []
+    for length in (1, 3, 5, 7) * 4:
+        source, target = random_ids(rng, [length]), random_ids(rng, [8])
+        expected = model({"source": source, "target": target})[0].numpy()
+        found = logits_of(files["int8_static"], source, target)
+        agree.append(found.argmax(-1) == expected.argmax(-1))
+    assert np.mean(agree) > 0.7  # of 60 tokens whose random logits are near each other
+
+
+@pytest.mark.parametrize("mode", ["float32", "int8_static"])
+def test_what_stands_at_padding_and_in_free_slots_reaches_nothing(large_scores, mode):
+    _, files = large_scores
+    file = StaticFile(open_interpreter(files[mode], 1, ""), pad_id=0)
+    rng = np.random.default_rng(0)
+    for length in (1, 3, 6):
+        source = random_ids(rng, [length])
+        state, other = file.encode(source), file.encode(random_ids(rng, [9]))
+        changed = dict(state)
+        for name, values in state.items():
+            if name.startswith("cross_"):
+                places = np.arange(9) if "keys" in name else np.arange(9)[:, None]
+                changed[name] = np.where(places < length, values, other[name])
+            elif name.startswith("self_"):
+                changed[name] = rng.normal(0, 3, values.shape).astype(np.float32)
+        token = np.array([2], np.int32)
+        expected = file.decode_step(token, **state)["logits"]
+        np.testing.assert_array_equal(file.decode_step(token, **changed)["logits"], expected)
 
 
 @pytest.fixture(scope="module", params=["transformer", "rnn"])
@@ -111,6 +172,68 @@ def test_integer_io_answers_as_float_io_does(converted):
     np.testing.assert_allclose(of_integers, of_floats, atol=1e-6)
 
 
+@pytest.mark.parametrize("mode", portable.INTEGER_MODES)
+def test_an_integer_file_states_the_runtime_that_its_kernels_need(converted, mode):
+    content = converted(mode)
+    assert versions.stated_runtime(content) == versions.least_runtime(content) == "2.17.0"
+    found = {name.partition(" v")[0]: name for name in versions.ops_beyond(content, "1.0")}
+    sixteen = mode == "int16x8"
+    for name, least in {"FULLY_CONNECTED": 12, "ADD": 2 + sixteen, "SOFTMAX": 2 + sixteen}.items():
+        if name in found:
+            assert int(found[name].partition(" v")[2]) >= least, name
+    assert {"FULLY_CONNECTED", "ADD"} <= found.keys()
+
+
+def test_an_op_without_an_integer_kernel_is_named(converted):
+    model = flatbuffer.read(converted("int8_static"))
+    for code in model.operatorCodes:
+        if code.builtinCode == OP.ADD:
+            code.builtinCode = code.deprecatedBuiltinCode = OP.DIV
+    with pytest.raises(ConversionError, match=r"must have integer kernels, as .* Received: DIV"):
+        versions.raise_integer_versions(model)
+
+
+def test_a_runtime_too_old_for_the_file_is_refused(converted):
+    versions.require_runs_on(converted("float32"), "2.9")
+    with pytest.raises(
+        ConversionError, match=r"`min_runtime` must be 2\.[23]\.0 or later for this"
+    ):
+        versions.require_runs_on(converted("float32"), "1.9")
+
+
+class LastWord(zoo.Seq2Seq):
+    """A family that is not the zoo's: says what the source's tokens and the last token make likely."""
+
+    def __init__(self, **vocabulary):
+        super().__init__(**vocabulary)
+        self.table = self.add_weight(name="table", shape=(self.vocabulary_size, 16))
+
+    def encode(self, source):
+        is_token = tf.cast(source != self.pad_id, tf.float32)[:, :, None]
+        embedded = tf.gather(self.table, source) * is_token
+        return {"sum": tf.reduce_sum(embedded, axis=1), "said": tf.zeros((len(source), 16))}
+
+    def decode_step(self, token, state):
+        said = state["said"] + tf.gather(self.table, token)
+        logits = tf.matmul(said + state["sum"], tf.transpose(self.table))
+        return logits, {**state, "said": said}
+
+
+def test_a_family_of_ones_own_is_converted_too(tokenizer, pairs):
+    model = LastWord(vocabulary_size=1000, start_id=2, end_id=3, pad_id=0)
+    source = np.array([[5, 6, 3, 0]], np.int32)
+    logits, state = model.decode_step(np.array([2]), model.encode(source))
+    texts = [source for source, _ in pairs[:8]]
+    for mode, error in (("float32", 1e-6), ("int8_static", 0.05)):
+        content = portable.convert(model, mode, **LENGTHS, tokenizer=tokenizer, calibration=texts)
+        file = StaticFile(open_interpreter(content, 1, ""), pad_id=0)
+        found = file.decode_step(np.array([2], np.int32), **file.encode(source))
+        for name, expected in {"logits": logits, "said": state["said"]}.items():
+            np.testing.assert_allclose(
+                found[name], expected, atol=error * np.abs(expected).max(), err_msg=name
+            )
+
+
 def test_the_hosts_search_over_the_file_gives_kerass_tokens(texts_model, converted):
     ids = {name: getattr(texts_model, name) for name in ("start_id", "end_id", "pad_id")}
     source = random_ids(np.random.default_rng(0), [4, 7, 9])
@@ -158,6 +281,10 @@ def test_what_some_device_lacks_is_named(converted, spoil, message):
         ({"mode": "int8_static", "batch": 2}, "`batch` must be 1"),
         ({"mode": "int8_static", "calibration": []}, "`calibration` must hold text"),
         ({"mode": "int8_static", "calibration": "text"}, "`calibration` must be a list"),
+        ({"mode": "int8_static", "calibration": None}, "`calibration` must be a list"),
+        ({"mode": "int8_static", "calibration": (t for t in "ab")}, "`calibration` must be a list"),
+        ({"mode": "int16x8", "min_runtime": "2.16"}, "`min_runtime` must be 2.17 or later with"),
+        ({"mode": "float32", "min_runtime": "new"}, "`min_runtime` must be a version"),
         ({"mode": "float32", "max_source_length": 1}, "`max_source_length` must be"),
     ],
 )
@@ -168,7 +295,18 @@ def test_arguments_are_checked_before_any_work(texts_model, tokenizer, options, 
 
 
 def test_a_source_too_long_for_the_file_is_refused(converted):
-    with pytest.raises(ValueError, match="`source` must be of shape"):
-        StaticFile(open_interpreter(converted("float32"), 1, ""), pad_id=0).encode(
-            np.ones((1, 10), np.int32)
-        )
+    source = np.ones((1, 10), np.int32)
+    with pytest.raises(ValueError, match=r"`source` must be of at most 9 tokens.*\(1, 10\)"):
+        StaticFile(open_interpreter(converted("float32"), 1, ""), pad_id=0).encode(source)
+    ids = {"start_id": 2, "end_id": 3, "pad_id": 0}
+    with pytest.raises(ValueError, match="`source` must be of at most 9 tokens"):
+        static_search(converted("float32"), ids, 1, "a file")(source, 8)
+
+
+def test_more_tokens_than_a_cache_remembers_are_refused(large_scores):
+    _, files = large_scores
+    search = static_search(files["float32"], {"start_id": 2, "end_id": 3, "pad_id": 0}, 1, "a file")
+    source = np.array([[5, 6, 3]], np.int32)
+    assert search(source, 8)[1] <= 8
+    with pytest.raises(ValueError, match=r"`max_length` must be at most 8.* Received: 9"):
+        search(source, 9)
