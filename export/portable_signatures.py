@@ -20,6 +20,8 @@ from ..zoo.recurrence import CELLS, Recurrence
 from ..zoo.transformer import Transformer
 from ..zoo.transformer_layers import FeedForward
 
+MOST_CONCATENATED = 10  # tensors at once, on microcontrollers
+
 
 class PortableSignatures(tf.Module):
     """Static `encode` and `decode_step` of a model, ready for `tf.saved_model.save`.
@@ -206,8 +208,9 @@ class _TokensOnly:
         self.table, self.end_id = layer.embeddings, end_id
 
     def __call__(self, ids, pad_id):
-        ids = tf.where(ops.equal(ids, pad_id), self.end_id, ids)
-        return tf.gather(self.table, ids)
+        # A sum, as microcontrollers choose among floats and short integers only.
+        is_padding = ops.cast(ops.equal(ids, pad_id), "int32")
+        return tf.gather(self.table, ids + is_padding * (self.end_id - pad_id))
 
 
 def _gelu(x):
@@ -230,4 +233,7 @@ def _unrolled(layer, x, token):
         kept = keep[:, t : t + 1]
         states = [old + kept * (new - old) for new, old in zip(after, states, strict=True)]
         outputs[t] = ops.expand_dims(states[0], 1)
-    return ops.concatenate(outputs, axis=1), states
+    while len(outputs) > 1:
+        groups = range(0, len(outputs), MOST_CONCATENATED)
+        outputs = [ops.concatenate(outputs[i : i + MOST_CONCATENATED], axis=1) for i in groups]
+    return outputs[0], states
