@@ -115,7 +115,8 @@ def answer(python, runtime, file):
     except subprocess.TimeoutExpired:
         return f"FAILED: took more than {TIMEOUT} s"
     if run.returncode:
-        lines = [line for line in run.stderr.splitlines() if not line.startswith(" ")]
+        log = (" ", "INFO", "I0000", "W0000")  # and the traceback
+        lines = [line for line in run.stderr.splitlines() if not line.startswith(log)]
         return f"FAILED ({run.returncode}): {' | '.join(lines[-3:]):.300}"
     return run.stdout.strip().splitlines()[-1]
 
