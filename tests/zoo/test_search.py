@@ -394,6 +394,7 @@ def test_a_search_gives_the_attention_of_each_token_and_of_the_end(source):
         (zoo.greedy_search, {"prefix": np.array([[4] * 5])}, "no longer than max_length=4"),
         (zoo.greedy_search, {"prefix": np.array([4])}, r"ids of shape \(batch, prefix_length\)"),
         (zoo.sample, {"temperature": 0}, "`temperature` must be a positive number"),
+        (zoo.sample, {"temperature": 1e-40}, "`temperature` must be a positive number of float32"),
         (zoo.sample, {"top_k": 61}, r"`top_k` must be an integer in \[1, vocabulary_size=60\]"),
         (zoo.sample, {"top_p": 1.5}, r"`top_p` must be a number in \(0, 1\]"),
         (zoo.sample, {"seed": 1, "draws": 2}, "`seed` must be None where `draws` are given"),
