@@ -9,8 +9,8 @@ call to call, and sends the tokens back. Small models with random weights, of bo
 
 import argparse
 import functools
-import itertools
 import http.server
+import itertools
 import json
 import queue
 import subprocess
