@@ -224,12 +224,14 @@ def _unrolled(layer, x, token):
     Backwards padding comes first, and leaves the zeros that the states begin with.
     """
     batch, length, dim = x.shape
-    projected = ops.reshape(layer.project(ops.reshape(x, (-1, dim))), (batch, length, -1))
+    # Of rank 2: GPU delegates have no slice that drops an axis.
+    projected = ops.reshape(layer.project(ops.reshape(x, (-1, dim))), (batch, -1))
+    width = projected.shape[1] // length
     keep = ops.cast(token, x.dtype)
     states = [ops.zeros((batch, layer.units)) for _ in CELLS[layer.cell].states]
     outputs = [None] * length
     for t in reversed(range(length)) if layer.backward else range(length):
-        after = layer.step(projected[:, t], states)
+        after = layer.step(projected[:, t * width : (t + 1) * width], states)
         kept = keep[:, t : t + 1]
         states = [old + kept * (new - old) for new, old in zip(after, states, strict=True)]
         outputs[t] = ops.expand_dims(states[0], 1)
