@@ -228,10 +228,10 @@ def to_bundle(
             golden = _golden(reference, answers)
             finished.append((report, about, content, tokenizer, golden, allowed))
         # Not before all of them have passed.
+        reports = [report for report, *_ in finished]
         for parts in finished:
-            _write(*parts)
-    reports = {report.quantization: report for report, *_ in finished}
-    return reports if are_several else reports[quantization]
+            _write(*parts, reports)
+    return {report.quantization: report for report in reports} if are_several else reports[0]
 
 
 def check_quantizations(quantizations, max_divergence=MAX_DIVERGENCE, min_runtime=None):
@@ -245,7 +245,7 @@ def check_quantizations(quantizations, max_divergence=MAX_DIVERGENCE, min_runtim
         )
 
 
-def _write(report, about, content, tokenizer, golden, tolerance):
+def _write(report, about, content, tokenizer, golden, tolerance, reports):
     description = {
         **about,
         "signatures": _signatures(content),
@@ -259,7 +259,7 @@ def _write(report, about, content, tokenizer, golden, tolerance):
         MODEL_FILE: content,
         TOKENIZER_FILE: tokenizer.model_bytes,
         "golden.json": _json(golden),
-        **report_parts(report, tolerance),
+        **report_parts(report, tolerance, reports),
     }
     path = report.path
     write_whole(path, lambda made: write_container(made, description, parts, is_zip(path)))

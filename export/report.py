@@ -13,21 +13,22 @@ _WHAT_A_PROFILE_IS = (
 )
 
 
-def report_parts(report, tolerance):
+def report_parts(report, tolerance, reports=()):
     """A `Report` as the files of a bundle: `report.md` and `report.html`, name to bytes.
 
     Args:
         report: What `to_bundle` measured.
         tolerance: The `Tolerance` that its parity was held against.
+        reports: The `Report`s of all quantizations of the same conversion, to compare.
     """
-    blocks = list(_blocks(report, tolerance))
+    blocks = list(_blocks(report, tolerance, reports))
     return {
         "report.md": to_markdown(report.path.name, blocks).encode(),
         "report.html": to_html(report.path.name, blocks).encode(),
     }
 
 
-def _blocks(report, tolerance):
+def _blocks(report, tolerance, reports):
     """The report as (kind, content...): a heading, a text, a table, bars or JSON."""
     measured = report.measurements
     formats = Counter(report.formats.values()).most_common()
@@ -43,6 +44,9 @@ def _blocks(report, tolerance):
         ("least TFLite runtime", report.min_runtime),
         *([("calibrated on", report.calibrated_on)] if report.calibrated_on else []),
     )
+    if len(reports) > 1:
+        yield "heading", "All quantizations of this conversion"
+        yield _comparison(reports)
     yield "heading", "Size"
     parts = {part: size for part, size in report.parts.items() if size}
     yield (
@@ -67,6 +71,36 @@ def _blocks(report, tolerance):
     ops = ", ".join(f"{name} {count}" for name, count in report.ops.items())
     yield "text", f"{sum(report.ops.values())} built-in ops: {ops}."
     yield "json", json.dumps(asdict(report.parity), ensure_ascii=False, indent=1)
+
+
+def _comparison(reports):
+    names = (
+        "bytes",
+        "a parameter",
+        "least runtime",
+        "Keras's token",
+        "chrF",
+        "BLEU",
+        "tokens/s",
+        "MB",
+    )
+    return _table(
+        ("", *names),
+        *(
+            (
+                report.quantization,
+                f"{report.file_size:,}",
+                f"{report.file_size / report.num_parameters:.3f}",
+                report.min_runtime,
+                f"{report.parity.token_agreement:.1%}",
+                f"{report.parity.file_chrf:.2f}",
+                f"{report.parity.file_bleu:.2f}",
+                f"{report.tokens_per_second:.0f}",
+                f"{report.measurements.memory['mapped']['resident'] / 1e6:.1f}",
+            )
+            for report in reports
+        ),
+    )
 
 
 def _table(*rows):

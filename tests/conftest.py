@@ -74,7 +74,7 @@ def trained(request, pairs, tmp_path_factory):
         preset=request.param,
         vocabulary_size=1000,
         max_length=48,
-        epochs=10,
+        epochs=7,
         batch_tokens=256,
         quantizations=("float32",),
     )

@@ -303,6 +303,9 @@ def test_bundles_of_floats_and_of_integers_of_one_conversion(
     )
     assert sorted(p.name for p in tmp_path.iterdir()) == list(reports) == ["int8", "int8_static"]
     assert [r.calibrated_on for r in reports.values()] == [None, "the held-out sentences"]
+    for name in reports:  # each tells of both
+        told = (tmp_path / name / "report.md").read_text("utf-8")
+        assert all(f"| {each} | {r.file_size:,} |" in told for each, r in reports.items())
     path = reports["int8_static"].path
     assert path == tmp_path / "int8_static"
     assert sum(reports["int8_static"].parts.values()) == reports["int8_static"].file_size

@@ -1,0 +1,139 @@
+"""The encoder of an RNN in an int8 file, against the best loop known: two layers of BiLSTM, 256 units.
+
+    python benchmarks/bench_rnn_encoder.py
+
+The peer is that loop written by hand in TensorFlow, for this case alone: the input's products before the
+loop, one product a step, outputs written in place; converted and quantized (dynamic range) by the
+converter. It has the same weights, reads 256-dimensional vectors in place of ids, and gives its outputs
+alone; seq2lite's `encode` looks the vectors up and gives the decoder's state too. One thread, batch 1.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+from seq2lite import export, zoo
+from seq2lite.export.model_file import open_interpreter
+
+LENGTHS, DIM, UNITS, VOCABULARY_SIZE = (12, 24, 48, 96), 256, 256, 8000
+
+
+class Peer(tf.Module):
+    """`(batch, length, DIM)` and the mask to `(batch, length, 2 UNITS)`."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.kernels = [
+            [[tf.Variable(w) for w in recurrence.layer.get_weights()] for recurrence in layer]
+            for layer in model.encoder
+        ]
+        self.encode = tf.function(
+            self.run,
+            input_signature=[
+                tf.TensorSpec((None, None, DIM), tf.float32, name="x"),
+                tf.TensorSpec((None, None), tf.bool, name="token"),
+            ],
+        )
+
+    def run(self, x, token):
+        lengths = tf.reduce_sum(tf.cast(token, tf.int32), axis=1, keepdims=True)
+        place = tf.range(tf.shape(token)[1])[None]
+        place = tf.where(place < lengths, lengths - 1 - place, place)
+        for forward, backward in self.kernels:
+            backwards = one_direction(tf.gather(x, place, batch_dims=1), token, *backward)
+            backwards = tf.gather(backwards, place, batch_dims=1)
+            x = tf.concat([one_direction(x, token, *forward), backwards], axis=-1)
+        return {"outputs": x}
+
+
+def one_direction(x, token, kernel, recurrent_kernel, bias):
+    shape = tf.shape(x)
+    projected = tf.matmul(tf.reshape(x, (-1, x.shape[-1])), kernel) + bias
+    projected = tf.transpose(tf.reshape(projected, (shape[0], shape[1], 4 * UNITS)), (1, 0, 2))
+    keep = tf.cast(tf.transpose(token)[..., None], tf.float32)
+    zeros = tf.zeros((shape[0], UNITS))
+
+    def step(t, outputs, hidden, cell):
+        gates = tf.gather(projected, t) + tf.matmul(hidden, recurrent_kernel)
+        i, f, g, o = tf.split(gates, 4, axis=-1)
+        after = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(g)
+        said = tf.sigmoid(o) * tf.tanh(after)
+        kept = tf.gather(keep, t)
+        cell, hidden = cell + kept * (after - cell), hidden + kept * (said - hidden)
+        outputs = keras.ops.slice_update(outputs, [t, 0, 0], hidden[None])  # in place, in TFLite
+        return t + 1, outputs, hidden, cell
+
+    outputs = tf.while_loop(
+        lambda t, *_: t < shape[1],
+        step,
+        (0, tf.zeros((shape[1], shape[0], UNITS)), zeros, zeros),
+    )[1]
+    return tf.transpose(outputs, (1, 0, 2))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=60)
+    turns = parser.parse_args().turns
+    model = zoo.rnn_seq2seq(
+        vocabulary_size=VOCABULARY_SIZE,
+        cell="lstm",
+        num_layers=2,
+        embedding_dim=DIM,
+        hidden_dim=2 * UNITS,
+        bidirectional=True,
+        attention="dot",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        peer = Peer(model)
+        tf.saved_model.save(peer, folder / "peer", {"encode": peer.encode})
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "peer"))
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        contenders = {"the loop by hand": converter.convert()}
+        export.to_tflite(model, folder / "model.tflite", quantization="int8")
+        contenders["seq2lite's `encode`"] = (folder / "model.tflite").read_bytes()
+    runners = {
+        name: open_interpreter(content, 1, name).get_signature_runner("encode")
+        for name, content in contenders.items()
+    }
+    table = Table("", *(f"{length} tokens" for length in LENGTHS), title="ms; ratio to the loop")
+    rng = np.random.default_rng(0)
+    medians = {name: [] for name in runners}
+    for length in LENGTHS:
+        source = rng.integers(4, VOCABULARY_SIZE, (1, length)).astype(np.int32)
+        inputs = {
+            "the loop by hand": {
+                "x": np.array(model.source_embedding.sequences(source, model.pad_id)),
+                "token": source > 0,
+            },
+            "seq2lite's `encode`": {"source": source},
+        }
+        seconds = {name: [] for name in runners}
+        for _ in range(turns + 1):
+            for name, run in runners.items():
+                start = time.perf_counter()
+                result = run(**inputs[name])
+                seconds[name].append(time.perf_counter() - start)
+                if name == "the loop by hand":
+                    expected = result["outputs"]
+        np.testing.assert_allclose(result["memory"], expected, atol=0.05)
+        for name, times in seconds.items():
+            medians[name].append(statistics.median(times[1:]))
+    peer, _ = runners
+    for name, times in medians.items():
+        cells = (f"{1e3 * a:.2f}  {a / b:.2f}x" for a, b in zip(times, medians[peer], strict=True))
+        table.add_row(name, *cells)
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    main()
