@@ -5,7 +5,8 @@
 The peer is that loop written by hand in TensorFlow, for this case alone: the input's products before the
 loop, one product a step, outputs written in place; converted and quantized (dynamic range) by the
 converter. It has the same weights, reads 256-dimensional vectors in place of ids, and gives its outputs
-alone; seq2lite's `encode` looks the vectors up and gives the decoder's state too. One thread, batch 1.
+alone; seq2lite's `encode` looks the vectors up and gives the decoder's state too. One thread, batch 1;
+each call has another length than the one before, as sentences have.
 """
 
 import argparse
@@ -45,7 +46,7 @@ class Peer(tf.Module):
 
     def run(self, x, token):
         lengths = tf.reduce_sum(tf.cast(token, tf.int32), axis=1, keepdims=True)
-        place = tf.range(tf.shape(token)[1])[None]
+        place = tf.expand_dims(tf.range(tf.shape(token)[1]), 0)
         place = tf.where(place < lengths, lengths - 1 - place, place)
         for forward, backward in self.kernels:
             backwards = one_direction(tf.gather(x, place, batch_dims=1), token, *backward)
@@ -58,7 +59,7 @@ def one_direction(x, token, kernel, recurrent_kernel, bias):
     shape = tf.shape(x)
     projected = tf.matmul(tf.reshape(x, (-1, x.shape[-1])), kernel) + bias
     projected = tf.transpose(tf.reshape(projected, (shape[0], shape[1], 4 * UNITS)), (1, 0, 2))
-    keep = tf.cast(tf.transpose(token)[..., None], tf.float32)
+    keep = tf.cast(tf.expand_dims(tf.transpose(token), 2), tf.float32)
     zeros = tf.zeros((shape[0], UNITS))
 
     def step(t, outputs, hidden, cell):
@@ -68,7 +69,9 @@ def one_direction(x, token, kernel, recurrent_kernel, bias):
         said = tf.sigmoid(o) * tf.tanh(after)
         kept = tf.gather(keep, t)
         cell, hidden = cell + kept * (after - cell), hidden + kept * (said - hidden)
-        outputs = keras.ops.slice_update(outputs, [t, 0, 0], hidden[None])  # in place, in TFLite
+        outputs = keras.ops.slice_update(
+            outputs, [t, 0, 0], tf.expand_dims(hidden, 0)
+        )  # in place, in TFLite
         return t + 1, outputs, hidden, cell
 
     outputs = tf.while_loop(
@@ -107,27 +110,22 @@ def main():
     }
     table = Table("", *(f"{length} tokens" for length in LENGTHS), title="ms; ratio to the loop")
     rng = np.random.default_rng(0)
-    medians = {name: [] for name in runners}
-    for length in LENGTHS:
-        source = rng.integers(4, VOCABULARY_SIZE, (1, length)).astype(np.int32)
-        inputs = {
-            "the loop by hand": {
-                "x": np.array(model.source_embedding.sequences(source, model.pad_id)),
-                "token": source > 0,
-            },
-            "seq2lite's `encode`": {"source": source},
-        }
-        seconds = {name: [] for name in runners}
-        for _ in range(turns + 1):
-            for name, run in runners.items():
+    seconds = {name: {length: [] for length in LENGTHS} for name in runners}
+    for _ in range(turns + 1):
+        for length in LENGTHS:
+            source = rng.integers(4, VOCABULARY_SIZE, (1, length)).astype(np.int32)
+            embedded = np.array(model.source_embedding.sequences(source, model.pad_id))
+            inputs = ({"x": embedded, "token": source > 0}, {"source": source})
+            results = []
+            for (name, run), given in zip(runners.items(), inputs, strict=True):
                 start = time.perf_counter()
-                result = run(**inputs[name])
-                seconds[name].append(time.perf_counter() - start)
-                if name == "the loop by hand":
-                    expected = result["outputs"]
-        np.testing.assert_allclose(result["memory"], expected, atol=0.05)
-        for name, times in seconds.items():
-            medians[name].append(statistics.median(times[1:]))
+                results.append(run(**given))
+                seconds[name][length].append(time.perf_counter() - start)
+            np.testing.assert_allclose(results[1]["memory"], results[0]["outputs"], atol=0.05)
+    medians = {
+        name: [statistics.median(times[1:]) for times in of_length.values()]
+        for name, of_length in seconds.items()
+    }
     peer, _ = runners
     for name, times in medians.items():
         cells = (f"{1e3 * a:.2f}  {a / b:.2f}x" for a, b in zip(times, medians[peer], strict=True))
