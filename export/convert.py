@@ -10,15 +10,13 @@ from .flatbuffer import without_repetition
 from .isolation import ConversionError, explained
 
 
-def convert(saved_model, signatures=None):
-    """A SavedModel's signatures, all or some, to the bytes of one TFLite file, in float32.
+def convert(saved_model):
+    """A SavedModel's signatures to the bytes of one TFLite file, in float32.
 
     Raises:
         ConversionError: An op is no built-in; the message names it and its place in the model.
     """
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        str(saved_model), signature_keys=signatures
-    )
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:
         return converter.convert()

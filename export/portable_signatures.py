@@ -15,7 +15,7 @@ from keras import ops
 
 from ..zoo.contract import PADDING_BIAS
 from ..zoo.embedding import TokenEmbedding
-from ..zoo.positions import rotate, rotation, sinusoidal_encoding
+from ..zoo.positions import rotation, sinusoidal_encoding
 from ..zoo.recurrence import CELLS, Recurrence
 from ..zoo.transformer import Transformer
 from ..zoo.transformer_layers import FeedForward
@@ -159,12 +159,7 @@ def _transformer_step(model, token, state, slots):
 
 def _attend(attention, x, cache, bias, turn):
     """One token's self-attention, `x (batch, dim)`, over a cache that it is shifted into."""
-    query, key, value = attention._split(x)
-    query = attention.heads_of_one(query, attention.num_heads)
-    key = attention.heads_of_one(key, attention.num_key_heads)
-    value = attention.heads_of_one(value, attention.num_key_heads)
-    if turn is not None:
-        query, key = rotate(query, turn), rotate(key, turn)
+    query, key, value = attention.of_one(x, turn)
     keys = _shifted(cache[0], ops.reshape(key, (*key.shape[:2], -1, 1)), 3)
     values = _shifted(cache[1], value, 2)
     context, _ = attention.attend(query, keys, values, bias)

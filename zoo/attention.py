@@ -240,12 +240,7 @@ class SelfAttention(MultiHeadAttention):
             `(batch, dim)`, and the cache.
         """
         keys, values, room = cache
-        query, key, value = self._split(x)
-        query = self.heads_of_one(query, self.num_heads)
-        key = self.heads_of_one(key, self.num_key_heads)
-        value = self.heads_of_one(value, self.num_key_heads)
-        if turn is not None:
-            query, key = rotate(query, turn), rotate(key, turn)
+        query, key, value = self.of_one(x, turn)
         room = pushed(room, ops.concatenate([key, value], axis=1), 2)
         new_keys, new_values = ops.split(room, 2, axis=1)
         if self.num_heads == self.num_key_heads:
@@ -260,6 +255,16 @@ class SelfAttention(MultiHeadAttention):
             all_values = ops.concatenate([values, new_values], axis=2)
             context, _ = self.attend(query, all_keys, all_values, bias)
         return self.project(context), [keys, values, room]
+
+    def of_one(self, x, turn=None):
+        """Query, key and value of one token a sentence, `x (batch, dim)`, by heads, turned if rotary."""
+        query, key, value = self._split(x)
+        query = self.heads_of_one(query, self.num_heads)
+        key = self.heads_of_one(key, self.num_key_heads)
+        value = self.heads_of_one(value, self.num_key_heads)
+        if turn is not None:
+            query, key = rotate(query, turn), rotate(key, turn)
+        return query, key, value
 
     def _split(self, x):
         """Query, scaled, key and value: `(rows, dim)` and twice `(rows, key_dim)`."""
