@@ -137,8 +137,13 @@ class Cache:
     @contextlib.contextmanager
     def _progress(self):
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+        console = Console(stderr=True)
         with Progress(
-            *columns, TransferSpeedColumn(), console=Console(stderr=True), transient=True
+            *columns,
+            TransferSpeedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
         ) as progress:
             yield progress
 

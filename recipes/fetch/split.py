@@ -3,9 +3,15 @@
 import hashlib
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
+
+import numpy as np
 
 NEAR = 0.7  # Jaccard similarity of letter trigrams from which two texts count as the same
+BITS = 11
+NUM_BINS = 1 << BITS
+MARGIN = 0.1
+CHUNK = 2048  # texts compared at once: a matrix of 16 MB
 
 # printf's, Python's and the shell's placeholders: the letters in them say nothing.
 _PLACEHOLDER = re.compile(r"%[-+#0]?[\d.*$]*(?:hh|ll|[hlLzjt])?[a-zA-Z]\b|\$?\{[^{}]*\}|\$\([^()]*\)")
@@ -123,32 +129,38 @@ def _draw(row, seed):
 def _similar(texts, held_out, near):
     """The texts that are equal to a held-out one, or of a Jaccard similarity of `near` to it.
 
-    An exact join by prefixes: if two sets are that similar, then the few rarest trigrams of the
-    one (1 - near of them, and one) hold at least one of the few rarest of the other.
+    Every text against every held-out one is one matrix product of 0s and 1s, over trigrams hashed
+    to NUM_BINS columns; what may be near by it (collisions: MARGIN) is then compared exactly.
     """
     found = texts & held_out
-    if near is None:
+    left, others = sorted(texts - found), sorted(held_out)
+    if near is None or not left or not others:
         return found
-    counts = Counter(gram for text in texts | held_out for gram in _trigrams(text))
-
-    def rarest(grams):
-        ordered = sorted(grams, key=lambda gram: (counts[gram], gram))
-        return ordered[: len(grams) - int(-(-near * len(grams) // 1)) + 1]
-
-    index = defaultdict(list)
-    sets = [_trigrams(text) for text in sorted(held_out)]
-    for grams in sets:
-        for gram in rarest(grams):
-            index[gram].append(grams)
-    for text in texts - found:
-        grams = _trigrams(text)
-        seen = {id(other): other for gram in rarest(grams) for other in index.get(gram, ())}
-        if any(_jaccard(grams, other) >= near for other in seen.values()):
-            found.add(text)
+    known = _binned(others)
+    known_sizes = known.sum(1)
+    for start in range(0, len(left), CHUNK):
+        chunk = left[start : start + CHUNK]
+        binned = _binned(chunk)
+        common = binned @ known.T
+        union = binned.sum(1)[:, None] + known_sizes - common
+        for i, j in np.argwhere(common >= (near - MARGIN) * union):
+            if chunk[i] not in found and _jaccard(chunk[i], others[j]) >= near:
+                found.add(chunk[i])
     return found
 
 
+def _binned(texts):
+    """Which bins each text's trigrams fall into: float32 `(texts, NUM_BINS)` of 0s and 1s."""
+    bins = np.zeros((len(texts), NUM_BINS), np.float32)
+    for row, text in zip(bins, texts, strict=True):
+        codes = np.frombuffer(text.ljust(3).encode("utf-32-le"), np.uint32)
+        grams = (codes[:-2] * np.uint32(31) + codes[1:-1]) * np.uint32(1009) + codes[2:]
+        row[grams * np.uint32(0x9E3779B1) >> np.uint32(32 - BITS)] = 1
+    return bins
+
+
 def _jaccard(a, b):
+    a, b = _trigrams(a), _trigrams(b)
     common = len(a & b)
     return common / (len(a) + len(b) - common)
 
