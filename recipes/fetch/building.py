@@ -99,7 +99,7 @@ def write(name, built, output, downloads, allow_other=False):
     Raises:
         FetchError: They are not the known ones; the disk is full. Nothing is written.
     """
-    files = {f"{part}.tsv.gz": _table(rows) for part, rows in built.rows.items()}
+    files = {f"{part}.tsv.gz": table(rows) for part, rows in built.rows.items()}
     sentence = _compare(name, built.edition, files, allow_other)
     files |= {
         f"licences/{part.name}.txt": part.text.encode() for part in built.parts if part.text
@@ -122,7 +122,7 @@ def write(name, built, output, downloads, allow_other=False):
     return sentence
 
 
-def _table(rows):
+def table(rows):
     """Rows as gzip, equal for equal rows: no time, no name in its header."""
     for row in rows:
         if any(c in column for column in row for c in "\t\n\r\0"):
