@@ -36,7 +36,7 @@ def faqs(cache, mirror):
         for name, content in members(path, re.compile(pattern).fullmatch):
             text = content.decode("utf-8")
             if python:
-                title = f"Python: {re.search(r'^=+$\n(.+)\n=+$', text, re.M)[1]}"
+                title = "Python: " + re.search(r"^ *(\S.*)\n[=#]+$", text, re.M)[1]
                 sections = re.split(r"^(\S.*\?)\n[-=^~]{4,}$", text, flags=re.M)
                 strip = _strip_rst
             else:
@@ -57,7 +57,7 @@ def _example(paragraphs):
     for paragraph in paragraphs:
         text = paragraph.strip("\n")
         # Code is indented; directives, headings, commands and lists begin with marks.
-        if re.match(r"\s|\.\. |=\w|[-*#+|>] |\d+[.)] |[-=^~]{3}", text) or "\n--" in text:
+        if re.match(r"\s|\.\. |=\w|[-*#+|>] |\d+[.)] |[-=^~]{3}", text) or re.search(r"\n[-=^~]{3}", text):
             continue
         text = " ".join(text.split()).removesuffix("::").strip()
         text = re.sub(r"^\(contributed by [^)]*\)\s*", "", text, flags=re.I)
@@ -71,6 +71,8 @@ def _example(paragraphs):
     sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z\"`(])", prose[0])
     # "Yes.", "It depends." say little alone.
     answer = " ".join(sentences[:2] if len(sentences[0].split()) < 6 else sentences[:1])
+    if answer.endswith(":") or re.search(r"\b[A-Z]<", " ".join(prose)):  # code followed; POD is left
+        return None
     return " ".join(prose), answer
 
 
