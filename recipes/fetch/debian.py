@@ -1,5 +1,6 @@
 """A Debian mirror, read over HTTPS: no apt, no dpkg, no root."""
 
+import bz2
 import functools
 import lzma
 import re
@@ -47,12 +48,13 @@ class Debian:
 
     def index(self, name):
         """Text of an index, such as `main/i18n/Translation-en`; None where there is none."""
-        sha256 = self._release[1].get(f"{name}.xz")
-        if sha256 is None:
-            return None
-        path = f"dists/{SUITE}/{name}.xz"
-        file = self.cache.get(f"{self.mirror}/{path}", f"debian/{path}", sha256)
-        return lzma.decompress(file.read_bytes()).decode()
+        for ending, decompress in ((".xz", lzma.decompress), (".bz2", bz2.decompress)):
+            sha256 = self._release[1].get(name + ending)
+            if sha256 is not None:
+                path = f"dists/{SUITE}/{name}{ending}"
+                file = self.cache.get(f"{self.mirror}/{path}", f"debian/{path}", sha256)
+                return decompress(file.read_bytes()).decode()
+        return None
 
     @functools.cached_property
     def packages(self):
@@ -101,5 +103,5 @@ def copyright_of(path, package):
     for block in text.split("\n\n"):
         of = fields(block)
         if of.get("Files", "").strip() == "*" and "License" in of:
-            return of["License"].split("\n")[0].strip(), text
+            return of["License"].strip().split("\n")[0] or "see the copyright file", text
     return "see the copyright file", text

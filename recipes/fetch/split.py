@@ -60,11 +60,14 @@ def split(rows, sizes, *, near=NEAR, group=None, eligible=None, seed=1):
         {'test': 1, 'train': 3}
     """
     rows = sorted({row for row in rows if comparable(row[0]) and comparable(row[1])})
-    families = sorted(_families(rows, group), key=lambda family: _draw(rows[family[0]], seed))
+    families = list(_families(rows, group))
     parts, used = {}, set()
     for name, size in sizes.items():
         taken = []
-        for number, family in enumerate(families):
+        # An order of its own for each set: what one passes over is nothing that the next begins with.
+        draws = [_draw(rows[family[0]], f"{seed} {name}") for family in families]
+        for number in sorted(range(len(families)), key=draws.__getitem__):
+            family = families[number]
             # A large family is one common word and all that is translated by it: no test of much.
             fits = len(taken) + len(family) <= size and len(family) <= max(2, size // 10)
             if number in used or not fits:

@@ -111,7 +111,7 @@ def clean(english, other):
         >>> clean("Read %d files", "Lies Dateien") is None  # a placeholder is missing
         True
     """
-    english, other = (_one_line(text) for text in (english, other))
+    english, other = _without_shortcuts(_one_line(english), _one_line(other))
     if not (1 < len(english) <= MAX_CHARACTERS and 0 < len(other) <= MAX_CHARACTERS):
         return None
     if not (comparable(english) and comparable(other)) or english.casefold() == other.casefold():
@@ -133,16 +133,24 @@ def _eligible(row, name):
     return wanted and len(row[0].split()) >= 4
 
 
-_SHORTCUT_ASIDE = re.compile(r"\s*\([&_~][^\W_]\)")  # (_F): how languages of other scripts have it
-_SHORTCUT = re.compile(r"(?<![\w&_~])[&_~](?=[^\W_])|(?<=[^\W_])[&~](?=[^\W\d_])(?!\w+;)")
-# Inside a word an underscore is a shortcut only where the word is no name_of_something.
-_INNER_UNDERSCORE = re.compile(r"(?<![\w%$\\/.-])([^\W\d_]+)_([^\W\d_]+)(?![\w(/.-])")
+_ASIDE = re.compile(r"\s*\([&_~][^\W_]\)")  # (_F): how languages of other scripts mark a shortcut
+_AT_START = re.compile(r"(?<![^\s(\"'])[&_~](?=[^\W\d_]{2})(?!\w+;)")
+
+
+def _without_shortcuts(english, other):
+    """Both without the marks of keyboard shortcuts: `_Open`, `For_mat`, `열기(_O)`."""
+    english, short = _ASIDE.sub("", english), _ASIDE.sub("", other)
+    for mark in "&_~":
+        words = [word for word in english.split() if mark in word]
+        marked = short != other or short.count(mark) == 1
+        # One mark on each side; a word of both sides is a name, such as max_size.
+        if marked and english.count(mark) == 1 and len(words[0]) > 1 and words[0] not in short:
+            english, short = english.replace(mark, ""), short.replace(mark, "")
+    return _AT_START.sub("", english), _AT_START.sub("", short)
 
 
 def _one_line(text):
-    text = unicodedata.normalize("NFC", text)
-    text = _SHORTCUT.sub("", _SHORTCUT_ASIDE.sub("", text))
-    return " ".join(text.replace("\0", " ").split())
+    return " ".join(unicodedata.normalize("NFC", text).replace("\0", " ").split())
 
 
 def _placeholders(text):
