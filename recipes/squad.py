@@ -72,9 +72,13 @@ def _walk(path, whole):
     """(place, context, question, answer) of every answer; a place is like `data[0].paragraphs[2]`."""
     articles = _take(whole, "data", list, f"{path}")
     for article, at in _each(articles, f"{path}: data"):
-        for paragraph, at_paragraph in _each(_take(article, "paragraphs", list, at), f"{at}.paragraphs"):
+        for paragraph, at_paragraph in _each(
+            _take(article, "paragraphs", list, at), f"{at}.paragraphs"
+        ):
             context = _take(paragraph, "context", str, at_paragraph)
-            for qa, place in _each(_take(paragraph, "qas", list, at_paragraph), f"{at_paragraph}.qas"):
+            for qa, place in _each(
+                _take(paragraph, "qas", list, at_paragraph), f"{at_paragraph}.qas"
+            ):
                 question = _take(qa, "question", str, place)
                 if not question.strip():
                     raise DataError(f"{place}: `question` must not be empty")

@@ -90,7 +90,9 @@ def _options(arguments):
     )
     parser.add_argument("--cache", help=f"folder of downloads (default: {default_cache()})")
     parser.add_argument("--offline", action="store_true", help="use the cache alone")
-    parser.add_argument("--mirror", default=debian.MIRROR, help="Debian mirror (default: %(default)s)")
+    parser.add_argument(
+        "--mirror", default=debian.MIRROR, help="Debian mirror (default: %(default)s)"
+    )
     parser.add_argument(
         "--pypi",
         default=registry.default_index(),

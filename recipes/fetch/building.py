@@ -101,13 +101,14 @@ def write(name, built, output, downloads, allow_other=False):
     """
     files = {f"{part}.tsv.gz": table(rows) for part, rows in built.rows.items()}
     sentence = _compare(name, built.edition, files, allow_other)
-    files |= {
-        f"licences/{part.name}.txt": part.text.encode() for part in built.parts if part.text
-    }
+    files |= {f"licences/{part.name}.txt": part.text.encode() for part in built.parts if part.text}
     files[LICENCES] = _licences(built).encode()
     files[README] = _readme(name, built).encode()
     lines = [f"{_digest(content)}  {file}" for file, content in sorted(files.items())]
-    lines += ["# Downloaded:", *(f"# {digest}  {file}" for file, digest in sorted(downloads.items()))]
+    lines += [
+        "# Downloaded:",
+        *(f"# {digest}  {file}" for file, digest in sorted(downloads.items())),
+    ]
     files[SUMS] = ("\n".join(lines) + "\n").encode()
 
     def fill(partial):
@@ -145,9 +146,7 @@ def _compare(name, edition, files, allow_other):
     if known["files"] == sums:
         return f"checksums are the known ones of {edition}"
     differing = [f for f in {*sums, *known["files"]} if sums.get(f) != known["files"].get(f)]
-    problem = (
-        f"{name} must have the known checksums of {edition}. Differing: {', '.join(sorted(differing))}"
-    )
+    problem = f"{name} must have the known checksums of {edition}. Differing: {', '.join(sorted(differing))}"
     if not allow_other:
         raise FetchError(
             f"{problem}. Nothing was written; --allow-other-checksums writes it all the same. "
@@ -158,7 +157,9 @@ def _compare(name, edition, files, allow_other):
 
 def _licences(built):
     lines = [f"# Licences of {built.title}", ""]
-    lines += ["The text keeps the licence of where it came from, part by part. The third column of the"]
+    lines += [
+        "The text keeps the licence of where it came from, part by part. The third column of the"
+    ]
     lines += ["tables (and the fourth, where there is one) names the origin of each row.", ""]
     lines += ["| part | version | licence | its text |", "|---|---|---|---|"]
     for part in sorted(built.parts, key=lambda part: part.name):

@@ -16,7 +16,9 @@ def build(cache, options):
     debian = Debian(cache, options.mirror)
     sources = {name: source_of(package) for name, package in debian.packages.items()}
     rows = {}
-    for name, _, synopsis, paragraphs in descriptions(debian.index("main/i18n/Translation-en"), "en"):
+    for name, _, synopsis, paragraphs in descriptions(
+        debian.index("main/i18n/Translation-en"), "en"
+    ):
         text = " ".join(paragraphs)
         if name in sources and len(text.split()) >= 12 and len(synopsis.split()) >= 2:
             rows.setdefault((text, synopsis), (text, synopsis, name, sources[name]))

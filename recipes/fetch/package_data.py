@@ -57,7 +57,9 @@ def _example(paragraphs):
     for paragraph in paragraphs:
         text = paragraph.strip("\n")
         # Code is indented; directives, headings, commands and lists begin with marks.
-        if re.match(r"\s|\.\. |=\w|[-*#+|>] |\d+[.)] |[-=^~]{3}", text) or re.search(r"\n[-=^~]{3}", text):
+        if re.match(r"\s|\.\. |=\w|[-*#+|>] |\d+[.)] |[-=^~]{3}", text) or re.search(
+            r"\n[-=^~]{3}", text
+        ):
             continue
         text = " ".join(text.split()).removesuffix("::").strip()
         text = re.sub(r"^\(contributed by [^)]*\)\s*", "", text, flags=re.I)
@@ -71,7 +73,9 @@ def _example(paragraphs):
     sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z\"`(])", prose[0])
     # "Yes.", "It depends." say little alone.
     answer = " ".join(sentences[:2] if len(sentences[0].split()) < 6 else sentences[:1])
-    if answer.endswith(":") or re.search(r"\b[A-Z]<", " ".join(prose)):  # code followed; POD is left
+    if answer.endswith(":") or re.search(
+        r"\b[A-Z]<", " ".join(prose)
+    ):  # code followed; POD is left
         return None
     return " ".join(prose), answer
 

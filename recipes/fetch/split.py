@@ -14,7 +14,9 @@ MARGIN = 0.1
 CHUNK = 2048  # texts compared at once: a matrix of 16 MB
 
 # printf's, Python's and the shell's placeholders: the letters in them say nothing.
-_PLACEHOLDER = re.compile(r"%[-+#0]?[\d.*$]*(?:hh|ll|[hlLzjt])?[a-zA-Z]\b|\$?\{[^{}]*\}|\$\([^()]*\)")
+_PLACEHOLDER = re.compile(
+    r"%[-+#0]?[\d.*$]*(?:hh|ll|[hlLzjt])?[a-zA-Z]\b|\$?\{[^{}]*\}|\$\([^()]*\)"
+)
 
 
 def comparable(text):

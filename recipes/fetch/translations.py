@@ -56,9 +56,13 @@ def build(cache, options):
             add(_messages(content), "mo", package["Package"])
         if len(rows) > before:
             parts.append(_part(package, path))
-    helps = debian.get([name.format(language=language.lower()) for name in HELP], "LibreOffice's help")
+    helps = debian.get(
+        [name.format(language=language.lower()) for name in HELP], "LibreOffice's help"
+    )
     if len(helps) == 2:
-        pages = [_pages(path, tag) for (_, path), tag in zip(helps, ("en-US", language), strict=True)]
+        pages = [
+            _pages(path, tag) for (_, path), tag in zip(helps, ("en-US", language), strict=True)
+        ]
         for page in sorted(pages[0].keys() & pages[1].keys()):
             english, other = (_paragraphs(pages[i][page]) for i in (0, 1))
             common = [key for key in english if key in other]

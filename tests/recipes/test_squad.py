@@ -17,7 +17,10 @@ NOT_THERE = {"text": "Seoul", "answer_start": 3}
 
 def one(answers=({"text": "Seoul", "answer_start": 0},), **more):
     qa = {"id": "1", "question": "What is the capital?", "answers": list(answers)} | more
-    return {"version": "1.1", "data": [{"title": "t", "paragraphs": [{"context": CONTEXT, "qas": [qa]}]}]}
+    return {
+        "version": "1.1",
+        "data": [{"title": "t", "paragraphs": [{"context": CONTEXT, "qas": [qa]}]}],
+    }
 
 
 def save(folder, whole):
@@ -34,7 +37,7 @@ def test_the_questions_of_the_package_are_true_spans_and_leak_free():
     rows = [[(e.context, e.question) for e in part] for part in (train, valid)]
     assert not find_leaks(*rows)
     licence = FAQ_TRAIN.with_name("faq.en.Python-2.0-AND-Artistic-1.0-Perl.LICENSE.txt")
-    assert "The \"Artistic License\"" in licence.read_text("utf-8")
+    assert 'The "Artistic License"' in licence.read_text("utf-8")
 
 
 @pytest.mark.parametrize("zipped", [False, True])
