@@ -113,7 +113,7 @@ def build(cache, options):
                 rows.setdefault(kept, (*kept, origin, where))
 
     programs = [name.format(language=language.lower()) for name in PROGRAMS]
-    inside = f"/locale/{language}/LC_MESSAGES/"
+    inside = f"/{language}/LC_MESSAGES/"  # below /locale, or where LibreOffice has it
     for package, path in debian.get(programs, "programs"):
         files = members(path, lambda name: inside in f"/{name}" and name.endswith(".mo"))
         before = len(rows)
