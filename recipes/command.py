@@ -9,6 +9,11 @@ from ..export.isolation import ConversionError
 from ..export.parity import ParityError
 
 
+def option(default, text):
+    """A field of a Config, with what --help says of its flag."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
 def run_recipe(description, config_class, run, arguments=None):
     """Reads flags into a Config and runs the recipe.
 
@@ -35,20 +40,45 @@ def run_recipe(description, config_class, run, arguments=None):
 
 
 def parse_config(description, config_class, arguments=None):
-    """The Config that `arguments` (default: the command line) ask for."""
+    """The Config that `arguments` (default: the command line) ask for.
+
+    A field that is a dataclass itself, such as `Training`, is a group of flags.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for field in dataclasses.fields(config_class):
+    _add_flags(parser, config_class())
+    return _filled(config_class(), vars(parser.parse_args(arguments)))
+
+
+def _add_flags(parser, defaults):
+    for field in dataclasses.fields(defaults):
+        default = getattr(defaults, field.name)
+        if dataclasses.is_dataclass(default):
+            _add_flags(parser.add_argument_group(field.name), default)
+            continue
         flag = "--" + field.name.replace("_", "-")
-        text = field.metadata.get("help", "")
-        text = f"{text} (default: {field.default})".strip().replace("%", "%%")
+        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        text = f"{field.metadata.get('help', '')} (default: {shown})".strip().replace("%", "%%")
         if field.type is bool:
-            parser.add_argument(flag, action="store_true", help=text)
+            parser.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=default, help=text
+            )
         elif typing.get_origin(field.type) is tuple:
             item = typing.get_args(field.type)[0]
-            parser.add_argument(flag, nargs="+", type=item, default=field.default, help=text)
+            parser.add_argument(flag, nargs="*", type=item, default=default, help=text)
         else:
-            parser.add_argument(flag, type=field.type, default=field.default, help=text)
-    values = vars(parser.parse_args(arguments))
-    return config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            parser.add_argument(flag, type=field.type, default=default, help=text)
+
+
+def _filled(defaults, values):
+    """`defaults` with the flags' values, groups among them."""
+    given = {}
+    for field in dataclasses.fields(defaults):
+        default = getattr(defaults, field.name)
+        if dataclasses.is_dataclass(default):
+            given[field.name] = _filled(default, values)
+        else:
+            value = values[field.name]
+            given[field.name] = tuple(value) if isinstance(value, list) else value
+    return type(defaults)(**given)
