@@ -4,6 +4,7 @@ So a training that was stopped goes on with the very batch that would have come 
 processes agree on a batch without a word, and a loss that is not finite has a batch with a name.
 """
 
+import sys
 import threading
 
 import numpy as np
@@ -165,7 +166,11 @@ class Batches:
         is_counted = (following != self.tokenizer.pad_id) & (tf.range(tf.size(rows)) < num_rows)[
             :, None
         ]
-        batch = ({"source": source, "target": target[:, :-1]}, following, tf.cast(is_counted, "float32"))
+        batch = (
+            {"source": source, "target": target[:, :-1]},
+            following,
+            tf.cast(is_counted, "float32"),
+        )
         index, count = shard
         return tf.nest.map_structure(lambda x: x[index::count], batch)
 
@@ -198,7 +203,9 @@ def _ragged(rows):
 
 def _rounded_up(lengths, limits):
     """To the next of BOUNDS, or multiple of the last of them, but no further than the limit."""
-    bounds = np.array([*BOUNDS, *range(2 * BOUNDS[-1], int(lengths.max()) + BOUNDS[-1], BOUNDS[-1])])
+    bounds = np.array(
+        [*BOUNDS, *range(2 * BOUNDS[-1], int(lengths.max()) + BOUNDS[-1], BOUNDS[-1])]
+    )
     return np.minimum(bounds[np.searchsorted(bounds, lengths)], limits).astype(np.int32)
 
 
@@ -215,6 +222,7 @@ def _cut(lengths, batch_tokens, rows_multiple, fixed_rows):
         int32 `(batches + 1,)`, where batches begin and end; int32 `(batches, 3)`, rows, source
         length and target length of each.
     """
+
     def most_rows(longest):
         return max(batch_tokens // longest // rows_multiple, 1) * rows_multiple
 
@@ -226,7 +234,11 @@ def _cut(lengths, batch_tokens, rows_multiple, fixed_rows):
         is_full = i - first >= most_rows(grown.max())
         is_other = fixed_rows and i > first and (grown != longest).any()
         if i > first and (is_last or is_full or is_other):
-            rows = most_rows(longest.max()) if fixed_rows else -(-(i - first) // rows_multiple) * rows_multiple
+            rows = (
+                most_rows(longest.max())
+                if fixed_rows
+                else -(-(i - first) // rows_multiple) * rows_multiple
+            )
             splits.append(i)
             shapes.append((rows, *longest))
             first, grown = i, pair
@@ -237,6 +249,39 @@ def _cut(lengths, batch_tokens, rows_multiple, fixed_rows):
 def _shuffled(size, seed, epoch, what):
     key = tf.stack([tf.cast(seed, tf.int64), 2 * epoch + what])
     return tf.random.experimental.stateless_shuffle(tf.range(size), key)
+
+
+def make_batches(train, valid, tokenizer, training, max_lengths):
+    """The batches of a recipe, and a line that says what is in them.
+
+    Args:
+        train: `Pairs` to train on.
+        valid: `Pairs` held out.
+        tokenizer: A `Tokenizer`.
+        training: A `Training`.
+        max_lengths: Most tokens of a source and of a target.
+
+    Returns:
+        Two `Batches`, of `train` and of `valid`.
+    """
+    options = {"max_length": max_lengths, "batch_tokens": training.batch_tokens}
+    batches = Batches(train, tokenizer, seed=training.seed, alpha=training.alpha or None, **options)
+    held_out = Batches(valid, tokenizer, **options)
+    print(
+        f"{len(train):,} pairs to train on, {len(valid):,} held out; "
+        f"{batches.num_batches:,} batches an epoch, {batches.padding:.1%} of them padding",
+        flush=True,
+    )
+    for part in (train, valid):
+        for why, count in part.dropped.items():
+            print(f"{part.origin}: {count:,} lines left out for {why}", flush=True)
+    if batches.num_cut or held_out.num_cut:
+        print(
+            f"warning: {batches.num_cut:,} of them and {held_out.num_cut:,} held out are longer "
+            f"than {max_lengths[0]} source or {max_lengths[1]} target tokens, and are cut there",
+            file=sys.stderr,
+        )
+    return batches, held_out
 
 
 _SEGMENTATION = threading.Lock()  # SentencePiece has one seed for all

@@ -110,7 +110,10 @@ class Checkpoints:
         """
         numbers = range(max(1, number - count + 1), number + 1)
         rounds = [self._weights_of(n) for n in numbers]
-        return [np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype) for arrays in zip(*rounds, strict=True)]
+        return [
+            np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype)
+            for arrays in zip(*rounds, strict=True)
+        ]
 
     def _weights_of(self, number):
         if not self._path(number).exists():
@@ -145,7 +148,9 @@ class Checkpoints:
         return self.folder / f"round-{number:06}.npz"
 
     def _numbers(self):
-        return sorted(int(path.stem.removeprefix("round-")) for path in self.folder.glob("round-*.npz"))
+        return sorted(
+            int(path.stem.removeprefix("round-")) for path in self.folder.glob("round-*.npz")
+        )
 
     def _read(self, number):
         """The arrays of a checkpoint by name; None if it is torn."""

@@ -14,6 +14,15 @@ def option(default, text):
     return dataclasses.field(default=default, metadata={"help": text})
 
 
+def check_choices(name, chosen, allowed):
+    """Raises ValueError unless all that is chosen is allowed."""
+    if not set(chosen) <= set(allowed):
+        raise ValueError(
+            f"`{name}` must be of {', '.join(map(str, allowed))}. "
+            f"Received: {' '.join(map(str, chosen))}"
+        )
+
+
 def run_recipe(description, config_class, run, arguments=None):
     """Reads flags into a Config and runs the recipe.
 
@@ -25,17 +34,13 @@ def run_recipe(description, config_class, run, arguments=None):
         run: Takes the Config.
         arguments: List of str. Default: the command line.
     """
-    config = None
     try:
-        config = parse_config(description, config_class, arguments)
-        run(config)
+        run(parse_config(description, config_class, arguments))
     except (ValueError, OSError, ConversionError, ParityError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        goes_on = not getattr(config, "overwrite", True)
-        more = "; the same command goes on from the last epoch" if goes_on else ""
-        print(f"stopped{more}", file=sys.stderr)
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
 
 

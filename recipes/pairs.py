@@ -179,3 +179,5 @@ def _both(path, target_path):
 _DATA = Path(__file__).parent / "data"
 VSCODE_TRAIN = _DATA / "vscode.en-ko.MIT.train.tsv.gz"
 VSCODE_VALID = _DATA / "vscode.en-ko.MIT.valid.tsv.gz"
+G2P_TRAIN = _DATA / "g2p.en.BSD-2.train.tsv.gz"
+G2P_VALID = _DATA / "g2p.en.BSD-2.valid.tsv.gz"

@@ -1,5 +1,6 @@
 """The precision that trains fastest on this machine and loses no quality."""
 
+import contextlib
 from pathlib import Path
 
 import keras
@@ -22,13 +23,20 @@ def choose_precision(name="auto"):
     return "mixed_bfloat16" if flags.exists() and "amx_bf16" in flags.read_text() else "float32"
 
 
+@contextlib.contextmanager
+def precision(name="auto"):
+    """Keras's dtype policy for the time of a `with`: what is built there computes so."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(choose_precision(name))
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def float32_twin(model):
     """A model of the same weights that computes in float32."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
+    with precision("float32"):
         twin = type(model).from_config(model.get_config())
-    finally:
-        keras.config.set_dtype_policy(policy)
     twin.set_weights(model.get_weights())
     return twin

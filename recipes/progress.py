@@ -88,12 +88,12 @@ class StopAtNonFinite(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
             pairs = self.batches.pairs_of(self.number)
-            lines = ", ".join(str(self.batches.lines[i]) for i in pairs[:8])
+            lines = ", ".join(str(self.batches.pairs.lines[i]) for i in pairs[:8])
             more = f" and {len(pairs) - 8} more" if len(pairs) > 8 else ""
             rate = float(self.model.optimizer.learning_rate)
             raise ValueError(
                 f"The loss must be finite. Received: {logs['loss']} at batch {self.number}, of lines "
-                f"{lines}{more} of {self.batches.origin}, at a learning rate of {rate:.2g}. Look at "
+                f"{lines}{more} of {self.batches.pairs.origin}, at a learning rate of {rate:.2g}. Look at "
                 "these lines, or at those of the batch before, whose gradient may have been infinite; or "
                 "try a lower --learning-rate, a longer --warmup-steps or --precision float32"
             )

@@ -18,9 +18,8 @@ from .command import option
 from .loss import SmoothedCrossentropy
 from .precision import PRECISIONS, float32_twin
 from .progress import Progress, StopAtNonFinite
+from .run_folder import CHECKPOINTS
 from .schedules import SCHEDULES, schedule
-
-CHECKPOINTS = "checkpoints"  # folder, in that of the run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Training:
     score_pairs: int = option(200, "held-out pairs scored in each round; 0: none, the loss chooses")
     patience: int = option(0, "rounds without a better score that end the training; 0: no end")
     tensorboard: bool = option(False, "write logs for TensorBoard")
+    deterministic: bool = option(False, "only operations that always give the same, if slower ones")
     data_service: str = option("", "address of a tf.data service that makes the batches")
     seed: int = option(1, "of weights, order and dropout")
 
@@ -79,21 +79,6 @@ class Training:
                 "`alpha` must be 0 with a data service, which cannot sample. "
                 f"Received: alpha={self.alpha}"
             )
-
-
-@dataclasses.dataclass(frozen=True)
-class Score:
-    """What chooses the best round.
-
-    Attributes:
-        name: Of the first number that `measure` gives, such as `"chrF"`.
-        measure: Takes a model, gives a dict of numbers.
-        mode: `"max"` or `"min"`: which is better.
-    """
-
-    name: str
-    measure: object
-    mode: str = "max"
 
 
 def compile_for_training(model, training, num_batches):
@@ -132,7 +117,7 @@ def fit(model, train, valid, training, folder, score):
         valid: `Batches` of held-out text.
         training: A `Training`.
         folder: The run's folder; checkpoints are in it.
-        score: A `Score`.
+        score: A `decoding.Score`.
 
     Returns:
         A float32 model with the weights of the best round, and the history: a list of dicts, one a
@@ -173,6 +158,11 @@ def fit(model, train, valid, training, folder, score):
     return rounds.best_model(), history
 
 
+def spread(items, count):
+    """At most `count` of a list, from all over it."""
+    return items[:: max(1, -(-len(items) // count))] if count else []
+
+
 class _Rounds(keras.callbacks.Callback):
     """At the end of each round: scores what would ship, writes the checkpoint, stops when enough."""
 
@@ -186,6 +176,7 @@ class _Rounds(keras.callbacks.Callback):
         # What is scored computes in float32, as files do.
         self.shipped = float32_twin(model)
         self.shipped.compile(loss=SmoothedCrossentropy(0.0), jit_compile=False)
+        self.scored_pairs = spread(score.pairs, training.score_pairs)
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -196,7 +187,7 @@ class _Rounds(keras.callbacks.Callback):
         measured = {
             "loss": logs["loss"],
             "val_loss": self.shipped.evaluate(self.valid.dataset(), verbose=0),
-            **(self.score.measure(self.shipped) if self.training.score_pairs else {}),
+            **(self.score(self.shipped, self.scored_pairs) if self.scored_pairs else {}),
         }
         logs.update(measured)
         self.history.append(
@@ -229,7 +220,7 @@ class _Rounds(keras.callbacks.Callback):
         """Number of the round with the best score, or the least loss where nothing is scored."""
         name, sign = (
             (self.score.name, 1 if self.score.mode == "max" else -1)
-            if self.training.score_pairs
+            if self.scored_pairs
             else ("val_loss", -1)
         )
         return 1 + max(range(len(self.history)), key=lambda i: sign * self.history[i][name])
@@ -240,5 +231,7 @@ class _Rounds(keras.callbacks.Callback):
 
     def best_model(self):
         """The float32 model of the best round."""
-        self.shipped.set_weights(self.checkpoints.averaged(self.best_round(), self.training.average))
+        self.shipped.set_weights(
+            self.checkpoints.averaged(self.best_round(), self.training.average)
+        )
         return self.shipped
