@@ -23,6 +23,16 @@ def check_choices(name, chosen, allowed):
         )
 
 
+def require_files(**options):
+    """Raises ValueError unless each names a file or two."""
+    for name, paths in options.items():
+        if not 1 <= len(paths) <= 2:
+            raise ValueError(
+                f"`{name}` must be a file of pairs, or a file of sources and one of targets. "
+                f"Received: {' '.join(paths) or 'none'}"
+            )
+
+
 def run_recipe(description, config_class, run, arguments=None):
     """Reads flags into a Config and runs the recipe.
 
@@ -52,13 +62,14 @@ def parse_config(description, config_class, arguments=None):
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    _add_flags(parser, config_class())
-    return _filled(config_class(), vars(parser.parse_args(arguments)))
+    _add_flags(parser, config_class)
+    return _filled(config_class, vars(parser.parse_args(arguments)))
 
 
-def _add_flags(parser, defaults):
-    for field in dataclasses.fields(defaults):
-        default = getattr(defaults, field.name)
+def _add_flags(parser, group):
+    """The flags of a Config's class, or of a dataclass that is a field's default."""
+    for field in dataclasses.fields(group):
+        default = getattr(group, field.name)
         if dataclasses.is_dataclass(default):
             _add_flags(parser.add_argument_group(field.name), default)
             continue
@@ -76,14 +87,14 @@ def _add_flags(parser, defaults):
             parser.add_argument(flag, type=field.type, default=default, help=text)
 
 
-def _filled(defaults, values):
-    """`defaults` with the flags' values, groups among them."""
+def _filled(group, values):
+    """`group` with the flags' values, and those of the groups in it."""
     given = {}
-    for field in dataclasses.fields(defaults):
-        default = getattr(defaults, field.name)
+    for field in dataclasses.fields(group):
+        default = getattr(group, field.name)
         if dataclasses.is_dataclass(default):
             given[field.name] = _filled(default, values)
         else:
             value = values[field.name]
             given[field.name] = tuple(value) if isinstance(value, list) else value
-    return type(defaults)(**given)
+    return group(**given) if isinstance(group, type) else type(group)(**given)

@@ -4,7 +4,6 @@ import json
 import platform
 import shlex
 import sys
-import time
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -32,23 +31,20 @@ PACKAGES = (
 )
 
 
-def report_run(config, folder, model, history, score, tests, reports, baselines=None):
-    """Scores a model and its bundles on the tests, and writes `report.md` with its curves.
+def evaluate(model, reports, score, tests, baselines=None):
+    """Scores a model and its bundles on held-out text.
 
     Args:
-        config: The recipe's Config.
-        folder: The run's folder.
         model: The trained model.
-        history: List of dicts, one a round, as `fit` gives it.
+        reports: dict, quantization to the `export.Report` of its bundle.
         score: A `Score`.
         tests: dict, name to list of (source, reference).
-        reports: dict, quantization to the `export.Report` of its bundle.
         baselines: dict, name to a function of a source that gives a target without a model.
 
     Returns:
-        dict, name of a test to a dict, "Keras", a quantization or a baseline to its scores.
+        `scores`: dict, name of a test to a dict, "Keras", a quantization or a baseline to a dict of
+        numbers. `examples`: dict, name of a test to a list of (source, reference, dict of targets).
     """
-    start = time.perf_counter()
     candidates = {
         name: lambda sources, f=function: [f(source) for source in sources]
         for name, function in (baselines or {}).items()
@@ -65,17 +61,29 @@ def report_run(config, folder, model, history, score, tests, reports, baselines=
             (source, reference, {name: texts[i] for name, texts in outputs.items()})
             for i, (source, reference) in spread(list(enumerate(pairs)), NUM_EXAMPLES)
         ]
-    draw_curves(history, score.name, folder / "curves.png")
+    return scores, examples
+
+
+def write_report(config, folder, model, history, scores, examples, reports, chosen_by="val_loss"):
+    """Writes `report.md`, its curves, and the same numbers as JSON; prints the scores.
+
+    Args:
+        config: The recipe's Config.
+        folder: The run's folder.
+        model: The trained model.
+        history: List of dicts, one a round, as `fit` gives it.
+        scores: As `evaluate` gives them.
+        examples: As `evaluate` gives them.
+        reports: dict, quantization to the `export.Report` of its bundle.
+        chosen_by: Name of the number in `history` that chose the best round.
+    """
+    draw_curves(history, chosen_by, folder / "curves.png")
     save_text(folder / "history.json", json.dumps(history, indent=1))
     save_text(folder / "scores.json", json.dumps(scores, indent=1, ensure_ascii=False))
-    seconds = time.perf_counter() - start
-    save_text(
-        folder / "report.md",
-        "\n".join(_report(config, folder, model, history, scores, examples, reports, seconds)),
-    )
+    lines = _report(config, folder, model, history, scores, examples, reports)
+    save_text(folder / "report.md", "\n".join(lines) + "\n")
     Console(width=None if Console().is_terminal else 120).print(score_table(scores))
     print(f"report: {folder / 'report.md'}", flush=True)
-    return scores
 
 
 def bundle_decoder(path, search):
@@ -134,13 +142,12 @@ def draw_curves(history, name, path):
     write_whole(path, lambda partial: figure.savefig(partial, dpi=120))
 
 
-def _report(config, folder, model, history, scores, examples, reports, seconds):
+def _report(config, folder, model, history, scores, examples, reports):
     options = json.loads((folder / RECORD).read_text("utf-8"))
     yield f"# {Path(sys.argv[0]).stem}: {config.preset}\n"
     yield (
         f"`{model.name}`, {model.count_params():,} parameters. {len(history)} rounds took "
-        f"{sum(h['seconds'] for h in history) / 60:.1f} minutes, their scores among them; the scores "
-        f"below took {seconds:.0f} seconds."
+        f"{sum(h['seconds'] for h in history) / 60:.1f} minutes, the scores after each among them."
     )
     yield "\n## Scores\n"
     metrics = list(next(iter(next(iter(scores.values())).values())))

@@ -21,7 +21,7 @@ from seq2lite.recipes.command import check_choices, option, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
 from seq2lite.recipes.pairs import VSCODE_TRAIN, VSCODE_VALID, for_training, read_pairs
 from seq2lite.recipes.precision import precision
-from seq2lite.recipes.report import report_run
+from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
 from seq2lite.recipes.scores import translation_scores
 from seq2lite.recipes.text import calibration_text, learn_tokenizer
@@ -108,7 +108,8 @@ def train(config):
             languages=config.languages,
             **dataclasses.asdict(config.search),
         )
-        scores = report_run(config, folder, model, history, score, data.tests, reports)
+        scores, examples = evaluate(model, reports, score, data.tests)
+        write_report(config, folder, model, history, scores, examples, reports, score.name)
     return Result(model, data.tokenizer, scores, reports)
 
 
