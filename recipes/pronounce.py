@@ -107,7 +107,7 @@ def train(config):
     score = Score("WER", error_rates, decode, pronunciations(data.valid.pairs), mode="min")
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
-        save_model(model, folder)
+        save_model(model, data.tokenizer, folder)
         reports = export.to_bundle(
             model,
             folder,

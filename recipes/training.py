@@ -12,6 +12,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from .checkpoints import Checkpoints
 from .command import option
@@ -108,7 +109,7 @@ def compile_for_training(model, training, num_batches):
     model.compile(optimizer, SmoothedCrossentropy(training.label_smoothing), jit_compile=False)
 
 
-def fit(model, train, valid, training, folder, score):
+def fit(model, train, valid, training, folder, score=None):
     """Trains `model` from where an earlier training of this folder stopped.
 
     Args:
@@ -117,7 +118,7 @@ def fit(model, train, valid, training, folder, score):
         valid: `Batches` of held-out text.
         training: A `Training`.
         folder: The run's folder; checkpoints are in it.
-        score: A `decoding.Score`.
+        score: A `decoding.Score`; None: the loss on held-out text chooses the best round.
 
     Returns:
         A float32 model with the weights of the best round, and the history: a list of dicts, one a
@@ -127,6 +128,8 @@ def fit(model, train, valid, training, folder, score):
         ValueError: The loss became infinite or no number, or worse than a guess.
         OSError: A checkpoint could not be written.
     """
+    if training.deterministic and keras.backend.backend() == "tensorflow":
+        tf.config.experimental.enable_op_determinism()
     round_batches = training.checkpoint_steps or train.num_batches
     num_rounds = -(-training.epochs * train.num_batches // round_batches)
     compile_for_training(model, training, num_rounds * round_batches)
@@ -176,7 +179,7 @@ class _Rounds(keras.callbacks.Callback):
         # What is scored computes in float32, as files do.
         self.shipped = float32_twin(model)
         self.shipped.compile(loss=SmoothedCrossentropy(0.0), jit_compile=False)
-        self.scored_pairs = spread(score.pairs, training.score_pairs)
+        self.scored_pairs = spread(score.pairs, training.score_pairs) if score else []
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
