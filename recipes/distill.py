@@ -127,6 +127,7 @@ def distilled(config, teacher, pairs, folder):
 
 def build_model(config, teacher):
     """The student, over the teacher's tokens."""
+    keras.utils.set_random_seed(config.training.seed)
     with precision(config.training.precision):
         return zoo.build(config.preset, dropout=config.dropout, **teacher.tokenizer.vocabulary)
 

@@ -15,6 +15,8 @@ import random
 import re
 from collections import namedtuple
 
+import keras
+
 from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.signatures import length_limits
@@ -22,6 +24,7 @@ from seq2lite.export.runtime import require_positive
 from seq2lite.recipes.batches import Batches, make_batches
 from seq2lite.recipes.command import check_choices, option, run_recipe
 from seq2lite.recipes.decoding import Search
+from seq2lite.recipes.loss import SmoothedCrossentropy
 from seq2lite.recipes.pairs import (
     VSCODE_TRAIN,
     VSCODE_VALID,
@@ -128,6 +131,7 @@ def sentences(words):
 
 def build_model(config, data):
     """The preset, with random weights."""
+    keras.utils.set_random_seed(config.training.seed)
     with precision(config.training.precision):
         return zoo.build(config.preset, dropout=config.dropout, **data.tokenizer.vocabulary)
 
@@ -164,6 +168,7 @@ def perplexities(config, model, data, pairs):
     options = {"max_length": config.lengths, "batch_tokens": config.training.batch_tokens}
     batches = Batches(pairs, data.tokenizer, **options)
     num_tokens = sum(float(weight.sum()) for *_, weight in batches.dataset().as_numpy_iterator())
+    model.compile(loss=SmoothedCrossentropy(0.0), jit_compile=False)
     nats = model.evaluate(batches.dataset(), verbose=0) * num_tokens
     targets = [target for _, target in pairs]
     return {

@@ -11,6 +11,8 @@ in `--output`: `report.md` with curves, ROUGE beside that of the text's first wo
 import dataclasses
 from collections import namedtuple
 
+import keras
+
 from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.signatures import length_limits
@@ -91,6 +93,7 @@ def lead(texts, num_words):
 
 def build_model(config, data):
     """The preset, with random weights."""
+    keras.utils.set_random_seed(config.training.seed)
     with precision(config.training.precision):
         return zoo.build(config.preset, dropout=config.dropout, **data.tokenizer.vocabulary)
 

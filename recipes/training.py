@@ -233,8 +233,7 @@ class _Rounds(keras.callbacks.Callback):
         return bool(patience and self.history) and len(self.history) - self.best_round() >= patience
 
     def best_model(self):
-        """The float32 model of the best round."""
-        self.shipped.set_weights(
-            self.checkpoints.averaged(self.best_round(), self.training.average)
-        )
-        return self.shipped
+        """A float32 model with the weights of the best round; not compiled, as the zoo builds it."""
+        best = float32_twin(self.shipped)
+        best.set_weights(self.checkpoints.averaged(self.best_round(), self.training.average))
+        return best

@@ -1,6 +1,5 @@
 """A small training with everything that has a state, for tests that kill it."""
 
-import dataclasses
 import json
 from pathlib import Path
 

@@ -6,10 +6,9 @@ import random
 import signal
 import time
 
+import killed_training
 import numpy as np
 import pytest
-
-import killed_training
 from killed_training import run
 
 # How often each family's training is killed: `make resume` says 20.
