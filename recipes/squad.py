@@ -1,20 +1,19 @@
 """Questions and answers in SQuAD's format: what question generation trains on."""
 
-import gzip
 import json
 import unicodedata
 import warnings
 from collections import namedtuple
 from pathlib import Path
 
-from .pairs import DataError
+from .pairs import DataError, read_content
 
-Example = namedtuple("Example", ["context", "answer", "question"])
+Example = namedtuple("Example", ["context", "answer", "start", "question"])
 MAX_SHOWN = 3  # of the answers that are not where they should be
 
 
 def read_squad(path):
-    """Reads (context, answer, question) from a JSON file in SQuAD's format, version 1.1 or 2.0.
+    """Reads contexts, answers and questions from a JSON file in SQuAD's format, version 1.1 or 2.0.
 
     Every answer of a question is an example; equal ones count once. A question marked impossible
     has none. Text comes in NFC. An answer that is not at its `answer_start` is dropped; how many
@@ -24,7 +23,8 @@ def read_squad(path):
         path: The file; gzip if its name ends in .gz.
 
     Returns:
-        A list of (context, answer, question), named tuples of str.
+        A list of named tuples (context, answer, start, question): `context[start:]` begins with the
+        answer.
 
     Raises:
         DataError: The file is missing or no JSON, a key is missing or holds the wrong thing (the
@@ -33,18 +33,11 @@ def read_squad(path):
     Example:
         >>> from seq2lite.recipes.squad import FAQ_VALID, read_squad
         >>> example = read_squad(FAQ_VALID)[0]
-        >>> example.answer in example.context
+        >>> example.context[example.start :].startswith(example.answer)
         True
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"The data file must exist. Received: {path}")
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        # `utf-8-sig`: with a byte order mark or without.
-        whole = json.loads(content.decode("utf-8-sig"))
-    except (OSError, EOFError, gzip.zlib.error) as error:
-        raise DataError(f"{path} must be readable, and gzip as its name says: {error}") from error
+        whole = json.loads(read_content(path).decode())
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} must be JSON in UTF-8: {error}") from error
     examples, misplaced = {}, []
@@ -53,8 +46,11 @@ def read_squad(path):
         if not text.strip() or start < 0 or context[start : start + len(text)] != text:
             misplaced.append(f"{place} ({text!r:.40} at {start})")
             continue
-        columns = (unicodedata.normalize("NFC", c).strip() for c in (context, text, question))
-        examples[Example(*columns)] = None
+        # The start moves with what NFC and the strip take away before it.
+        start += len(text) - len(text.lstrip())
+        before = unicodedata.normalize("NFC", context[:start]).lstrip()
+        columns = [unicodedata.normalize("NFC", c).strip() for c in (context, text, question)]
+        examples[Example(columns[0], columns[1], len(before), columns[2])] = None
     if not examples:
         what = f"none of {len(misplaced)} is" if misplaced else "no answers"
         raise DataError(f"{path} must hold answers that stand in their contexts. Received: {what}")
