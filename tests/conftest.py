@@ -77,7 +77,7 @@ def trained(request, pairs, tmp_path_factory):
         vocabulary_size=1000,
         max_length=48,
         quantizations=("float32",),
-        training=Training(epochs=7, batch_tokens=256, score_pairs=8),
+        training=Training(epochs=7, batch_tokens=256, score_pairs=0),
         search=Search(num_beams=2),
     )
     return config, translate.train(config)

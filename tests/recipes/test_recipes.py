@@ -96,28 +96,6 @@ def test_what_is_no_teacher_is_named(tmp_path):
         distill.load_teacher(distill.Config(teacher=str(tmp_path)))
 
 
-def test_a_student_learns_from_a_run(trained, pairs, tmp_path):
-    """The teacher's run folder, a student of another family, and a table of both."""
-    config, _ = trained
-    path = write(tmp_path, "train.tsv", "".join(f"{a}\t{b}\n" for a, b in pairs[24:64]))
-    options = distill.Config(
-        teacher=config.output,
-        train=(path,),
-        valid=config.valid,
-        output=str(tmp_path / "student"),
-        preset="rnn_tiny" if config.preset.startswith("transformer") else "transformer_tiny",
-        max_length=24,
-        quantizations=(),
-        training=distill.Training(epochs=1, batch_tokens=512, score_pairs=0),
-        search=distill.Search(num_beams=1),
-    )
-    result = distill.train(options)
-    (scores,) = result.scores.values()
-    assert scores["teacher"]["MB"] > 1 and scores["teacher"]["ms a sentence"] > 0
-    assert "chrF" in scores["Keras"]
-    assert "| teacher |" in (tmp_path / "student" / "report.md").read_text("utf-8")
-
-
 def test_every_recipe_is_listed_with_what_it_does(capsys):
     recipes.main(["list"])
     lines = capsys.readouterr().out.splitlines()

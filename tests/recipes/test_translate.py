@@ -12,7 +12,7 @@ import pytest
 
 from seq2lite import export, zoo
 from seq2lite.export.runtime import pad
-from seq2lite.recipes import translate
+from seq2lite.recipes import distill, translate
 
 
 def recipe(*arguments, **options):
@@ -113,6 +113,29 @@ def test_the_saved_model_loads_with_the_zoo_alone(trained):
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.splitlines()[-1]) == result.model.count_params()
+
+
+def test_a_student_learns_from_a_run(trained, pairs, tmp_path):
+    """The teacher's run folder, a student of another family, and a table of both."""
+    config, _ = trained
+    path = tmp_path / "train.tsv"
+    path.write_text("".join(f"{a}\t{b}\n" for a, b in pairs[24:64]), "utf-8")
+    options = distill.Config(
+        teacher=config.output,
+        train=(str(path),),
+        valid=config.valid,
+        output=str(tmp_path / "student"),
+        preset="rnn_tiny" if config.preset.startswith("transformer") else "transformer_tiny",
+        max_length=24,
+        quantizations=(),
+        training=distill.Training(epochs=1, batch_tokens=512, score_pairs=0),
+        search=distill.Search(num_beams=1),
+    )
+    result = distill.train(options)
+    (scores,) = result.scores.values()
+    assert scores["teacher"]["MB"] > 1 and scores["teacher"]["ms a sentence"] > 0
+    assert "chrF" in scores["Keras"]
+    assert "| teacher |" in (tmp_path / "student" / "report.md").read_text("utf-8")
 
 
 def test_a_finished_run_is_not_overwritten_unasked(trained):
