@@ -43,7 +43,9 @@ def lstm_sequence(projected, kernel, hidden, cell, keep=None, reverse=False):
         _, (hiddens, cells, gates) = ops.scan(
             step, first, _with_keep([projected], keep), reverse=reverse
         )
-        before = [_shifted(first, all_, reverse) for first, all_ in ((hidden, hiddens), (cell, cells))]
+        before = [
+            _shifted(first, all_, reverse) for first, all_ in ((hidden, hiddens), (cell, cells))
+        ]
 
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
