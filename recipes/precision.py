@@ -1,0 +1,67 @@
+"""Which number format and compiler train fastest on this machine."""
+
+import os
+import platform
+from pathlib import Path
+
+import tensorflow as tf
+
+FAMILIES = ("transformer", "rnn_seq2seq")
+
+
+def fastest_setting(family, few_shapes=False):
+    """The dtype policy, and whether to compile with XLA, that trains a family fastest here.
+
+    To be asked before the model is built, which takes the policy of that moment:
+    `keras.config.set_dtype_policy(policy)`, then `model.compile(..., jit_compile=jit_compile)`.
+
+    MEASURED
+
+    Args:
+        family: `"transformer"` or `"rnn_seq2seq"`.
+        few_shapes: The batches have few different shapes, so that XLA, which compiles each by
+            itself, is worth it.
+
+    Returns:
+        `(policy, jit_compile)`: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`, and a bool.
+
+    Raises:
+        ValueError: There is no such family.
+
+    Example:
+        >>> from seq2lite.recipes.precision import fastest_setting
+        >>> policy, jit_compile = fastest_setting("rnn_seq2seq")
+        >>> jit_compile
+        False
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"`family` must be one of {FAMILIES}. Received: {family!r}")
+    capability = gpu_capability()
+    if capability is not None:
+        # Tensor cores multiply float16 from 7.0 (Volta), bfloat16 from 8.0 (Ampere) on.
+        if capability >= (8, 0):
+            return "mixed_bfloat16", False
+        return ("mixed_float16" if capability >= (7, 0) else "float32"), False
+    if multiplies_bfloat16():
+        return "mixed_bfloat16", False
+    return "float32", few_shapes and family == "transformer"
+
+
+def gpu_capability():
+    """The least compute capability of the GPUs that TensorFlow sees, as (8, 0); None without one."""
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return min((each.get("compute_capability", (0, 0)) for each in details), default=None)
+
+
+def multiplies_bfloat16(cpuinfo="/proc/cpuinfo"):
+    """Whether TensorFlow's products in bfloat16 run on instructions of this processor for them.
+
+    They do through oneDNN, on x86-64 with AMX or AVX-512's bfloat16 part. Where the system does not
+    say what the processor has (only Linux does, in a file), the answer is no, which costs time only.
+    """
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" or not Path(cpuinfo).exists():
+        return False
+    flags = Path(cpuinfo).read_text().partition("\nflags")[2].partition("\n")[0].split()
+    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(flags)
