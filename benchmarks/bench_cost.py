@@ -93,7 +93,7 @@ def plot(costs, path):
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    from matplotlib.ticker import NullLocator, ScalarFormatter
+    from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
     figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.8), layout="constrained", sharey=True)
     labels = {
@@ -105,8 +105,9 @@ def plot(costs, path):
             panel.plot(*zip(*cost[axis], strict=True), marker=marker, label=family)
         panel.set(xscale="log", yscale="log", xlabel=label)
         for ruler in (panel.xaxis, panel.yaxis):
+            ruler.set_major_locator(LogLocator(subs=(1, 2, 5)))
             ruler.set_major_formatter(ScalarFormatter())
-        panel.xaxis.set_minor_locator(NullLocator())
+            ruler.set_minor_locator(NullLocator())
         panel.set_xticks([x for x, _ in next(iter(costs.values()))[axis]])
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("ms a sentence, training")
