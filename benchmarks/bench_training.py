@@ -30,9 +30,9 @@ from rich.table import Table
 
 from seq2lite import zoo
 from seq2lite.recipes import translate
+from seq2lite.recipes.loss import SmoothedCrossentropy
 from seq2lite.recipes.pairs import read_pairs
 from seq2lite.recipes.text import batches
-from seq2lite.recipes.training import SmoothedCrossentropy
 
 VOCABULARY_SIZE, BATCH, LENGTH, DROPOUT = 8000, 64, 32, 0.1
 PRESETS = {"Transformer": "transformer_small", "RNN Seq2Seq": "rnn_small"}

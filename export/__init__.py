@@ -11,6 +11,7 @@ from .tokenizer import Tokenizer
 # What needs TensorFlow, and the file it stands in.
 _LAZY = {
     "ConversionError": ".isolation",
+    "QUANTIZATIONS": ".bundle",
     "ParityError": ".parity",
     "Tolerance": ".parity",
     "to_bundle": ".bundle",

@@ -9,6 +9,30 @@ from ..export.isolation import ConversionError
 from ..export.parity import ParityError
 
 
+def option(default, text):
+    """A field of a Config, with what --help says of its flag."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+def check_choices(name, chosen, allowed):
+    """Raises ValueError unless all that is chosen is allowed."""
+    if not set(chosen) <= set(allowed):
+        raise ValueError(
+            f"`{name}` must be of {', '.join(map(str, allowed))}. "
+            f"Received: {' '.join(map(str, chosen))}"
+        )
+
+
+def require_files(**options):
+    """Raises ValueError unless each names a file or two."""
+    for name, paths in options.items():
+        if not 1 <= len(paths) <= 2:
+            raise ValueError(
+                f"`{name}` must be a file of pairs, or a file of sources and one of targets. "
+                f"Received: {' '.join(paths) or 'none'}"
+            )
+
+
 def run_recipe(description, config_class, run, arguments=None):
     """Reads flags into a Config and runs the recipe.
 
@@ -20,35 +44,57 @@ def run_recipe(description, config_class, run, arguments=None):
         run: Takes the Config.
         arguments: List of str. Default: the command line.
     """
-    config = None
     try:
-        config = parse_config(description, config_class, arguments)
-        run(config)
+        run(parse_config(description, config_class, arguments))
     except (ValueError, OSError, ConversionError, ParityError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        goes_on = not getattr(config, "overwrite", True)
-        more = "; the same command goes on from the last epoch" if goes_on else ""
-        print(f"stopped{more}", file=sys.stderr)
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
 
 
 def parse_config(description, config_class, arguments=None):
-    """The Config that `arguments` (default: the command line) ask for."""
+    """The Config that `arguments` (default: the command line) ask for.
+
+    A field that is a dataclass itself, such as `Training`, is a group of flags.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for field in dataclasses.fields(config_class):
+    _add_flags(parser, config_class)
+    return _filled(config_class, vars(parser.parse_args(arguments)))
+
+
+def _add_flags(parser, group):
+    """The flags of a Config's class, or of a dataclass that is a field's default."""
+    for field in dataclasses.fields(group):
+        default = getattr(group, field.name)
+        if dataclasses.is_dataclass(default):
+            _add_flags(parser.add_argument_group(field.name), default)
+            continue
         flag = "--" + field.name.replace("_", "-")
-        text = field.metadata.get("help", "")
-        text = f"{text} (default: {field.default})".strip().replace("%", "%%")
+        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        text = f"{field.metadata.get('help', '')} (default: {shown})".strip().replace("%", "%%")
         if field.type is bool:
-            parser.add_argument(flag, action="store_true", help=text)
+            parser.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=default, help=text
+            )
         elif typing.get_origin(field.type) is tuple:
             item = typing.get_args(field.type)[0]
-            parser.add_argument(flag, nargs="+", type=item, default=field.default, help=text)
+            parser.add_argument(flag, nargs="*", type=item, default=default, help=text)
         else:
-            parser.add_argument(flag, type=field.type, default=field.default, help=text)
-    values = vars(parser.parse_args(arguments))
-    return config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            parser.add_argument(flag, type=field.type, default=default, help=text)
+
+
+def _filled(group, values):
+    """`group` with the flags' values, and those of the groups in it."""
+    given = {}
+    for field in dataclasses.fields(group):
+        default = getattr(group, field.name)
+        if dataclasses.is_dataclass(default):
+            given[field.name] = _filled(default, values)
+        else:
+            value = values[field.name]
+            given[field.name] = tuple(value) if isinstance(value, list) else value
+    return group(**given) if isinstance(group, type) else type(group)(**given)

@@ -1,4 +1,4 @@
-"""Parallel text: two columns of a tab-separated file, plain or gzip."""
+"""Parallel text: two columns of a tab-separated file, or two files of lines; plain or gzip."""
 
 import codecs
 import gzip
@@ -10,25 +10,123 @@ class DataError(ValueError):
     """A data file cannot be used; the message names the file and the line."""
 
 
-def read_pairs(path):
-    """Reads (source, target) pairs, in NFC, from a tab-separated UTF-8 file.
+class Pairs(list):
+    """A list of (source, target) text that knows where each came from.
 
-    The first two columns count; further ones (an origin, say) are passed over, empty lines too.
+    Attributes:
+        origin: Name of the file.
+        lines: Line number of each pair, from 1.
+        dropped: dict, why lines were left out to how many; empty if none were.
+    """
+
+    def __init__(self, pairs, lines=None, origin="the data", dropped=None):
+        super().__init__(pairs)
+        self.lines = list(range(1, len(self) + 1)) if lines is None else lines
+        self.origin = origin
+        self.dropped = {why: n for why, n in (dropped or {}).items() if n}
+
+    def where(self, keeps, why):
+        """The pairs that `keeps(source, target)` says yes to; the others are counted as `why`."""
+        kept = [i for i, pair in enumerate(self) if keeps(*pair)]
+        dropped = {**self.dropped, why: self.dropped.get(why, 0) + len(self) - len(kept)}
+        return Pairs([self[i] for i in kept], [self.lines[i] for i in kept], self.origin, dropped)
+
+
+def read_pairs(path, target_path=None):
+    """Reads (source, target) pairs, in NFC, from UTF-8 text.
+
+    The first two columns of a tab-separated file count; further ones (an origin, say) are passed
+    over. Pairs of which a side is empty are left out, and counted in `dropped`.
 
     Args:
-        path: The file; gzip if its name ends in .gz.
+        path: A tab-separated file of both, or a file of sources, one a line; gzip if its name ends
+            in .gz.
+        target_path: With a file of sources, that of their targets, line by line.
 
     Returns:
-        A list of (source, target), both stripped of spaces at their ends.
+        A `Pairs`, both sides stripped of spaces at their ends.
 
     Raises:
-        DataError: The file is missing, empty, or not UTF-8; or a line has one column, an empty
-            side or a NUL. The message names the line.
+        DataError: A file is missing, empty, or not UTF-8; a line has one column or a NUL; or there
+            are not as many targets as sources. The message names the line.
 
     Example:
         >>> from seq2lite.recipes.pairs import read_pairs, VSCODE_VALID
         >>> read_pairs(VSCODE_VALID)[0][0]
         'Disable the code action menu.'
+    """
+    if target_path is None:
+        rows = ((n, _columns(text, where)) for n, text, where in _lines(path) if text.strip())
+    else:
+        rows = _both(path, target_path)
+    pairs, lines, num_empty = [], [], 0
+    for number, columns in rows:
+        pair = tuple(unicodedata.normalize("NFC", column).strip() for column in columns)
+        if all(pair):
+            pairs.append(pair)
+            lines.append(number)
+        else:
+            num_empty += 1
+    if not pairs:
+        raise DataError(f"{path} must hold a pair a line. Received: {num_empty} with an empty side")
+    return Pairs(pairs, lines, str(path), {"an empty side": num_empty})
+
+
+def for_training(pairs, *held_out):
+    """What of `pairs` may be trained on: each pair once, and none whose source is held out.
+
+    Args:
+        pairs: `Pairs` to train on.
+        held_out: Lists of (source, target) that scores are measured on.
+
+    Returns:
+        `Pairs`; `dropped` says how many were left out, and why.
+
+    Raises:
+        DataError: Nothing is left.
+
+    Example:
+        >>> from seq2lite.recipes.pairs import Pairs, for_training
+        >>> kept = for_training(Pairs([("a", "b"), ("a", "b"), ("c", "d")]), [("c", "e")])
+        >>> kept, kept.dropped
+        ([('a', 'b')], {'a duplicate': 1, 'a held-out source': 1})
+    """
+    seen = set()
+
+    def is_new(*pair):
+        return pair not in seen and (seen.add(pair) or True)
+
+    sources = {source for some in held_out for source, _ in some}
+    kept = pairs.where(is_new, "a duplicate")
+    kept = kept.where(lambda source, _: source not in sources, "a held-out source")
+    if not kept:
+        raise DataError(
+            f"{pairs.origin} must hold pairs whose sources are not held out. Received: none of "
+            f"{len(pairs)}"
+        )
+    return kept
+
+
+def read_lines(path):
+    """The lines of a UTF-8 text file, in NFC, without their ends; gzip if its name ends in .gz.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A list of str, empty lines among them.
+
+    Raises:
+        DataError: The file is missing, empty or not UTF-8, or has a NUL; the message names the line.
+    """
+    return [unicodedata.normalize("NFC", text) for _, text, _ in _lines(path)]
+
+
+def read_content(path):
+    """The bytes of a file, unpacked if its name ends in .gz.
+
+    Raises:
+        DataError: There is no such file, or it is no gzip.
     """
     path = Path(path)
     if not path.is_file():
@@ -37,36 +135,49 @@ def read_pairs(path):
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, gzip.zlib.error) as error:
         raise DataError(f"{path} must be readable, and gzip as its name says: {error}") from error
-    pairs = []
-    content = content.removeprefix(codecs.BOM_UTF8)
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        if line.strip():
-            pairs.append(_pair(line, f"{path}, line {number}"))
-    if not pairs:
-        raise DataError(f"{path} must hold a pair a line. Received: an empty file")
-    return pairs
+    return content.removeprefix(codecs.BOM_UTF8)
 
 
-def _pair(line, where):
-    try:
-        columns = line.removesuffix(b"\r").decode().split("\t")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: must be UTF-8. Received: {line[:40]!r}") from error
-    for byte, name in ((b"\0", "a NUL"), (b"\r", "a carriage return")):
-        if byte in line.removesuffix(b"\r"):
-            raise DataError(f"{where}: must not hold {name}. Received: {line[:40]!r}")
+def _lines(path):
+    """(number, text, where) of each line."""
+    content = read_content(path)
+    if not content.strip():
+        raise DataError(f"{path} must hold text. Received: an empty file")
+    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), start=1):
+        where = f"{path}, line {number}"
+        line = line.removesuffix(b"\r")
+        for byte, name in ((b"\0", "a NUL"), (b"\r", "a carriage return")):
+            if byte in line:
+                raise DataError(f"{where}: must not hold {name}. Received: {line[:40]!r}")
+        try:
+            yield number, line.decode(), where
+        except UnicodeDecodeError as error:
+            raise DataError(f"{where}: must be UTF-8. Received: {line[:40]!r}") from error
+
+
+def _columns(text, where):
+    columns = text.split("\t")
     if len(columns) < 2:
         raise DataError(
             f"{where}: must be a source and a target with a tab between them. "
             f"Received: one column, {columns[0]!r:.60}"
         )
-    source, target = (unicodedata.normalize("NFC", column).strip() for column in columns[:2])
-    if not source or not target:
-        side = "target" if source else "source"
-        raise DataError(f"{where}: the {side} must not be empty. Received: {line.decode()!r:.60}")
-    return source, target
+    return columns[:2]
+
+
+def _both(path, target_path):
+    sources, targets = ([text for _, text, _ in _lines(file)] for file in (path, target_path))
+    if len(sources) != len(targets):
+        line = min(len(sources), len(targets)) + 1
+        raise DataError(
+            f"{path} and {target_path} must have as many lines as each other: line {line} has no "
+            f"counterpart. Received: {len(sources)} and {len(targets)} lines"
+        )
+    return enumerate(zip(sources, targets, strict=True), start=1)
 
 
 _DATA = Path(__file__).parent / "data"
 VSCODE_TRAIN = _DATA / "vscode.en-ko.MIT.train.tsv.gz"
 VSCODE_VALID = _DATA / "vscode.en-ko.MIT.valid.tsv.gz"
+G2P_TRAIN = _DATA / "g2p.en.BSD-2.train.tsv.gz"
+G2P_VALID = _DATA / "g2p.en.BSD-2.valid.tsv.gz"

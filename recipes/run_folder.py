@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -9,18 +10,20 @@ from pathlib import Path
 from ..export.whole import write_whole
 
 RECORD = "seq2lite-run.json"  # the run's options; by it a folder is known as a run's
-BACKUP = "backup"  # folder, in that of the run, of what a stopped training goes on from
+CHECKPOINTS = "checkpoints"  # folder, in that of the run, of what a stopped training goes on from
+DONE = "done"
 
 
-def check_run_folder(config):
+def check_run_folder(config, inputs=()):
     """Raises ValueError, before work begins, unless the run may have its folder.
 
     Args:
         config: The recipe's Config, with `output` and `overwrite`.
+        inputs: Paths of the data files, whose content is an option too.
 
     Raises:
-        ValueError: The folder holds something else: a finished run, a run of other options, or
-            files of another origin; nothing is touched.
+        ValueError: The folder holds something else: a finished run, a run of other options or of
+            other data, or files of another origin; nothing is touched.
     """
     folder = Path(config.output)
     if folder.exists() and not folder.is_dir():
@@ -33,45 +36,70 @@ def check_run_folder(config):
             f"`output` must be a new folder, or one of an earlier run. Received: {folder}"
         )
     if not config.overwrite:
-        _require_same_run(folder, _options(config))
+        _require_same_run(folder, _options(config, inputs))
+
+
+def _can_go_on(folder, options):
+    """Whether the folder is of an unfinished run of these options."""
+    return not (folder / DONE).exists() and _recorded(folder) == options
 
 
 @contextlib.contextmanager
-def open_run(config):
+def open_run(config, inputs=()):
     """The folder of a run that `check_run_folder` allows, for the time of the run.
 
     Args:
         config: The recipe's Config.
+        inputs: Paths of the data files.
 
     Yields:
         The folder's path. A run that was stopped finds what it had left there.
     """
-    check_run_folder(config)
-    folder = Path(config.output)
-    if config.overwrite and (folder / RECORD).is_file():
-        shutil.rmtree(folder)
+    check_run_folder(config, inputs)
+    folder, options = Path(config.output), _options(config, inputs)
+    if (folder / RECORD).is_file() and not _can_go_on(folder, options):
+        _remove(folder)  # as `overwrite` says
     if not (folder / RECORD).is_file():
-        text = json.dumps(_options(config), ensure_ascii=False, indent=1) + "\n"
-        write_whole(folder / RECORD, lambda partial: partial.write_text(text, "utf-8"))
+        text = json.dumps(options, ensure_ascii=False, indent=1) + "\n"
+        save_text(folder / RECORD, text)
     yield folder
-    shutil.rmtree(folder / BACKUP, ignore_errors=True)
-    (folder / "done").touch()
+    (folder / DONE).touch()
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
-def _options(config):
-    options = {k: v for k, v in dataclasses.asdict(config).items() if k != "overwrite"}
+def _options(config, inputs):
+    """Every option by name, those of groups too, and the checksum of every data file."""
+    options = {}
+    for name, value in dataclasses.asdict(config).items():
+        options |= value if isinstance(value, dict) else {name: value}
+    del options["overwrite"]
+    for path in inputs:
+        content = Path(path).read_bytes() if Path(path).is_file() else b""
+        options[f"content of {path}"] = hashlib.sha256(content).hexdigest()
     return json.loads(json.dumps(options))
 
 
+def _recorded(folder):
+    try:
+        return json.loads((folder / RECORD).read_text("utf-8"))
+    except ValueError:
+        return {}
+
+
+def _remove(folder):
+    """Removes a run; the record last, so that a kill leaves what is known as a run."""
+    for path in folder.iterdir():
+        if path.name != RECORD:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (folder / RECORD).unlink()
+
+
 def _require_same_run(folder, options):
-    if (folder / "done").exists():
+    if (folder / DONE).exists():
         raise ValueError(
             f"{folder} holds a finished run. Give another --output, or --overwrite to replace it"
         )
-    try:
-        earlier = json.loads((folder / RECORD).read_text("utf-8"))
-    except ValueError:
-        earlier = {}
+    earlier = _recorded(folder)
     differing = [
         f"{name}={options.get(name)!r} (there: {earlier.get(name)!r})"
         for name in sorted({*options, *earlier})
@@ -82,3 +110,17 @@ def _require_same_run(folder, options):
             f"{folder} holds a run of other options. Give the same ones to go on with it, another "
             f"--output, or --overwrite. Received: {', '.join(differing)}"
         )
+
+
+def save_text(path, text):
+    """Writes a text file whole or not at all."""
+    write_whole(path, lambda partial: partial.write_text(text, "utf-8"))
+
+
+def save_model(model, tokenizer, folder):
+    """`model.keras`, without optimizer and loss, and `tokenizer.model`: they load with the zoo alone."""
+    write_whole(Path(folder) / "model.keras", lambda partial: model.save(partial))
+    write_whole(
+        Path(folder) / "tokenizer.model",
+        lambda partial: partial.write_bytes(tokenizer.model_bytes),
+    )

@@ -1,69 +1,239 @@
-"""The loss and the learning rate of the recipes, in Keras's own terms."""
+"""Training in plain Keras: `compile`, `fit`, and callbacks; it can be stopped and gone on with.
+
+A training is cut into rounds (an epoch each, unless `checkpoint_steps` says otherwise). At the end of
+each one the weights as they would ship are scored by the search that would ship, and all of the
+training's state is written down: see `checkpoints.py`.
+"""
+
+import dataclasses
+import math
+import time
+from pathlib import Path
 
 import keras
-from keras import ops
+import numpy as np
+import tensorflow as tf
+
+from .checkpoints import Checkpoints
+from .command import option
+from .loss import SmoothedCrossentropy
+from .precision import PRECISIONS, float32_twin
+from .progress import Progress, StopAtNonFinite
+from .run_folder import CHECKPOINTS
+from .schedules import SCHEDULES, schedule
 
 
-@keras.saving.register_keras_serializable("seq2lite")
-class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy of integer targets, with label smoothing (Szegedy et al. 2016, section 7).
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How a model is trained; each field is a flag of every recipe."""
 
-    Keras smooths one-hot targets only, which take batch x length x vocabulary floats. The sample
-    weights, 0 at padding, make it a mean over tokens.
+    epochs: int = option(8, "times that each pair is seen")
+    batch_tokens: int = option(1024, "pairs in a batch times the length of the longest")
+    learning_rate: float = option(2e-3, "at the end of the warm-up")
+    schedule: str = option("cosine", f"what follows it; of {', '.join(SCHEDULES)}")
+    warmup_steps: int = option(200, "batches of the warm-up; a tenth of the training at most")
+    weight_decay: float = option(0.0, "AdamW's, of matrices alone; 0: Adam")
+    clip_norm: float = option(1.0, "longest gradient, of all weights together; 0: any")
+    accumulate: int = option(1, "batches whose gradients make one step")
+    label_smoothing: float = option(0.1, "part of the probability spread over the vocabulary")
+    ema: float = option(0.0, "decay of an average of the weights, such as 0.999; 0: none")
+    average: int = option(1, "last rounds whose weights are averaged")
+    alpha: float = option(0.0, "SentencePiece sampling, such as 0.3; 0: the likeliest pieces")
+    precision: str = option("auto", f"of the products; of {', '.join(PRECISIONS)}")
+    checkpoint_steps: int = option(0, "batches between checkpoints and scores; 0: an epoch")
+    score_pairs: int = option(200, "held-out pairs scored in each round; 0: none, the loss chooses")
+    patience: int = option(0, "rounds without a better score that end the training; 0: no end")
+    tensorboard: bool = option(False, "write logs for TensorBoard")
+    deterministic: bool = option(False, "only operations that always give the same, if slower ones")
+    data_service: str = option("", "address of a tf.data service that makes the batches")
+    seed: int = option(1, "of weights, order and dropout")
+
+    def __post_init__(self):
+        for name, least, most in (
+            ("epochs", 1, math.inf),
+            ("batch_tokens", 1, math.inf),
+            ("learning_rate", 0, math.inf),
+            ("warmup_steps", 1, math.inf),
+            ("weight_decay", 0, math.inf),
+            ("clip_norm", 0, math.inf),
+            ("accumulate", 1, math.inf),
+            ("label_smoothing", 0, 0.999),
+            ("ema", 0, 0.999999),
+            ("average", 1, math.inf),
+            ("alpha", 0, math.inf),
+            ("checkpoint_steps", 0, math.inf),
+            ("score_pairs", 0, math.inf),
+            ("patience", 0, math.inf),
+            ("seed", 0, math.inf),
+        ):
+            value = getattr(self, name)
+            if not least <= value <= most or math.isinf(value):
+                bound = f"at least {least}" if most is math.inf else f"from {least} to {most}"
+                raise ValueError(f"`{name}` must be {bound}. Received: {value}")
+        for name, allowed in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"`{name}` must be of {', '.join(allowed)}. Received: {getattr(self, name)}"
+                )
+        if self.alpha and self.data_service:
+            raise ValueError(
+                "`alpha` must be 0 with a data service, which cannot sample. "
+                f"Received: alpha={self.alpha}"
+            )
+
+
+def compile_for_training(model, training, num_batches):
+    """Compiles `model` with AdamW, the schedule and the smoothed loss that `training` asks for.
 
     Args:
-        label_smoothing: Part of the probability that is spread over all of the vocabulary.
-
-    Example:
-        >>> import numpy as np
-        >>> from seq2lite.recipes.training import SmoothedCrossentropy
-        >>> loss = SmoothedCrossentropy(label_smoothing=0.1)
-        >>> round(float(loss(np.array([[1]]), np.array([[[0.0, 0.0, 0.0, 0.0]]]))), 4)
-        1.3863
+        model: A `zoo.Seq2Seq`.
+        training: A `Training`.
+        num_batches: Batches of all of the training.
     """
-
-    def __init__(self, label_smoothing=0.1, name="smoothed_crossentropy"):
-        super().__init__(name=name, reduction="mean_with_sample_weight")
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}")
-        self.label_smoothing = label_smoothing
-
-    def call(self, targets, logits):
-        """int ids `(batch, length)`, logits `(batch, length, vocabulary)` to `(batch, length)`."""
-        targets = ops.expand_dims(ops.cast(targets, "int32"), -1)
-
-        # The gradient is written out: that of one logit a token, taken by the backend, is a scatter
-        # into all of them, and a fifth of a training step on a CPU.
-        @ops.custom_gradient
-        def loss(logits):
-            true = ops.squeeze(ops.take_along_axis(logits, targets, axis=-1), -1)
-            smooth = (1 - self.label_smoothing) * true + self.label_smoothing * ops.mean(logits, -1)
-
-            def gradient(*args, upstream=None):
-                upstream = args[0] if upstream is None else upstream
-                size = logits.shape[-1]
-                hit = ops.one_hot(ops.squeeze(targets, -1), size, dtype=logits.dtype)
-                smoothed = self.label_smoothing / size + (1 - self.label_smoothing) * hit
-                return (ops.softmax(logits) - smoothed) * ops.expand_dims(upstream, -1)
-
-            # The smoothed target sums to one, so one logsumexp normalizes all of it.
-            return ops.logsumexp(logits, axis=-1) - smooth, gradient
-
-        return loss(logits)
-
-    def get_config(self):
-        return {"name": self.name, "label_smoothing": self.label_smoothing}
-
-
-def warmup_and_cosine(learning_rate, warmup_steps, num_steps):
-    """Linear rise to `learning_rate`, then half a cosine down to 0 at `num_steps`.
-
-    Short runs get a warm-up of at most a tenth of their steps.
-    """
-    warmup_steps = min(warmup_steps, max(1, num_steps // 10))
-    return keras.optimizers.schedules.CosineDecay(
-        0.0,
-        decay_steps=max(1, num_steps - warmup_steps),
-        warmup_target=learning_rate,
-        warmup_steps=warmup_steps,
+    optimizer = keras.optimizers.AdamW(
+        schedule(training.schedule, training.learning_rate, training.warmup_steps, num_batches),
+        weight_decay=training.weight_decay,
+        beta_2=0.98,
+        global_clipnorm=training.clip_norm or None,
+        gradient_accumulation_steps=training.accumulate if training.accumulate > 1 else None,
+        use_ema=training.ema > 0,
+        ema_momentum=training.ema,
     )
+    # As is usual: biases and scales of normalizations are left alone.
+    optimizer.exclude_from_weight_decay(
+        var_list=[w for w in model.trainable_variables if len(w.shape) < 2]
+    )
+    if training.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    # One trace serves every shape of a batch; XLA would compile each.
+    model.compile(optimizer, SmoothedCrossentropy(training.label_smoothing), jit_compile=False)
+
+
+def fit(model, train, valid, training, folder, score=None):
+    """Trains `model` from where an earlier training of this folder stopped.
+
+    Args:
+        model: A `zoo.Seq2Seq`; in mixed precision, perhaps.
+        train: `Batches`.
+        valid: `Batches` of held-out text.
+        training: A `Training`.
+        folder: The run's folder; checkpoints are in it.
+        score: A `decoding.Score`; None: the loss on held-out text chooses the best round.
+
+    Returns:
+        A float32 model with the weights of the best round, and the history: a list of dicts, one a
+        round.
+
+    Raises:
+        ValueError: The loss became infinite or no number, or worse than a guess.
+        OSError: A checkpoint could not be written.
+    """
+    if training.deterministic and keras.backend.backend() == "tensorflow":
+        tf.config.experimental.enable_op_determinism()
+    round_batches = training.checkpoint_steps or train.num_batches
+    num_rounds = -(-training.epochs * train.num_batches // round_batches)
+    compile_for_training(model, training, num_rounds * round_batches)
+    checkpoints = Checkpoints(Path(folder) / CHECKPOINTS, model, keep=training.average + 1)
+    history = checkpoints.restore()
+    rounds = _Rounds(model, checkpoints, history, valid, training, score)
+    if history:
+        print(f"goes on after round {len(history)} of {num_rounds}", flush=True)
+    if len(history) < num_rounds and not rounds.is_enough():
+        first = len(history) * round_batches
+        callbacks = [
+            StopAtNonFinite(train, first),
+            rounds,
+            Progress(num_rounds * round_batches, first, train.num_tokens / train.num_batches),
+        ]
+        if training.tensorboard:
+            callbacks.append(keras.callbacks.TensorBoard(str(Path(folder) / "tensorboard")))
+        model.fit(
+            train.dataset(
+                first, num_rounds * round_batches - first, service=training.data_service or None
+            ),
+            initial_epoch=len(history),
+            epochs=num_rounds,
+            steps_per_epoch=round_batches,
+            shuffle=False,  # the batches are
+            verbose=0,
+            callbacks=callbacks,
+        )
+    return rounds.best_model(), history
+
+
+def spread(items, count):
+    """At most `count` of a list, from all over it."""
+    return items[:: max(1, -(-len(items) // count))] if count else []
+
+
+class _Rounds(keras.callbacks.Callback):
+    """At the end of each round: scores what would ship, writes the checkpoint, stops when enough."""
+
+    def __init__(self, model, checkpoints, history, valid, training, score):
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.history = history
+        self.valid = valid
+        self.training = training
+        self.score = score
+        # What is scored computes in float32, as files do.
+        self.shipped = float32_twin(model)
+        self.shipped.compile(loss=SmoothedCrossentropy(0.0), jit_compile=False)
+        self.scored_pairs = spread(score.pairs, training.score_pairs) if score else []
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.check_divergence(logs["loss"])
+        self.shipped.set_weights(
+            self.checkpoints.averaged(len(self.history) + 1, self.training.average)
+        )
+        measured = {
+            "loss": logs["loss"],
+            "val_loss": self.shipped.evaluate(self.valid.dataset(), verbose=0),
+            **(self.score(self.shipped, self.scored_pairs) if self.scored_pairs else {}),
+        }
+        logs.update(measured)
+        self.history.append(
+            {
+                "round": len(self.history) + 1,
+                **measured,
+                "learning_rate": float(np.array(self.model.optimizer.learning_rate)),
+                "seconds": time.perf_counter() - self.started,
+            }
+        )
+        self.started = time.perf_counter()
+        best = self.best_round()
+        self.checkpoints.save(
+            self.history, also_keep=range(best - self.training.average + 1, best + 1)
+        )
+        if self.is_enough():
+            self.model.stop_training = True
+
+    def check_divergence(self, loss):
+        guess = math.log(self.shipped.vocabulary_size)
+        warm = len(self.history) > 0
+        if warm and loss > guess + 1:
+            raise ValueError(
+                f"The loss must fall below that of a guess, {guess:.2f}. Received: {loss:.2f} in "
+                f"round {len(self.history) + 1}: the training has diverged. Try a lower "
+                f"--learning-rate or a longer --warmup-steps; the earlier rounds are kept"
+            )
+
+    def best_round(self):
+        """Number of the round with the best score, or the least loss where nothing is scored."""
+        name, sign = (
+            (self.score.name, 1 if self.score.mode == "max" else -1)
+            if self.scored_pairs
+            else ("val_loss", -1)
+        )
+        return 1 + max(range(len(self.history)), key=lambda i: sign * self.history[i][name])
+
+    def is_enough(self):
+        patience = self.training.patience
+        return bool(patience and self.history) and len(self.history) - self.best_round() >= patience
+
+    def best_model(self):
+        """A float32 model with the weights of the best round; not compiled, as the zoo builds it."""
+        best = float32_twin(self.shipped)
+        best.set_weights(self.checkpoints.averaged(self.best_round(), self.training.average))
+        return best

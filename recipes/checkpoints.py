@@ -1,0 +1,170 @@
+"""All of a training's state in one file, again and again: what a stopped run goes on from."""
+
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from ..export.whole import write_whole
+
+
+class Checkpoints:
+    """The checkpoints of a run, in a folder.
+
+    A checkpoint is an `.npz` with every variable of the model (the states of its random numbers among them)
+    and of the optimizer (its step and its averages among them), and the run's history. It
+    appears whole or not at all; one that was torn all the same is noticed by its checksums.
+
+    Args:
+        folder: Where they are.
+        model: A compiled Keras model.
+        keep: How many of the last ones stay.
+
+    Example:
+        >>> from seq2lite.recipes.checkpoints import Checkpoints
+        >>> model.compile("adam", "mse")
+        >>> checkpoints = Checkpoints(folder / "checkpoints", model)
+        >>> checkpoints.save([{"loss": 2.0}])
+        >>> checkpoints.restore()
+        [{'loss': 2.0}]
+    """
+
+    def __init__(self, folder, model, keep=2):
+        self.folder = Path(folder)
+        self.model = model
+        self.keep = keep
+        model.optimizer.build(model.trainable_variables)
+
+    def save(self, history, also_keep=()):
+        """Writes the state after `len(history)` rounds, then removes what is older than `keep`.
+
+        Args:
+            history: List of dicts, what was measured in each round.
+            also_keep: Numbers of rounds whose checkpoints stay all the same.
+
+        Raises:
+            OSError: It could not be written, for want of space, say; the earlier ones are left.
+        """
+        arrays = {
+            name: keras.ops.convert_to_numpy(variable)
+            for name, variable in self._variables().items()
+        }
+        if self.model.optimizer.use_ema:
+            arrays |= {f"average{i:05}": w for i, w in enumerate(self.weights())}
+        arrays["history"] = np.frombuffer(json.dumps(history).encode(), np.uint8)
+        try:
+            write_whole(self._path(len(history)), lambda partial: _write(partial, arrays))
+        except OSError as error:
+            size = sum(array.nbytes for array in arrays.values())
+            raise OSError(
+                f"A checkpoint of {size / 1e6:.0f} MB must be written to {self.folder}, and could not "
+                f"be: {error}. The same command goes on from the last one that could"
+            ) from error
+        for old in set(self._numbers()[: -self.keep]) - set(also_keep):
+            self._path(old).unlink()
+
+    def restore(self):
+        """Sets model and optimizer to the newest whole checkpoint.
+
+        Returns:
+            The history that was saved with it; an empty list if there is none.
+
+        Raises:
+            ValueError: A whole checkpoint is of another model.
+        """
+        for number in reversed(self._numbers()):
+            arrays = self._read(number)
+            if arrays is None:
+                print(
+                    f"warning: {self._path(number)} is torn; the one before it is used",
+                    file=sys.stderr,
+                )
+                continue
+            history = json.loads(arrays.pop("history").tobytes())
+            self._assign(arrays, self._path(number))
+            return history
+        return []
+
+    def weights(self):
+        """The model's weights as they would ship now: the optimizer's averages, if it has any."""
+        optimizer, raw = self.model.optimizer, self.model.get_weights()
+        if not optimizer.use_ema:
+            return raw
+        optimizer.finalize_variable_values(self.model.trainable_variables)
+        averages = self.model.get_weights()
+        self.model.set_weights(raw)
+        return averages
+
+    def averaged(self, number, count):
+        """The mean of the weights of `count` rounds that end with round `number`.
+
+        Args:
+            number: Of a round whose checkpoint is kept, or of the one that ends now.
+            count: How many; fewer if there were no more.
+
+        Returns:
+            List of float32 arrays, as `model.get_weights()`.
+
+        Raises:
+            ValueError: A checkpoint that is needed is torn.
+        """
+        numbers = range(max(1, number - count + 1), number + 1)
+        rounds = [self._weights_of(n) for n in numbers]
+        return [
+            np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype)
+            for arrays in zip(*rounds, strict=True)
+        ]
+
+    def _weights_of(self, number):
+        if not self._path(number).exists():
+            return self.weights()
+        arrays = self._read(number)
+        if arrays is None:
+            raise ValueError(f"{self._path(number)} must be whole. Received: a torn checkpoint")
+        prefix = "average" if self.model.optimizer.use_ema else "model"
+        names = {f"{prefix}{i:05}" for i, _ in enumerate(self.model.weights)}
+        return [arrays[name] for name in sorted(names)]
+
+    def _variables(self):
+        # `weights` first, then what is no weight: the states of random numbers.
+        weights = self.model.weights
+        known = {id(v) for v in weights}
+        others = [v for v in self.model.variables if id(v) not in known]
+        variables = {f"model{i:05}": v for i, v in enumerate([*weights, *others])}
+        return variables | {
+            f"optimizer{i:05}": v for i, v in enumerate(self.model.optimizer.variables)
+        }
+
+    def _assign(self, arrays, path):
+        variables = self._variables()
+        found = {n: array.shape for n, array in arrays.items() if not n.startswith("average")}
+        expected = {name: tuple(variable.shape) for name, variable in variables.items()}
+        if found != expected:
+            raise ValueError(f"{path} must hold this model and optimizer. Received: another one's")
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+
+    def _path(self, number):
+        return self.folder / f"round-{number:06}.npz"
+
+    def _numbers(self):
+        return sorted(
+            int(path.stem.removeprefix("round-")) for path in self.folder.glob("round-*.npz")
+        )
+
+    def _read(self, number):
+        """The arrays of a checkpoint by name; None if it is torn."""
+        try:
+            with np.load(io.BytesIO(self._path(number).read_bytes())) as arrays:
+                return dict(arrays)  # reading an array compares its checksum
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            return None
+
+
+def _write(path, arrays):
+    with path.open("wb") as file:
+        np.savez(file, **arrays)

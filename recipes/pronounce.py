@@ -1,0 +1,135 @@
+"""Spelling to phones: how a word is said (grapheme to phoneme).
+
+    python -m seq2lite.recipes.pronounce
+    python -m seq2lite.recipes.pronounce --train my.tsv --valid my-valid.tsv --output runs/mine
+
+Needs: nothing but this package; by default it trains on a part of CMUdict that comes with it (all of
+it: `python -m seq2lite.recipes.fetch g2p`). A line is a word, a tab, and its phones with spaces
+between them; a word may stand there several times, with other phones. Gives, in `--output`:
+`report.md` with curves, word and phone error rates and examples, `model.keras`, and a bundle for each
+quantization. Time and scores: docs/recipes.md.
+"""
+
+import dataclasses
+from collections import namedtuple
+
+import keras
+
+from seq2lite import export, zoo
+from seq2lite.export.bundle import check_quantizations
+from seq2lite.export.signatures import length_limits
+from seq2lite.recipes.batches import make_batches
+from seq2lite.recipes.command import check_choices, option, run_recipe
+from seq2lite.recipes.decoding import Decoder, Score, Search
+from seq2lite.recipes.pairs import G2P_TRAIN, G2P_VALID, for_training, read_pairs
+from seq2lite.recipes.precision import precision
+from seq2lite.recipes.report import evaluate, write_report
+from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
+from seq2lite.recipes.scores import error_rates
+from seq2lite.recipes.text import calibration_text, symbol_tokenizer
+from seq2lite.recipes.training import Training, fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a run depends on; each field is a flag."""
+
+    train: tuple[str, ...] = option(
+        (str(G2P_TRAIN),), "word, tab, phones a line; or a file of each; .gz or plain"
+    )
+    valid: tuple[str, ...] = option(
+        (str(G2P_VALID),), "held-out pairs of the same form, which choose the best round"
+    )
+    test: tuple[str, ...] = option((), "files of pairs to score in the end; default: --valid")
+    output: str = option("runs/pronounce", "run folder")
+    overwrite: bool = option(False, "replace what a finished run left in the folder")
+    preset: str = option("transformer_tiny", f"one of {', '.join(zoo.list_presets())}")
+    dropout: float = option(0.1, "of the preset's layers")
+    max_length: int = option(32, "letters, or phones; longer words are cut")
+    quantizations: tuple[str, ...] = option(
+        ("float32", "int8"), f"a bundle for each of them; of {', '.join(export.QUANTIZATIONS)}"
+    )
+    training: Training = Training(epochs=20, batch_tokens=2048, label_smoothing=0.1)
+    search: Search = Search()
+
+    def __post_init__(self):
+        check_choices("preset", [self.preset], zoo.list_presets())
+        check_quantizations(self.quantizations)
+        length_limits(self.max_length)
+
+    @property
+    def inputs(self):
+        """The data files."""
+        return (*self.train, *self.valid, *self.test)
+
+
+Data = namedtuple("Data", ["tokenizer", "train", "valid", "tests"])
+Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
+
+
+def build_data(config):
+    """Reads the words, takes their letters and phones as symbols, and makes the batches."""
+    valid = read_words(config.valid)
+    tests = {path: pronunciations(read_words([path])) for path in config.test}
+    tests = tests or {config.valid[0]: pronunciations(valid)}
+    train = for_training(read_words(config.train), valid, *tests.values())
+    tokenizer = symbol_tokenizer(*zip(*train, strict=True))
+    lengths = (config.max_length, config.max_length)
+    return Data(tokenizer, *make_batches(train, valid, tokenizer, config.training, lengths), tests)
+
+
+def read_words(paths):
+    """Pairs of (word, phones); letters with spaces between them are joined."""
+    pairs = read_pairs(*paths)
+    if all(len(letter) == 1 for word, _ in pairs for letter in word.split(" ")):
+        pairs[:] = [(word.replace(" ", ""), phones) for word, phones in pairs]
+    return pairs
+
+
+def pronunciations(pairs):
+    """List of (word, list of all the phones it may have)."""
+    found = {}
+    for word, phones in pairs:
+        found.setdefault(word, []).append(phones)
+    return list(found.items())
+
+
+def build_model(config, data):
+    """The preset, with random weights."""
+    keras.utils.set_random_seed(config.training.seed)
+    with precision(config.training.precision):
+        return zoo.build(config.preset, dropout=config.dropout, **data.tokenizer.vocabulary)
+
+
+def train(config):
+    """Trains, exports, scores."""
+    check_run_folder(config, config.inputs)
+    data = build_data(config)
+    model = build_model(config, data)
+    decode = Decoder(data.tokenizer, config.search, (config.max_length, config.max_length))
+    score = Score("WER", error_rates, decode, pronunciations(data.valid.pairs), mode="min")
+    with open_run(config, config.inputs) as folder:
+        model, history = fit(model, data.train, data.valid, config.training, folder, score)
+        save_model(model, data.tokenizer, folder)
+        reports = export.to_bundle(
+            model,
+            folder,
+            data.tokenizer,
+            data.valid.pairs,
+            quantization=config.quantizations,
+            calibration=calibration_text(data.train.pairs),
+            max_source_length=config.max_length,
+            **dataclasses.asdict(config.search),
+        )
+        scores, examples = evaluate(model, reports, score, data.tests)
+        write_report(config, folder, model, history, scores, examples, reports, score.name)
+    return Result(model, data.tokenizer, scores, reports)
+
+
+def main(arguments=None):
+    """The command line."""
+    run_recipe(__doc__, Config, train, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""What came out of a run: scores of Keras and of every bundle, curves, examples, and how to repeat it."""
+
+import json
+import platform
+import shlex
+import sys
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from ..export import load
+from ..export.whole import write_whole
+from .run_folder import RECORD, save_text
+from .scores import signatures
+from .training import spread
+
+NUM_EXAMPLES = 12
+PACKAGES = (
+    "seq2lite",
+    "tensorflow",
+    "keras",
+    "sentencepiece",
+    "sacrebleu",
+    "ai-edge-litert",
+    "numpy",
+)
+
+
+def evaluate(model, reports, score, tests, baselines=None):
+    """Scores a model and its bundles on held-out text.
+
+    Args:
+        model: The trained model.
+        reports: dict, quantization to the `export.Report` of its bundle.
+        score: A `Score`.
+        tests: dict, name to list of (source, reference).
+        baselines: dict, name to a function from a list of sources to a list of targets.
+
+    Returns:
+        `scores`: dict, name of a test to a dict, "Keras", a quantization or a baseline to a dict of
+        numbers. `examples`: dict, name of a test to a list of (source, reference, dict of targets).
+    """
+    candidates = dict(baselines or {})
+    candidates["Keras"] = lambda sources: score.decode(model, sources)
+    for quantization, report in reports.items():
+        candidates[quantization] = bundle_decoder(report.path, score.decode.search)
+    scores, examples = {}, {}
+    for test, pairs in tests.items():
+        sources, references = zip(*pairs, strict=True)
+        outputs = {name: decode(list(sources)) for name, decode in candidates.items()}
+        scores[test] = {n: score.measure(texts, references) for n, texts in outputs.items()}
+        examples[test] = [
+            (source, reference, {name: texts[i] for name, texts in outputs.items()})
+            for i, (source, reference) in spread(list(enumerate(pairs)), NUM_EXAMPLES)
+        ]
+    return scores, examples
+
+
+def write_report(config, folder, model, history, scores, examples, reports, chosen_by="val_loss"):
+    """Writes `report.md`, its curves, and the same numbers as JSON; prints the scores.
+
+    Args:
+        config: The recipe's Config.
+        folder: The run's folder.
+        model: The trained model.
+        history: List of dicts, one a round, as `fit` gives it.
+        scores: As `evaluate` gives them.
+        examples: As `evaluate` gives them.
+        reports: dict, quantization to the `export.Report` of its bundle.
+        chosen_by: Name of the number in `history` that chose the best round.
+    """
+    draw_curves(history, chosen_by, folder / "curves.png")
+    save_text(folder / "history.json", json.dumps(history, indent=1))
+    save_text(folder / "scores.json", json.dumps(scores, indent=1, ensure_ascii=False))
+    lines = _report(config, folder, model, history, scores, examples, reports)
+    save_text(folder / "report.md", "\n".join(lines) + "\n")
+    Console(width=None if Console().is_terminal else 120).print(score_table(scores))
+    print(f"report: {folder / 'report.md'}", flush=True)
+
+
+def bundle_decoder(path, search):
+    """What a bundle makes of many sources, by the search of the file or of the host."""
+    runner = load(path)
+
+    def decode(sources):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of long sources, which were counted before
+            if search.num_beams == 1 or runner.beam_ids is None:
+                return runner.generate(sources)
+            return [targets[0][0] for targets in runner.generate_beam(sources)]
+
+    return decode
+
+
+def score_table(scores):
+    """The scores as a `rich.Table`."""
+    metrics = list(next(iter(next(iter(scores.values())).values())))
+    table = Table(title="Scores")
+    table.add_column("held-out text")
+    table.add_column("by")
+    for metric in metrics:
+        table.add_column(metric, justify="right")
+    for test, by in scores.items():
+        for name, values in by.items():
+            table.add_row(test, name, *(_score(values[metric]) for metric in metrics))
+            test = ""
+        table.add_section()
+    return table
+
+
+def draw_curves(history, name, path):
+    """Losses and the score of every round, a PNG.
+
+    Args:
+        history: List of dicts, one a round.
+        name: Of the score that chose the best one.
+        path: File to write.
+    """
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    losses, scored = figure.subplots(1, 2)
+    rounds = range(1, len(history) + 1)
+    for key, label in (("loss", "training, smoothed"), ("val_loss", "held out")):
+        losses.plot(rounds, [h[key] for h in history], marker=".", label=label)
+    losses.set(xlabel="round", ylabel="nats a token")
+    losses.legend(frameon=False)
+    if name in history[0]:
+        scored.plot(rounds, [h[name] for h in history], marker=".", color="tab:green")
+        scored.set(xlabel="round", ylabel=f"{name}, held out")
+    else:
+        scored.axis("off")
+    for axes in (losses, scored):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    write_whole(path, lambda partial: figure.savefig(partial, dpi=120))
+
+
+def _report(config, folder, model, history, scores, examples, reports):
+    options = json.loads((folder / RECORD).read_text("utf-8"))
+    yield f"# {Path(sys.argv[0]).stem}: {config.preset}\n"
+    yield (
+        f"`{model.name}`, {model.count_params():,} parameters. {len(history)} rounds took "
+        f"{sum(h['seconds'] for h in history) / 60:.1f} minutes, the scores after each among them."
+    )
+    yield "\n## Scores\n"
+    metrics = list(next(iter(next(iter(scores.values())).values())))
+    yield from _table(
+        ["held-out text", "by", "file, MB", *metrics],
+        [
+            [test, name, f"{reports[name].file_size / 1e6:.2f}" if name in reports else ""]
+            + [_score(values[metric]) for metric in metrics]
+            for test, by in scores.items()
+            for name, values in by.items()
+        ],
+    )
+    if "BLEU" in metrics or "chrF" in metrics:
+        yield "\n" + ", ".join(f"{name} `{said}`" for name, said in signatures().items())
+    yield "\n## Curves\n\n![Loss and score of each round](curves.png)\n"
+    yield from _table(
+        list(history[0]), [[_number(value) for value in row.values()] for row in history]
+    )
+    yield "\n## Examples\n"
+    for test, rows in examples.items():
+        names = list(rows[0][2])
+        yield f"{test}\n"
+        yield from _table(
+            ["source", "reference", *names],
+            [[source, _text(reference), *outputs.values()] for source, reference, outputs in rows],
+        )
+        yield ""
+    yield "## How to repeat it\n\n```sh"
+    yield f"python -m {_module()} {shlex.join(sys.argv[1:])}"
+    yield "```\n"
+    yield from _table(
+        ["option", "value"], [[k, json.dumps(v, ensure_ascii=False)] for k, v in options.items()]
+    )
+    yield ""
+    yield from _table(
+        ["", "version"],
+        [
+            ["Python", platform.python_version()],
+            ["Keras backend", keras.backend.backend()],
+            *([name, version(name)] for name in PACKAGES),
+        ],
+    )
+    if reports:
+        yield "\nEach bundle has a report of its own: " + ", ".join(
+            f"[{name}]({name}/report.md)" for name in reports
+        )
+
+
+def _module():
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    return spec.name if spec else Path(sys.argv[0]).stem
+
+
+def _table(header, rows):
+    yield "| " + " | ".join(header) + " |"
+    yield "|" + "---|" * len(header)
+    for row in rows:
+        yield "| " + " | ".join(str(c).replace("|", "\\|").replace("\n", " ") for c in row) + " |"
+
+
+def _text(reference):
+    return reference if isinstance(reference, str) else " / ".join(reference)
+
+
+def _score(value):
+    return "" if value is None else f"{value:.2f}"
+
+
+def _number(value):
+    return str(value) if isinstance(value, int) else f"{value:.4g}"

@@ -1,0 +1,69 @@
+"""Learning rates: a linear warm-up, and what follows it."""
+
+import keras
+from keras import ops
+
+SCHEDULES = ("cosine", "inverse_square_root", "constant")
+
+
+def schedule(name, learning_rate, warmup_steps, num_steps):
+    """A learning rate that rises to `learning_rate`, and then does as it is named.
+
+    Args:
+        name: `"cosine"`: half a cosine down to 0 (Loshchilov and Hutter 2017,
+            https://arxiv.org/abs/1608.03983); `"inverse_square_root"`: with the root of the step
+            (Vaswani et al. 2017, equation 3, scaled to its peak); `"constant"`.
+        learning_rate: At the end of the warm-up.
+        warmup_steps: Length of the rise; at most a tenth of `num_steps`.
+        num_steps: Length of the training, in batches.
+
+    Returns:
+        A `keras.optimizers.schedules.LearningRateSchedule`.
+
+    Raises:
+        ValueError: There is no schedule of that name.
+
+    Example:
+        >>> from seq2lite.recipes.schedules import schedule
+        >>> rate = schedule("inverse_square_root", 1e-3, warmup_steps=100, num_steps=2000)
+        >>> [round(float(rate(step)), 6) for step in (50, 100, 400)]
+        [0.0005, 0.001, 0.0005]
+    """
+    if name not in SCHEDULES:
+        raise ValueError(f"`schedule` must be of {', '.join(SCHEDULES)}. Received: {name}")
+    warmup_steps = min(warmup_steps, max(1, num_steps // 10))
+    if name == "cosine":
+        return keras.optimizers.schedules.CosineDecay(
+            0.0,
+            decay_steps=max(1, num_steps - warmup_steps),
+            warmup_target=learning_rate,
+            warmup_steps=warmup_steps,
+        )
+    return WarmUp(learning_rate, warmup_steps, power=0.5 if name == "inverse_square_root" else 0.0)
+
+
+@keras.saving.register_keras_serializable("seq2lite")
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise, then a fall with a power of the step.
+
+    Args:
+        learning_rate: At the end of the rise.
+        warmup_steps: Length of the rise.
+        power: 0.5 for the inverse square root, 0 for no fall.
+    """
+
+    def __init__(self, learning_rate, warmup_steps, power):
+        self.learning_rate = learning_rate
+        self.warmup_steps = warmup_steps
+        self.power = power
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32") / self.warmup_steps
+        return self.learning_rate * ops.minimum(step, ops.maximum(step, 1.0) ** -self.power)
+
+    def get_config(self):
+        return {
+            "learning_rate": self.learning_rate,
+            "warmup_steps": self.warmup_steps,
+            "power": self.power,
+        }

@@ -1,0 +1,99 @@
+"""What outputs are worth, beside their references: the field's own measures, by its own packages."""
+
+import sacrebleu
+from rapidfuzz.distance import Levenshtein
+from rouge_score import rouge_scorer
+
+
+def translation_scores(outputs, references):
+    """BLEU and chrF by sacreBLEU.
+
+    Args:
+        outputs: List of str.
+        references: List of str, one each.
+
+    Returns:
+        dict of `"BLEU"` (13a, case counts) and `"chrF"`, both from 0 to 100.
+
+    Example:
+        >>> from seq2lite.recipes.scores import translation_scores
+        >>> translation_scores(["the cat sat on the mat"], ["the cat sat on the mat"])["chrF"]
+        100.0
+    """
+    return {
+        name: metric.corpus_score(outputs, [list(references)]).score
+        for name, metric in _TRANSLATION.items()
+    }
+
+
+def rouge_scores(outputs, references):
+    """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004), by rouge-score, which reads letters a to z and digits alone.
+
+    Args:
+        outputs: List of str.
+        references: List of str, one each.
+
+    Returns:
+        dict of `"ROUGE-1"`, `"ROUGE-2"` and `"ROUGE-L"`, means over the texts, from 0 to 100.
+
+    Example:
+        >>> from seq2lite.recipes.scores import rouge_scores
+        >>> round(rouge_scores(["a cat sat"], ["the cat sat"])["ROUGE-L"], 1)
+        66.7
+    """
+    scored = [_ROUGE.score(r, o) for o, r in zip(outputs, references, strict=True)]
+    return {
+        f"ROUGE-{kind}": 100 * sum(score[f"rouge{kind}"].fmeasure for score in scored) / len(scored)
+        for kind in ("1", "2", "L")
+    }
+
+
+def exact_match(outputs, references):
+    """Part of outputs that equal their reference, but for case and spaces, from 0 to 100.
+
+    Example:
+        >>> from seq2lite.recipes.scores import exact_match
+        >>> exact_match(["Who?", "Why?"], ["who?", "When?"])
+        50.0
+    """
+    same = [_plain(o) == _plain(r) for o, r in zip(outputs, references, strict=True)]
+    return 100 * sum(same) / len(same)
+
+
+def error_rates(outputs, references):
+    """Error rates of phones and of whole words, beside the nearest of several references.
+
+    Args:
+        outputs: List of str, phones with spaces between them.
+        references: List of lists of str: all pronunciations that a word may have.
+
+    Returns:
+        dict of `"WER"`, the part of words that are none of their references, and `"PER"`, the least
+        number of phones to insert, delete or replace, as a part of the reference's phones; in percent.
+
+    Example:
+        >>> from seq2lite.recipes.scores import error_rates
+        >>> error_rates(["K AE T", "D AO G"], [["K AE T"], ["D AA G", "D AO G Z"]])
+        {'WER': 50.0, 'PER': 16.666666666666668}
+    """
+    wrong = edits = phones = 0
+    for output, allowed in zip(outputs, references, strict=True):
+        distances = [(Levenshtein.distance(output.split(), r.split()), r) for r in allowed]
+        distance, nearest = min(distances, key=lambda pair: pair[0])
+        wrong += distance > 0
+        edits += distance
+        phones += len(nearest.split())
+    return {"WER": 100 * wrong / len(outputs), "PER": 100 * edits / phones}
+
+
+def signatures():
+    """How BLEU and chrF were computed, in sacreBLEU's words, for whoever compares."""
+    return {name: metric.get_signature().format() for name, metric in _TRANSLATION.items()}
+
+
+def _plain(text):
+    return " ".join(text.lower().split())
+
+
+_TRANSLATION = {"BLEU": sacrebleu.BLEU(), "chrF": sacrebleu.CHRF()}
+_ROUGE = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"])

@@ -1,0 +1,140 @@
+"""Summarization: from a text to its summary in a line.
+
+    python -m seq2lite.recipes.fetch summarize --output data/summarize
+    python -m seq2lite.recipes.summarize --train data/summarize/train.tsv.gz --valid data/summarize/valid.tsv.gz
+
+Needs: pairs of text and summary, your own or those that `fetch` makes of package descriptions. Gives,
+in `--output`: `report.md` with curves, ROUGE beside that of the text's first words, and examples;
+`model.keras`; and a bundle for each quantization. Time and scores: docs/recipes.md.
+"""
+
+import dataclasses
+from collections import namedtuple
+
+import keras
+
+from seq2lite import export, zoo
+from seq2lite.export.bundle import check_quantizations
+from seq2lite.export.signatures import length_limits
+from seq2lite.recipes.batches import make_batches
+from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
+from seq2lite.recipes.decoding import Decoder, Score, Search
+from seq2lite.recipes.pairs import for_training, read_pairs
+from seq2lite.recipes.precision import precision
+from seq2lite.recipes.report import evaluate, write_report
+from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
+from seq2lite.recipes.scores import rouge_scores
+from seq2lite.recipes.text import calibration_text, learn_tokenizer
+from seq2lite.recipes.training import Training, fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a run depends on; each field is a flag."""
+
+    train: tuple[str, ...] = option(
+        (), "text, tab, summary a line; or a file of each; .gz or plain; always to be given"
+    )
+    valid: tuple[str, ...] = option(
+        (), "held-out pairs of the same form, which choose the best round; always to be given"
+    )
+    test: tuple[str, ...] = option((), "files of pairs to score in the end; default: --valid")
+    output: str = option("runs/summarize", "run folder")
+    overwrite: bool = option(False, "replace what a finished run left in the folder")
+    preset: str = option("transformer_tiny", f"one of {', '.join(zoo.list_presets())}")
+    dropout: float = option(0.1, "of the preset's layers")
+    vocabulary_size: int = option(8000, "pieces of the SentencePiece model")
+    max_source_length: int = option(192, "tokens of a text; what is longer is cut")
+    max_target_length: int = option(32, "tokens of a summary")
+    baseline_words: int = option(12, "first words of a text that are the summary to beat")
+    quantizations: tuple[str, ...] = option(
+        ("float32", "int8"), f"a bundle for each of them; of {', '.join(export.QUANTIZATIONS)}"
+    )
+    training: Training = Training()
+    search: Search = Search()
+
+    def __post_init__(self):
+        check_choices("preset", [self.preset], zoo.list_presets())
+        check_quantizations(self.quantizations)
+        length_limits(*self.lengths)
+        require_files(train=self.train, valid=self.valid)
+
+    @property
+    def lengths(self):
+        """Most tokens of a source and of a target."""
+        return self.max_source_length, self.max_target_length
+
+    @property
+    def inputs(self):
+        """The data files."""
+        return (*self.train, *self.valid, *self.test)
+
+
+Data = namedtuple("Data", ["tokenizer", "train", "valid", "tests"])
+Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
+
+
+def build_data(config):
+    """Reads the pairs, learns the tokenizer, and makes the batches."""
+    valid = read_pairs(*config.valid)
+    tests = {path: read_pairs(path) for path in config.test} or {config.valid[0]: valid}
+    train = for_training(read_pairs(*config.train), valid, *tests.values())
+    tokenizer = learn_tokenizer(
+        (text for pair in train for text in pair), config.vocabulary_size, config.training.seed
+    )
+    batches = make_batches(train, valid, tokenizer, config.training, config.lengths)
+    return Data(tokenizer, *batches, tests)
+
+
+def lead(texts, num_words):
+    """The summaries to beat: the first words."""
+    return [" ".join(text.split()[:num_words]) for text in texts]
+
+
+def build_model(config, data):
+    """The preset, with random weights."""
+    keras.utils.set_random_seed(config.training.seed)
+    with precision(config.training.precision):
+        return zoo.build(config.preset, dropout=config.dropout, **data.tokenizer.vocabulary)
+
+
+def train(config):
+    """Trains, exports, scores."""
+    check_run_folder(config, config.inputs)
+    data = build_data(config)
+    model = build_model(config, data)
+    decode = Decoder(data.tokenizer, config.search, config.lengths)
+    score = Score("ROUGE-L", rouge_scores, decode, data.valid.pairs)
+    with open_run(config, config.inputs) as folder:
+        model, history = fit(model, data.train, data.valid, config.training, folder, score)
+        save_model(model, data.tokenizer, folder)
+        reports = export.to_bundle(
+            model,
+            folder,
+            data.tokenizer,
+            data.valid.pairs,
+            quantization=config.quantizations,
+            calibration=calibration_text(data.train.pairs),
+            max_source_length=config.max_source_length,
+            max_target_length=config.max_target_length,
+            **dataclasses.asdict(config.search),
+        )
+        n = config.baseline_words
+        scores, examples = evaluate(
+            model,
+            reports,
+            score,
+            data.tests,
+            {f"first {n} words": lambda texts: lead(texts, n)},
+        )
+        write_report(config, folder, model, history, scores, examples, reports, score.name)
+    return Result(model, data.tokenizer, scores, reports)
+
+
+def main(arguments=None):
+    """The command line."""
+    run_recipe(__doc__, Config, train, arguments)
+
+
+if __name__ == "__main__":
+    main()
