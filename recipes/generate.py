@@ -19,8 +19,8 @@ import keras
 
 from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
-from seq2lite.export.runtime import require_positive
 from seq2lite.export.signatures import length_limits
+from seq2lite.export.runtime import require_positive
 from seq2lite.recipes.batches import Batches, make_batches
 from seq2lite.recipes.command import check_choices, option, run_recipe
 from seq2lite.recipes.decoding import Search

@@ -146,13 +146,14 @@ def _lines(path):
     for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), start=1):
         where = f"{path}, line {number}"
         line = line.removesuffix(b"\r")
-        for byte, name in ((b"\0", "a NUL"), (b"\r", "a carriage return")):
-            if byte in line:
-                raise DataError(f"{where}: must not hold {name}. Received: {line[:40]!r}")
         try:
-            yield number, line.decode(), where
+            text = line.decode()
         except UnicodeDecodeError as error:
             raise DataError(f"{where}: must be UTF-8. Received: {line[:40]!r}") from error
+        for character, name in (("\0", "a NUL"), ("\r", "a carriage return")):
+            if character in text:
+                raise DataError(f"{where}: must not hold {name}. Received: {line[:40]!r}")
+        yield number, text, where
 
 
 def _columns(text, where):

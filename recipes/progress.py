@@ -5,8 +5,7 @@ import time
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
 
 
 class Progress(keras.callbacks.Callback):

@@ -2,6 +2,8 @@
 
 from collections import namedtuple
 from pathlib import Path
+import json
+from .pairs import read_content
 
 Example = namedtuple("Example", ["context", "answer", "start", "question"])
 _DATA = Path(__file__).parent / "data"
