@@ -19,6 +19,7 @@ import multiprocessing
 import os
 import statistics
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -46,6 +47,8 @@ CONTENDERS = {
     "seq2lite, bfloat16": ("mixed_bfloat16", {}),
 }
 OPENNMT = "OpenNMT-tf"
+FOLDER = Path(__file__).parent
+SIZES = [str(size) for size in (VOCABULARY_SIZE, BATCH, LENGTH, DROPOUT)]
 # glibc gives large blocks back to the system at once; the next step faults their pages in again.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
 
@@ -67,9 +70,10 @@ def peer_table(turns, opennmt_python=None):
         table.add_column(column, justify="left" if column in ("family", "in") else "right")
     for family in PRESETS:
         with contextlib.ExitStack() as stack:
-            asks = {name: stack.enter_context(worker(family, name)) for name in CONTENDERS}
+            asks = {name: stack.enter_context(contender(family, name)) for name in CONTENDERS}
             if opennmt_python and family == "RNN Seq2Seq":
-                asks[OPENNMT] = stack.enter_context(opennmt_worker(opennmt_python))
+                peer = [opennmt_python, FOLDER / "opennmt_peer.py", *SIZES]
+                asks[OPENNMT] = stack.enter_context(script(peer))
             sizes = {name: ask() for name, ask in asks.items()}
             times = {name: [] for name in asks}
             for _ in range(turns):
@@ -83,15 +87,24 @@ def peer_table(turns, opennmt_python=None):
     return table
 
 
-@contextlib.contextmanager
-def worker(family, name):
+def contender(family, name):
     """A contender in a process of its own, where it has its own threads; it waits to be asked."""
+    dtype, settings = CONTENDERS[name]
+    if not name.startswith("PyTorch"):
+        return worker(family, dtype, **settings)
+    # Not by a fork or a spawn of this process: PyTorch's bfloat16 dies beside TensorFlow's library.
+    peer = [sys.executable, FOLDER / "torch_peer.py", family, dtype, *SIZES]
+    return script(peer, MALLOC if settings.get("malloc") else {})
+
+
+@contextlib.contextmanager
+def worker(family, dtype, **settings):
+    """The preset in a process; gives a function that asks it, first for its size, then for times."""
     connection, other = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
-        target=work, args=(other, family, name), daemon=True
+        target=work, args=(other, family, dtype), kwargs=settings, daemon=True
     )
-    with environment(MALLOC if CONTENDERS[name][1].get("malloc") else {}):
-        process.start()
+    process.start()
     other.close()  # so that the end of the process ends the wait for its answer
 
     def ask():
@@ -106,48 +119,31 @@ def worker(family, name):
 
 
 @contextlib.contextmanager
-def environment(variables):
-    """`os.environ` with `variables`, for the processes that start within."""
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            del os.environ[name]
-
-
-@contextlib.contextmanager
-def opennmt_worker(python):
-    """As `worker`, by another Python."""
-    script = Path(__file__).with_name("opennmt_peer.py")
-    sizes = [str(size) for size in (VOCABULARY_SIZE, BATCH, LENGTH, DROPOUT)]
+def script(command, variables=None):
+    """As `worker`, by a script that answers lines with lines."""
     process = subprocess.Popen(
-        [python, script, *sizes], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(variables or {})},
     )
 
     def ask():
         print(file=process.stdin, flush=True)
         return float(process.stdout.readline())
 
-    def first():
-        nonlocal answer
-        answer = ask
-        return float(process.stdout.readline())  # the number of parameters comes unasked
-
-    answer = first
     try:
-        yield lambda: answer()
+        yield ask
     finally:
         process.kill()
         process.wait()
 
 
-def work(connection, family, name):
+def work(connection, family, dtype, jit_compile=False):
     """Answers with the number of parameters, then each time with the seconds of a step."""
     connection.recv()
-    dtype, settings = CONTENDERS[name]
-    make = torch_step if name.startswith("PyTorch") else preset_step
-    num_parameters, step = make(family, dtype, settings.get("jit_compile", False))
+    num_parameters, step = preset_step(family, dtype, jit_compile)
     ids = random_ids(BATCH, LENGTH)
     for _ in range(2):
         step(*ids)
@@ -162,28 +158,6 @@ def random_ids(batch, length):
     """Source, target, following."""
     rng = np.random.default_rng(0)
     return rng.integers(4, VOCABULARY_SIZE, (3, batch, length)).astype(np.int32)
-
-
-def torch_step(family, dtype, _):
-    """The number of parameters, and a step of the peer in PyTorch."""
-    import torch
-    import torch_peer
-
-    torch.set_num_threads(2)
-    sizes = {
-        "Transformer": (VOCABULARY_SIZE, 256, 4, 4, 1024, DROPOUT),
-        "RNN Seq2Seq": (VOCABULARY_SIZE, 256, 512, 2, DROPOUT),
-    }
-    peers = {"Transformer": torch_peer.Transformer, "RNN Seq2Seq": torch_peer.RNNSeq2Seq}
-    module = peers[family](*sizes[family])
-    num_parameters = sum(parameter.numel() for parameter in module.parameters())
-    step = torch_peer.training_step(module)
-
-    def autocast_step(*ids):
-        with torch.autocast("cpu", torch.bfloat16):
-            return step(*ids)
-
-    return num_parameters, step if dtype == "float32" else autocast_step
 
 
 def preset_step(family, dtype, jit_compile=False, **options):

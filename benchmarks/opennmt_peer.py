@@ -2,8 +2,8 @@
 
 Runs under the interpreter of an environment with OpenNMT-tf 2.32 and TensorFlow 2.13, which cannot
 share one with this project's. The model is its catalog's NMTSmallV1 (two LSTM layers of 512 in one
-direction, Luong's attention, input feeding) with the embeddings and the dropout of `rnn_small`. Prints
-the number of parameters, then for each line that it reads the seconds of a training step.
+direction, Luong's attention, input feeding) with the embeddings and the dropout of `rnn_small`. Answers
+the first line that it reads with the number of parameters, and each other with the seconds of a step.
 """
 
 import sys
@@ -47,6 +47,7 @@ def main(vocabulary_size, batch, length, dropout):
     train = tf.function(lambda: model.train(features, labels, optimizer))
     for _ in range(2):
         float(train())
+    sys.stdin.readline()
     print(sum(int(np.prod(weight.shape)) for weight in model.trainable_weights), flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
