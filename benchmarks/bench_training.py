@@ -31,9 +31,8 @@ from rich.table import Table
 
 from seq2lite import zoo
 from seq2lite.recipes import translate
+from seq2lite.recipes.batches import Batches
 from seq2lite.recipes.loss import SmoothedCrossentropy
-from seq2lite.recipes.pairs import read_pairs
-from seq2lite.recipes.text import batches
 
 VOCABULARY_SIZE, BATCH, LENGTH, DROPOUT = 8000, 64, 32, 0.1
 PRESETS = {"Transformer": "transformer_small", "RNN Seq2Seq": "rnn_small"}
@@ -192,20 +191,25 @@ def pipeline_table(turns):
     for column in ("what", "tokens/s", "of training the Transformer"):
         table.add_column(column, justify="left" if column == "what" else "right")
     config = translate.Config()
-    pairs = read_pairs(config.train)
     data = translate.build_data(config)
-    sizes = {"max_length": config.max_length, "batch_tokens": config.batch_tokens}
     start = time.perf_counter()
-    fresh, _ = batches(pairs, data.tokenizer, shuffle_seed=1, **sizes)
-    tokens = sum(num_tokens(batch) for batch in fresh.as_numpy_iterator())
+    fresh = Batches(
+        data.train.pairs,
+        data.tokenizer,
+        max_length=config.max_length,
+        batch_tokens=config.training.batch_tokens,
+    )
+    tokens = sum(num_tokens(batch) for batch in fresh.dataset().as_numpy_iterator())
     first = tokens / (time.perf_counter() - start)
     rates = {
         "pipeline, from text to the end of the first epoch": first,
-        "pipeline, later epochs": statistics.median(pipeline_rate(data.train) for _ in range(3)),
+        "pipeline, later epochs": statistics.median(
+            pipeline_rate(data.train.dataset()) for _ in range(3)
+        ),
     }
     for preset in ("transformer_tiny", "rnn_tiny"):
         model = zoo.build(preset, dropout=DROPOUT, **data.tokenizer.vocabulary)
-        rates[f"training {preset}"] = training_rate(model, data.train, 5 * turns)
+        rates[f"training {preset}"] = training_rate(model, data.train.dataset(), 5 * turns)
     for name, rate in rates.items():
         ratio = rate / rates["training transformer_tiny"]
         table.add_row(name, f"{rate:,.0f}", f"{ratio:.1f}x")
