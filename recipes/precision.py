@@ -42,10 +42,9 @@ def fastest_setting(family, few_shapes=False):
     | `AVX512_CORE` | 930 | 2130 | 896 | 1777 |
     | `AVX2` | 1044 | the process dies | 946 | the process dies |
 
-    XLA in float32 took 1115 and 1164 there, and 21 s or so to compile each shape of the Transformer's
-    batches. On an Intel machine with AMX XLA made the Transformer 1.7 times as fast in float32
-    (docs/results.md), which is why it is chosen where there is no bfloat16, and shapes are few. No GPU
-    was measured.
+    XLA in float32 took 1115 and 1164 there, and the Transformer's first two steps 24 s instead of
+    15. On the machine of docs/results.md, which has AMX, XLA made it 1.7 times as fast in float32: so
+    it is chosen where there is no bfloat16, and shapes are few. No GPU was measured.
 
     Args:
         family: `"transformer"` or `"rnn_seq2seq"`.
