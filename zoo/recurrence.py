@@ -87,7 +87,7 @@ class Recurrence(layers.Layer):
             mask: bool `(batch, length)`, False at padding, which leaves states as they are.
             initial_state: List of `(batch, units)`; zeros if None.
         """
-        if self.cell == "lstm" and not keras.distribution.list_devices("gpu"):
+        if self.cell == "lstm" and not _may_have_gpu():
             return self._lstm(x, mask, initial_state)
         outputs, *states = self.layer(x, mask=mask, initial_state=initial_state)
         return (ops.flip(outputs, axis=1) if self.backward else outputs), states
@@ -156,6 +156,12 @@ class Recurrence(layers.Layer):
         """The input's and the recurrent bias: only the GRU that resets after its product has both."""
         bias = ops.cast(self.layer.cell.bias, dtype)
         return (bias[0], bias[1]) if self.cell == "gru" else (bias, None)
+
+
+def _may_have_gpu():
+    """Whether Keras's layer may have the fused kernel of a GPU."""
+    # Keras lists no devices of PyTorch.
+    return keras.backend.backend() == "torch" or bool(keras.distribution.list_devices("gpu"))
 
 
 def scan_time(step, first, sequences):
