@@ -87,7 +87,7 @@ class Recurrence(layers.Layer):
             mask: bool `(batch, length)`, False at padding, which leaves states as they are.
             initial_state: List of `(batch, units)`; zeros if None.
         """
-        if self.cell == "lstm" and not _may_have_gpu():
+        if self.cell == "lstm" and _on_cpu():
             return self._lstm(x, mask, initial_state)
         outputs, *states = self.layer(x, mask=mask, initial_state=initial_state)
         return (ops.flip(outputs, axis=1) if self.backward else outputs), states
@@ -158,10 +158,12 @@ class Recurrence(layers.Layer):
         return (bias[0], bias[1]) if self.cell == "gru" else (bias, None)
 
 
-def _may_have_gpu():
-    """Whether Keras's layer may have the fused kernel of a GPU."""
+def _on_cpu():
+    """Whether Keras's layer has no fused kernel of a GPU."""
     # Keras lists no devices of PyTorch.
-    return keras.backend.backend() == "torch" or bool(keras.distribution.list_devices("gpu"))
+    return keras.backend.backend() != "torch" and keras.distribution.list_devices()[0].startswith(
+        "cpu"
+    )
 
 
 def scan_time(step, first, sequences):
