@@ -27,7 +27,7 @@ from seq2lite.recipes.precision import precision
 from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
 from seq2lite.recipes.scores import exact_match, rouge_scores, translation_scores
-from seq2lite.recipes.squad import ASK_TRAIN, ASK_VALID, read_squad
+from seq2lite.recipes.squad import FAQ_TRAIN, FAQ_VALID, read_squad
 from seq2lite.recipes.text import calibration_text, learn_tokenizer
 from seq2lite.recipes.training import Training, fit
 
@@ -37,10 +37,10 @@ class Config:
     """What a run depends on; each field is a flag."""
 
     train: tuple[str, ...] = option(
-        (str(ASK_TRAIN),), "JSON in SQuAD's format, or text, tab, question a line; .gz or plain"
+        (str(FAQ_TRAIN),), "JSON in SQuAD's format, or text, tab, question a line; .gz or plain"
     )
     valid: tuple[str, ...] = option(
-        (str(ASK_VALID),), "held-out text of the same form, which chooses the best round"
+        (str(FAQ_VALID),), "held-out text of the same form, which chooses the best round"
     )
     test: tuple[str, ...] = option((), "files of pairs to score in the end; default: --valid")
     output: str = option("runs/ask", "run folder")
@@ -52,14 +52,15 @@ class Config:
     max_source_length: int = option(160, "tokens of a text; what is longer is cut")
     max_target_length: int = option(40, "tokens of a question")
     quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each of them; of {', '.join(export.QUANTIZATIONS)}"
+        ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
     )
     training: Training = Training()
     search: Search = Search()
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
-        check_quantizations(self.quantizations)
+        if self.quantizations:
+            check_quantizations(self.quantizations)
         length_limits(*self.lengths)
         require_files(train=self.train, valid=self.valid)
 
@@ -140,17 +141,19 @@ def train(config):
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
         save_model(model, data.tokenizer, folder)
-        reports = export.to_bundle(
-            model,
-            folder,
-            data.tokenizer,
-            data.valid.pairs,
-            quantization=config.quantizations,
-            calibration=calibration_text(data.train.pairs),
-            max_source_length=config.max_source_length,
-            max_target_length=config.max_target_length,
-            **dataclasses.asdict(config.search),
-        )
+        reports = {}
+        if config.quantizations:
+            reports = export.to_bundle(
+                model,
+                folder,
+                data.tokenizer,
+                data.valid.pairs,
+                quantization=config.quantizations,
+                calibration=calibration_text(data.train.pairs),
+                max_source_length=config.max_source_length,
+                max_target_length=config.max_target_length,
+                **dataclasses.asdict(config.search),
+            )
         scores, examples = evaluate(model, reports, score, data.tests)
         write_report(config, folder, model, history, scores, examples, reports, score.name)
     return Result(model, data.tokenizer, scores, reports)

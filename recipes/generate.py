@@ -10,6 +10,7 @@ end of a sentence. Gives, in `--output`: `report.md` with curves, perplexity and
 """
 
 import dataclasses
+import itertools
 import math
 import random
 import re
@@ -19,8 +20,8 @@ import keras
 
 from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
-from seq2lite.export.signatures import length_limits
 from seq2lite.export.runtime import require_positive
+from seq2lite.export.signatures import length_limits
 from seq2lite.recipes.batches import Batches, make_batches
 from seq2lite.recipes.command import check_choices, option, run_recipe
 from seq2lite.recipes.decoding import Search
@@ -63,14 +64,15 @@ class Config:
     temperature: float = option(0.8, "of the samples in the report")
     top_p: float = option(0.9, "of the samples in the report")
     quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each of them; of {', '.join(export.QUANTIZATIONS)}"
+        ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
     )
     training: Training = Training()
     search: Search = Search()
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
-        check_quantizations(self.quantizations)
+        if self.quantizations:
+            check_quantizations(self.quantizations)
         length_limits(*self.lengths)
         require_positive(context_words=self.context_words, places=self.places)
 
@@ -85,6 +87,7 @@ class Config:
         return (*self.train, *self.valid, *self.test)
 
 
+SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]]*$")  # of Chinese and Japanese too
 Data = namedtuple("Data", ["tokenizer", "train", "valid", "tests"])
 Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 
@@ -124,9 +127,9 @@ def read_beginnings(paths, config):
 
 def sentences(words):
     """(first, behind the last) of each sentence, by marks at the end of words."""
-    ends = [i + 1 for i, word in enumerate(words) if re.search(r"[.!?。！？][\"')\]]*$", word)]
+    ends = [i + 1 for i, word in enumerate(words) if SENTENCE_END.search(word)]
     bounds = sorted({0, *ends, len(words)})
-    return list(zip(bounds, bounds[1:], strict=False))
+    return list(itertools.pairwise(bounds))
 
 
 def build_model(config, data):
@@ -144,17 +147,19 @@ def train(config):
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder)
         save_model(model, data.tokenizer, folder)
-        reports = export.to_bundle(
-            model,
-            folder,
-            data.tokenizer,
-            data.valid.pairs,
-            quantization=config.quantizations,
-            calibration=calibration_text(data.train.pairs),
-            max_source_length=config.max_source_length,
-            max_target_length=config.max_target_length,
-            **dataclasses.asdict(config.search),
-        )
+        reports = {}
+        if config.quantizations:
+            reports = export.to_bundle(
+                model,
+                folder,
+                data.tokenizer,
+                data.valid.pairs,
+                quantization=config.quantizations,
+                calibration=calibration_text(data.train.pairs),
+                max_source_length=config.max_source_length,
+                max_target_length=config.max_target_length,
+                **dataclasses.asdict(config.search),
+            )
         scores = {
             test: perplexities(config, model, data, pairs) for test, pairs in data.tests.items()
         }
