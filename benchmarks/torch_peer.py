@@ -1,7 +1,15 @@
-"""The same two families in PyTorch, as its users write them: the peer of `bench_training.py`."""
+"""The same two families in PyTorch, as its users write them: the peer of `bench_training.py`.
 
+Run as a script, it answers the first line that it reads with the number of parameters, and each
+other with the seconds of a training step.
+"""
+
+import contextlib
 import math
+import sys
+import time
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -96,3 +104,33 @@ def training_step(module):
         return loss.item()
 
     return step
+
+
+def main(family, dtype, vocabulary_size, batch, length, dropout):
+    """A step of the shapes of `transformer_small` or `rnn_small`, each time a line comes in."""
+    torch.set_num_threads(2)
+    if family == "Transformer":
+        module = Transformer(vocabulary_size, 256, 4, 4, 1024, dropout)
+    else:
+        module = RNNSeq2Seq(vocabulary_size, 256, 512, 2, dropout)
+    step = training_step(module)
+    ids = np.random.default_rng(0).integers(4, vocabulary_size, (3, batch, length)).astype("int32")
+
+    def run():
+        # Within a step, not about all: it keeps its copies of weights until it ends.
+        bfloat16 = dtype == "bfloat16"
+        with torch.autocast("cpu", torch.bfloat16) if bfloat16 else contextlib.nullcontext():
+            step(*ids)
+
+    for _ in range(2):
+        run()
+    sys.stdin.readline()
+    print(sum(parameter.numel() for parameter in module.parameters()), flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        run()
+        print(time.perf_counter() - start, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3], *(int(argument) for argument in sys.argv[3:6]), float(sys.argv[6]))

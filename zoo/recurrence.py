@@ -9,7 +9,10 @@ from collections import namedtuple
 from functools import partial
 from itertools import accumulate
 
+import keras
 from keras import layers, ops, tree
+
+from .lstm import lstm_sequence
 
 # `step` takes the input's part of the gates, the states, and `product`: of states with the
 # recurrent kernel, or with some of its columns.
@@ -84,8 +87,23 @@ class Recurrence(layers.Layer):
             mask: bool `(batch, length)`, False at padding, which leaves states as they are.
             initial_state: List of `(batch, units)`; zeros if None.
         """
+        if self.cell == "lstm" and _on_cpu():
+            return self._lstm(x, mask, initial_state)
         outputs, *states = self.layer(x, mask=mask, initial_state=initial_state)
         return (ops.flip(outputs, axis=1) if self.backward else outputs), states
+
+    def _lstm(self, x, mask, states):
+        """`call` where there is no kernel of a GPU."""
+        batch, length, dim = ops.shape(x)
+        rows = ops.reshape(ops.transpose(x, (1, 0, 2)), (-1, dim))
+        projected = ops.reshape(self.project(rows), (length, batch, 4 * self.units))
+        if states is None:
+            states = [ops.zeros((batch, self.units), x.dtype)] * 2
+        keep = None if mask is None else ops.expand_dims(ops.transpose(ops.cast(mask, x.dtype)), 2)
+        kernel = ops.cast(self.layer.cell.recurrent_kernel, x.dtype)
+        results = lstm_sequence(projected, kernel, *states, keep, reverse=self.backward)
+        last = 0 if self.backward else -1
+        return ops.transpose(results[0], (1, 0, 2)), [result[last] for result in results]
 
     def project(self, x):
         """The input's part of all gates: `(rows, dim)` to `(rows, gates * units)`."""
@@ -138,6 +156,14 @@ class Recurrence(layers.Layer):
         """The input's and the recurrent bias: only the GRU that resets after its product has both."""
         bias = ops.cast(self.layer.cell.bias, dtype)
         return (bias[0], bias[1]) if self.cell == "gru" else (bias, None)
+
+
+def _on_cpu():
+    """Whether Keras's layer has no fused kernel of a GPU."""
+    # Keras lists no devices of PyTorch.
+    return keras.backend.backend() != "torch" and keras.distribution.list_devices()[0].startswith(
+        "cpu"
+    )
 
 
 def scan_time(step, first, sequences):

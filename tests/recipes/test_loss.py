@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from seq2lite.recipes.loss import SmoothedCrossentropy
 
@@ -19,6 +20,26 @@ def test_the_loss_equals_keras_on_one_hot_targets(label_smoothing):
     expected = (np.array(one_hot) * weight).sum() / weight.sum()
     loss = SmoothedCrossentropy(label_smoothing)(targets, logits, sample_weight=weight)
     assert float(loss) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_the_gradient_is_softmax_less_the_smoothed_target(label_smoothing, jit_compile):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 5, (3, 4, 9)).astype("float32")
+    targets = rng.integers(0, 9, (3, 4))
+    weight = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], "float32")
+
+    @tf.function(jit_compile=jit_compile)
+    def gradient(logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = SmoothedCrossentropy(label_smoothing)(targets, logits, sample_weight=weight)
+        return tape.gradient(loss, logits)
+
+    smoothed = label_smoothing / 9 + (1 - label_smoothing) * np.eye(9)[targets]
+    expected = (np.array(keras.ops.softmax(logits)) - smoothed) * weight[..., None] / weight.sum()
+    np.testing.assert_allclose(gradient(tf.constant(logits)), expected, atol=1e-7)
 
 
 def test_the_loss_is_saved_with_its_smoothing():
