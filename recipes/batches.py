@@ -11,6 +11,8 @@ import numpy as np
 import sentencepiece
 import tensorflow as tf
 
+from . import distribution
+
 # Lengths that batches are padded to where each shape of a batch costs a compilation.
 BOUNDS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
@@ -122,7 +124,7 @@ class Batches:
         Args:
             first_batch: Number of the first one.
             num_batches: How many. Default: one epoch.
-            shard: (i, n): of each batch, only rows i, i + n, i + 2n, …
+            shard: (i, n): of each batch, only the rows of the i-th of n equal parts.
             service: Address of a tf.data service that prepares them, such as
                 `"grpc://10.0.0.1:5000"`; None: this process does.
 
@@ -172,7 +174,8 @@ class Batches:
             tf.cast(is_counted, "float32"),
         )
         index, count = shard
-        return tf.nest.map_structure(lambda x: x[index::count], batch)
+        size = tf.size(rows) // count
+        return tf.nest.map_structure(lambda x: x[index * size : (index + 1) * size], batch)
 
     def _row(self, ids, side):
         """A source `ids … end`, a target `start ids … end`."""
@@ -265,6 +268,7 @@ def make_batches(train, valid, tokenizer, training, max_lengths):
         Two `Batches`, of `train` and of `valid`.
     """
     options = {"max_length": max_lengths, "batch_tokens": training.batch_tokens}
+    options |= distribution.batch_options()
     batches = Batches(train, tokenizer, seed=training.seed, alpha=training.alpha or None, **options)
     held_out = Batches(valid, tokenizer, **options)
     print(

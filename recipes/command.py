@@ -5,6 +5,7 @@ import dataclasses
 import sys
 import typing
 
+from . import distribution
 from ..export.isolation import ConversionError
 from ..export.parity import ParityError
 
@@ -45,7 +46,11 @@ def run_recipe(description, config_class, run, arguments=None):
         arguments: List of str. Default: the command line.
     """
     try:
-        run(parse_config(description, config_class, arguments))
+        config = parse_config(description, config_class, arguments)
+        main = sys.modules["__main__"].__spec__
+        module = main.name if run.__module__ == "__main__" else run.__module__
+        with distribution.run(["-m", module, *map(str, arguments or sys.argv[1:])]):
+            run(config)
     except (ValueError, OSError, ConversionError, ParityError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -8,6 +8,7 @@ import numpy as np
 from ..export.runtime import pad, require_positive
 from ..zoo import beam_search
 from .command import option
+from .distribution import JIT_COMPILE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +114,7 @@ class _Searcher(keras.Model):
         self.max_length = max_length
         self.built = True
         # Batches differ in shape, and XLA would compile each.
-        self.jit_compile = False
+        self.jit_compile = JIT_COMPILE
 
     def call(self, source):
         tokens, lengths, _ = beam_search(
