@@ -5,9 +5,11 @@ import dataclasses
 import sys
 import typing
 
-from . import distribution
+import keras
+
 from ..export.isolation import ConversionError
 from ..export.parity import ParityError
+from . import distribution
 
 
 def option(default, text):
@@ -50,6 +52,7 @@ def run_recipe(description, config_class, run, arguments=None):
         main = sys.modules["__main__"].__spec__
         module = main.name if run.__module__ == "__main__" else run.__module__
         with distribution.run(["-m", module, *map(str, arguments or sys.argv[1:])]):
+            keras.utils.set_random_seed(config.training.seed)
             run(config)
     except (ValueError, OSError, ConversionError, ParityError) as error:
         print(f"error: {error}", file=sys.stderr)
