@@ -40,6 +40,12 @@ class Tokenizer:
         """List of str to a list of lists of ids, without start and end."""
         return self._processor.encode([unicodedata.normalize("NFC", text) for text in texts])
 
+    def likeliest(self, text, count):
+        """The likeliest segmentations of a text: a list of (ids, log-probability), at most `count`."""
+        text = unicodedata.normalize("NFC", text)
+        best = self._processor.nbest_encode(text, nbest_size=count, out_type=int)
+        return [(ids, sum(map(self._processor.get_score, ids))) for ids in best]
+
     def decode(self, ids):
         """List of lists of ids to a list of str."""
         return self._processor.decode([[int(i) for i in row] for row in ids])

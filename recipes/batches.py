@@ -5,13 +5,15 @@ processes agree on a batch without a word, and a loss that is not finite has a b
 """
 
 import sys
-import threading
 
 import numpy as np
-import sentencepiece
 import tensorflow as tf
 
+<<<<<<< HEAD
 from . import distribution
+=======
+NUM_SEGMENTATIONS = 64
+>>>>>>> main
 
 # Lengths that batches are padded to where each shape of a batch costs a compilation.
 BOUNDS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
@@ -30,9 +32,10 @@ class Batches:
             are cut there. An int for both, or a pair.
         batch_tokens: Most places of a batch: its pairs times the longer of its two lengths.
         seed: Of the order.
-        alpha: None, or SentencePiece's smoothing, such as 0.1 (Kudo 2018, section 3.3): then each
-            text is segmented anew each time, by the seed too. Batches are made up by the likeliest
-            segmentation, so that sampled ones may be a little longer.
+        alpha: None, or the smoothing of subword regularization, such as 0.2 (Kudo 2018,
+            https://arxiv.org/abs/1804.10959, section 3.3): then each text is segmented anew each
+            time, as one of its NUM_SEGMENTATIONS likeliest segmentations, by the seed too. Batches
+            are made up by the likeliest one, so that sampled ones may be a little longer.
         few_shapes: Whether lengths are rounded up to BOUNDS, and batches of one shape hold one
             number of rows (the last rows of some are repeated, and weigh nothing): more padding,
             but for XLA and JAX, which compile each shape, less to compile.
@@ -82,11 +85,8 @@ class Batches:
             _ragged([self._row(ids, side) for ids in texts]) for side, texts in enumerate(sides)
         ]
         padded = _rounded_up(lengths, limits) if few_shapes else lengths
-        # Sorted by the source, then by the target: of one length there are then many of the other.
-        self._key = tf.constant(padded[0].astype(np.int64) * (limits.max() + 1) + padded[1])
-        order = np.argsort(self._key.numpy(), kind="stable")
-        self._splits, self._shapes = _cut(
-            padded[:, order], batch_tokens, rows_multiple, fixed_rows=few_shapes
+        self._key, self._splits, self._shapes = _best_cut(
+            padded, batch_tokens, rows_multiple, few_shapes
         )
         self.num_batches = len(self._shapes)
         self.num_tokens = int(lengths.sum())
@@ -98,11 +98,12 @@ class Batches:
         Args:
             first_batch: Number of the batch that comes first; epoch after epoch they are counted on.
         """
+        key = tf.constant(self._key)
         splits, shapes = tf.constant(self._splits), tf.constant(self._shapes)
 
         def epoch(number):
             order = _shuffled(self.num_pairs, self.seed, number, 0)
-            order = tf.gather(order, tf.argsort(tf.gather(self._key, order), stable=True))
+            order = tf.gather(order, tf.argsort(tf.gather(key, order), stable=True))
             numbers = _shuffled(self.num_batches, self.seed, number, 1)
             start = tf.where(number == first_batch // self.num_batches, first_batch, 0)
             numbers = numbers[start % self.num_batches :]
@@ -184,10 +185,11 @@ class Batches:
 
     def _sampled(self, number, rows):
         """Padded source and target of a batch, each text segmented by chance."""
+        # SentencePiece samples too, but with random numbers that no seed brings back elsewhere.
+        chance = np.random.default_rng((self.seed, int(number)))
         padded = []
         for side, limit in enumerate(self.max_lengths):
-            texts = [self.pairs[row][side] for row in rows]
-            texts = _sample(self.tokenizer, texts, self.alpha, (self.seed, int(number), side))
+            texts = [self._sample(self.pairs[row][side], chance) for row in rows]
             texts = [np.array(self._row(ids, side), np.int32) for ids in texts]
             length = np.array([[max(map(len, texts)) - side]])
             if self._few_shapes:
@@ -197,6 +199,13 @@ class Batches:
             for row, ids in zip(padded[-1], texts, strict=True):
                 row[: len(ids)] = ids
         return tuple(padded)
+
+    def _sample(self, text, chance):
+        """Ids of one of the likeliest segmentations, by their probabilities to the power of alpha."""
+        segmentations = self.tokenizer.likeliest(text, NUM_SEGMENTATIONS)
+        scores = self.alpha * np.array([score for _, score in segmentations])
+        odds = np.cumsum(np.exp(scores - scores.max()))
+        return segmentations[int(np.searchsorted(odds, chance.random() * odds[-1]))][0]
 
 
 def _ragged(rows):
@@ -210,6 +219,34 @@ def _rounded_up(lengths, limits):
         [*BOUNDS, *range(2 * BOUNDS[-1], int(lengths.max()) + BOUNDS[-1], BOUNDS[-1])]
     )
     return np.minimum(bounds[np.searchsorted(bounds, lengths)], limits).astype(np.int32)
+
+
+def _best_cut(lengths, batch_tokens, rows_multiple, fixed_rows):
+    """The key that pairs are sorted by, and `_cut` of them, so that the least is padding.
+
+    Pairs are put into classes by the length of the source, as many pairs in each, and sorted by the
+    target in each class: with few classes sources of one batch differ, with many targets do.
+    """
+    by_source = np.argsort(lengths[0], kind="stable")
+    least = None
+    for num_classes in (1, 2, 4, 8, 16, 32, 64, None):
+        if num_classes is None:
+            classes = lengths[0]
+        else:
+            classes = np.empty(len(by_source), np.int64)
+            classes[by_source] = np.arange(len(by_source)) * num_classes // len(by_source)
+            # All of one length in one class: then it does not matter which of them was first.
+            classes = np.minimum.reduceat(
+                classes[by_source], np.flatnonzero(np.diff(lengths[0][by_source], prepend=-1))
+            )[np.unique(lengths[0], return_inverse=True)[1]]
+        key = classes.astype(np.int64) * (int(lengths[1].max()) + 1) + lengths[1]
+        splits, shapes = _cut(
+            lengths[:, np.argsort(key, kind="stable")], batch_tokens, rows_multiple, fixed_rows
+        )
+        places = int((shapes[:, 0:1] * shapes[:, 1:]).sum())
+        if least is None or places < least[0]:
+            least = places, (key, splits, shapes)
+    return least[1]
 
 
 def _cut(lengths, batch_tokens, rows_multiple, fixed_rows):
@@ -226,26 +263,25 @@ def _cut(lengths, batch_tokens, rows_multiple, fixed_rows):
         length and target length of each.
     """
 
-    def most_rows(longest):
-        return max(batch_tokens // longest // rows_multiple, 1) * rows_multiple
+    def most_rows(source, target):
+        return max(batch_tokens // max(source, target) // rows_multiple, 1) * rows_multiple
 
-    splits, shapes, first = [0], [], 0
-    longest = np.zeros(2, np.int32)
-    for i, pair in enumerate([*lengths.T, None]):
-        is_last = pair is None
-        grown = longest if is_last else np.maximum(longest, pair)
-        is_full = i - first >= most_rows(grown.max())
-        is_other = fixed_rows and i > first and (grown != longest).any()
-        if i > first and (is_last or is_full or is_other):
-            rows = (
-                most_rows(longest.max())
-                if fixed_rows
-                else -(-(i - first) // rows_multiple) * rows_multiple
-            )
-            splits.append(i)
-            shapes.append((rows, *longest))
-            first, grown = i, pair
-        longest = grown
+    splits, shapes = [0], []
+    rows = longest_source = longest_target = 0
+    for source, target in [*zip(*lengths.tolist(), strict=True), (None, None)]:
+        if source is not None:
+            grown = max(source, longest_source), max(target, longest_target)
+            is_other = fixed_rows and grown != (longest_source, longest_target)
+        if rows and (source is None or is_other or rows >= most_rows(*grown)):
+            if fixed_rows:
+                full = most_rows(longest_source, longest_target)
+            else:
+                full = -(-rows // rows_multiple) * rows_multiple
+            shapes.append((full, longest_source, longest_target))
+            splits.append(splits[-1] + rows)
+            rows, grown = 0, (source, target)
+        rows += 1
+        longest_source, longest_target = grown
     return np.array(splits, np.int32), np.array(shapes, np.int32)
 
 
@@ -286,26 +322,3 @@ def make_batches(train, valid, tokenizer, training, max_lengths):
             file=sys.stderr,
         )
     return batches, held_out
-
-
-_SEGMENTATION = threading.Lock()  # SentencePiece has one seed for all
-
-
-def _sample(tokenizer, texts, alpha, seed):
-    """Ids of the texts, segmented by chance, the same for the same seed."""
-    processor = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model_bytes)
-    sampled = []
-
-    def run():
-        # One by one: a list would be shared out to threads of SentencePiece's own, as they are free.
-        for text in texts:
-            sampled.append(processor.encode(text, enable_sampling=True, alpha=alpha, nbest_size=-1))
-
-    with _SEGMENTATION:
-        seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
-        sentencepiece.set_random_generator_seed(seed)
-        # A thread takes its random state from the seed at its beginning, and only then.
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-    return sampled

@@ -6,6 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from ..export.whole import write_whole
@@ -49,7 +50,10 @@ class Checkpoints:
         Raises:
             OSError: It could not be written, for want of space, say; the earlier ones are left.
         """
-        arrays = {name: np.array(variable) for name, variable in self._variables().items()}
+        arrays = {
+            name: keras.ops.convert_to_numpy(variable)
+            for name, variable in self._variables().items()
+        }
         if self.model.optimizer.use_ema:
             arrays |= {f"average{i:05}": w for i, w in enumerate(self.weights())}
         arrays["history"] = np.frombuffer(json.dumps(history).encode(), np.uint8)

@@ -9,19 +9,21 @@ come out of the int8 `.tflite` files.
 
 import dataclasses
 
-import sacrebleu
 from rich.console import Console
 from rich.table import Table
 
 from seq2lite import export
 from seq2lite.recipes import translate
-from seq2lite.recipes.command import run_recipe
+from seq2lite.recipes.command import option, run_recipe
+from seq2lite.recipes.pairs import read_pairs
+from seq2lite.recipes.training import Training
 
 # What each family is trained with, where it differs from the recipe's defaults.
 FAMILIES = {
-    "Transformer": {"preset": "transformer_tiny", "epochs": 6},
-    "RNN Seq2Seq": {"preset": "rnn_tiny", "epochs": 6, "dropout": 0.2},
+    "Transformer": {"preset": "transformer_tiny"},
+    "RNN Seq2Seq": {"preset": "rnn_tiny", "dropout": 0.2},
 }
+TRAINING = Training(epochs=6, score_pairs=0)
 NUM_SHOWN = 10
 
 
@@ -29,7 +31,7 @@ NUM_SHOWN = 10
 class Config:
     """What the demo depends on; each field is a flag."""
 
-    output: str = dataclasses.field(default="runs/demo", metadata={"help": "a folder a family"})
+    output: str = option("runs/demo", "a folder a family")
 
 
 def train(config):
@@ -38,9 +40,10 @@ def train(config):
     for family, options in FAMILIES.items():
         print(f"\n{family}", flush=True)
         output = f"{config.output}/{options['preset']}"
+        options = {"training": TRAINING, **options}
         run = translate.Config(**options, output=output, overwrite=True)
         results[family] = translate.train(run)
-    pairs = translate.read_pairs(run.valid)
+    pairs = read_pairs(*run.valid)
     files = {
         family: {
             quantization: export.load(report.path)
@@ -49,38 +52,37 @@ def train(config):
         for family, result in results.items()
     }
     console = Console(width=None if Console().is_terminal else 120)
-    console.print(score_table(results, files, pairs))
+    console.print(score_table(results))
     console.print(translation_table(files, pairs))
     best = results["Transformer"].reports["int8"].path
     console.print(f'Try: python -m seq2lite.export run {best} "Open File"', soft_wrap=True)
 
 
-def score_table(results, files, pairs):
+def score_table(results):
     """chrF, size and speed of Keras and of each file."""
-    table = Table(title="Tokens a second: batch 1, one thread, greedy")
+    table = Table(
+        title="chrF of beam search; tokens a second of greedy search, batch 1, one thread"
+    )
     for column in ("family", "parameters", "runs in", "chrF", "file, MB", "tokens/s", "speed-up"):
         table.add_column(column, justify="left" if column in ("family", "runs in") else "right")
-    sources, references = (list(column) for column in zip(*pairs, strict=True))
     for family, result in results.items():
+        (scores,) = result.scores.values()
         reports = list(result.reports.values())
-        keras_speed = reports[-1].keras_tokens_per_second
         table.add_row(
             family,
             f"{reports[0].num_parameters:,}",
             "Keras",
-            f"{result.scores['chrF']:.2f}",
+            f"{scores['Keras']['chrF']:.2f}",
             "",
-            f"{keras_speed:.0f}",
+            f"{reports[-1].keras_tokens_per_second:.0f}",
             "1.0x",
         )
         for quantization, report in result.reports.items():
-            outputs = files[family][quantization].generate(sources)
-            chrf = sacrebleu.corpus_chrf(outputs, [references]).score
             table.add_row(
                 "",
                 "",
                 f"{quantization} file",
-                f"{chrf:.2f}",
+                f"{scores[quantization]['chrF']:.2f}",
                 f"{report.file_size / 1e6:.2f}",
                 f"{report.tokens_per_second:.0f}",
                 f"{report.tokens_per_second / report.keras_tokens_per_second:.1f}x",

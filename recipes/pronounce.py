@@ -13,6 +13,8 @@ quantization. Time and scores: docs/recipes.md.
 import dataclasses
 from collections import namedtuple
 
+import keras
+
 from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.signatures import length_limits
@@ -94,6 +96,7 @@ def pronunciations(pairs):
 
 def build_model(config, data):
     """The preset, with random weights."""
+    keras.utils.set_random_seed(config.training.seed)
     with precision(config.training.precision):
         return zoo.build(config.preset, dropout=config.dropout, **data.tokenizer.vocabulary)
 
@@ -107,7 +110,7 @@ def train(config):
     score = Score("WER", error_rates, decode, pronunciations(data.valid.pairs), mode="min")
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
-        save_model(model, folder)
+        save_model(model, data.tokenizer, folder)
         reports = export.to_bundle(
             model,
             folder,

@@ -39,16 +39,13 @@ def evaluate(model, reports, score, tests, baselines=None):
         reports: dict, quantization to the `export.Report` of its bundle.
         score: A `Score`.
         tests: dict, name to list of (source, reference).
-        baselines: dict, name to a function of a source that gives a target without a model.
+        baselines: dict, name to a function from a list of sources to a list of targets.
 
     Returns:
         `scores`: dict, name of a test to a dict, "Keras", a quantization or a baseline to a dict of
         numbers. `examples`: dict, name of a test to a list of (source, reference, dict of targets).
     """
-    candidates = {
-        name: lambda sources, f=function: [f(source) for source in sources]
-        for name, function in (baselines or {}).items()
-    }
+    candidates = dict(baselines or {})
     candidates["Keras"] = lambda sources: score.decode(model, sources)
     for quantization, report in reports.items():
         candidates[quantization] = bundle_decoder(report.path, score.decode.search)
@@ -110,7 +107,7 @@ def score_table(scores):
         table.add_column(metric, justify="right")
     for test, by in scores.items():
         for name, values in by.items():
-            table.add_row(test, name, *(f"{values[metric]:.2f}" for metric in metrics))
+            table.add_row(test, name, *(_score(values[metric]) for metric in metrics))
             test = ""
         table.add_section()
     return table
@@ -155,7 +152,7 @@ def _report(config, folder, model, history, scores, examples, reports):
         ["held-out text", "by", "file, MB", *metrics],
         [
             [test, name, f"{reports[name].file_size / 1e6:.2f}" if name in reports else ""]
-            + [f"{values[metric]:.2f}" for metric in metrics]
+            + [_score(values[metric]) for metric in metrics]
             for test, by in scores.items()
             for name, values in by.items()
         ],
@@ -211,6 +208,10 @@ def _table(header, rows):
 
 def _text(reference):
     return reference if isinstance(reference, str) else " / ".join(reference)
+
+
+def _score(value):
+    return "" if value is None else f"{value:.2f}"
 
 
 def _number(value):

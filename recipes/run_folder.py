@@ -124,7 +124,10 @@ def save_text(path, text):
     write_whole(path, lambda partial: partial.write_text(text, "utf-8"))
 
 
-def save_model(model, folder):
-    """`model.keras`, without optimizer and loss: it loads with the zoo alone."""
-    path = Path(folder) / "model.keras"
-    write_whole(path, lambda partial: model.save(partial))
+def save_model(model, tokenizer, folder):
+    """`model.keras`, without optimizer and loss, and `tokenizer.model`: they load with the zoo alone."""
+    write_whole(Path(folder) / "model.keras", lambda partial: model.save(partial))
+    write_whole(
+        Path(folder) / "tokenizer.model",
+        lambda partial: partial.write_bytes(tokenizer.model_bytes),
+    )

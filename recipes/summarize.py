@@ -11,6 +11,8 @@ in `--output`: `report.md` with curves, ROUGE beside that of the text's first wo
 import dataclasses
 from collections import namedtuple
 
+import keras
+
 from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.signatures import length_limits
@@ -84,13 +86,14 @@ def build_data(config):
     return Data(tokenizer, *batches, tests)
 
 
-def lead(text, config):
-    """The summary to beat: the first words."""
-    return " ".join(text.split()[: config.baseline_words])
+def lead(texts, num_words):
+    """The summaries to beat: the first words."""
+    return [" ".join(text.split()[:num_words]) for text in texts]
 
 
 def build_model(config, data):
     """The preset, with random weights."""
+    keras.utils.set_random_seed(config.training.seed)
     with precision(config.training.precision):
         return zoo.build(config.preset, dropout=config.dropout, **data.tokenizer.vocabulary)
 
@@ -104,7 +107,7 @@ def train(config):
     score = Score("ROUGE-L", rouge_scores, decode, data.valid.pairs)
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
-        save_model(model, folder)
+        save_model(model, data.tokenizer, folder)
         reports = export.to_bundle(
             model,
             folder,
@@ -116,12 +119,13 @@ def train(config):
             max_target_length=config.max_target_length,
             **dataclasses.asdict(config.search),
         )
+        n = config.baseline_words
         scores, examples = evaluate(
             model,
             reports,
             score,
             data.tests,
-            baselines={f"first {config.baseline_words} words": lambda text: lead(text, config)},
+            {f"first {n} words": lambda texts: lead(texts, n)},
         )
         write_report(config, folder, model, history, scores, examples, reports, score.name)
     return Result(model, data.tokenizer, scores, reports)

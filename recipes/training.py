@@ -12,6 +12,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from . import distribution
 from .checkpoints import Checkpoints
@@ -113,7 +114,7 @@ def compile_for_training(model, training, num_batches):
     )
 
 
-def fit(model, train, valid, training, folder, score):
+def fit(model, train, valid, training, folder, score=None):
     """Trains `model` from where an earlier training of this folder stopped.
 
     Args:
@@ -122,7 +123,7 @@ def fit(model, train, valid, training, folder, score):
         valid: `Batches` of held-out text.
         training: A `Training`.
         folder: The run's folder; checkpoints are in it.
-        score: A `decoding.Score`.
+        score: A `decoding.Score`; None: the loss on held-out text chooses the best round.
 
     In each of several processes, or on several devices: see `distribution.py`.
 
@@ -134,6 +135,8 @@ def fit(model, train, valid, training, folder, score):
         ValueError: The loss became infinite or no number, or worse than a guess.
         OSError: A checkpoint could not be written.
     """
+    if training.deterministic and keras.backend.backend() == "tensorflow":
+        tf.config.experimental.enable_op_determinism()
     round_batches = training.checkpoint_steps or train.num_batches
     num_rounds = -(-training.epochs * train.num_batches // round_batches)
     distribution.require_same(num_batches=train.num_batches, num_tokens=train.num_tokens)
@@ -192,8 +195,13 @@ class _Rounds(keras.callbacks.Callback):
         self.score = score
         # What is scored computes in float32, as files do.
         self.shipped = float32_twin(model)
+<<<<<<< HEAD
         self.shipped.compile(loss=SmoothedCrossentropy(0.0), jit_compile=distribution.JIT_COMPILE)
         self.scored_pairs = spread(score.pairs, training.score_pairs)
+=======
+        self.shipped.compile(loss=SmoothedCrossentropy(0.0), jit_compile=False)
+        self.scored_pairs = spread(score.pairs, training.score_pairs) if score else []
+>>>>>>> main
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -252,8 +260,7 @@ class _Rounds(keras.callbacks.Callback):
         return bool(patience and self.history) and len(self.history) - self.best_round() >= patience
 
     def best_model(self):
-        """The float32 model of the best round."""
-        self.shipped.set_weights(
-            self.checkpoints.averaged(self.best_round(), self.training.average)
-        )
-        return self.shipped
+        """A float32 model with the weights of the best round; not compiled, as the zoo builds it."""
+        best = float32_twin(self.shipped)
+        best.set_weights(self.checkpoints.averaged(self.best_round(), self.training.average))
+        return best

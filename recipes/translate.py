@@ -13,11 +13,13 @@ stopped goes on when the same command is given again. Time and scores: docs/reci
 import dataclasses
 from collections import namedtuple
 
+import keras
+
 from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.signatures import length_limits
 from seq2lite.recipes.batches import make_batches
-from seq2lite.recipes.command import check_choices, option, run_recipe
+from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
 from seq2lite.recipes.pairs import VSCODE_TRAIN, VSCODE_VALID, for_training, read_pairs
 from seq2lite.recipes.precision import precision
@@ -56,6 +58,7 @@ class Config:
         check_choices("preset", [self.preset], zoo.list_presets())
         check_quantizations(self.quantizations)
         length_limits(self.max_length)
+        require_files(train=self.train, valid=self.valid)
         if len(self.languages) != 2:
             raise ValueError(f"`languages` must be two tags. Received: {' '.join(self.languages)}")
 
@@ -83,6 +86,7 @@ def build_data(config):
 
 def build_model(config, data):
     """The preset, with random weights."""
+    keras.utils.set_random_seed(config.training.seed)
     with precision(config.training.precision):
         return zoo.build(config.preset, dropout=config.dropout, **data.tokenizer.vocabulary)
 
@@ -96,7 +100,7 @@ def train(config):
     score = Score("chrF", translation_scores, decode, data.valid.pairs)
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
-        save_model(model, folder)
+        save_model(model, data.tokenizer, folder)
         reports = export.to_bundle(
             model,
             folder,

@@ -63,19 +63,21 @@ def bundle(tiny_model, tokenizer, pairs, tmp_path_factory):
 def trained(request, pairs, tmp_path_factory):
     """The whole recipe of a family on a few pairs, in float32: its Config and its Result."""
     from seq2lite.recipes import translate
+    from seq2lite.recipes.decoding import Search
+    from seq2lite.recipes.training import Training
 
     folder = tmp_path_factory.mktemp("trained")
     (folder / "train.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs), "utf-8")
     (folder / "valid.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs[:24]), "utf-8")
     config = translate.Config(
-        train=str(folder / "train.tsv"),
-        valid=str(folder / "valid.tsv"),
+        train=(str(folder / "train.tsv"),),
+        valid=(str(folder / "valid.tsv"),),
         output=str(folder / "run"),
         preset=request.param,
         vocabulary_size=1000,
         max_length=48,
-        epochs=7,
-        batch_tokens=256,
         quantizations=("float32",),
+        training=Training(epochs=7, batch_tokens=256, score_pairs=8),
+        search=Search(num_beams=2),
     )
     return config, translate.train(config)

@@ -1,13 +1,12 @@
-"""Text to ids and back, and the batches that training reads."""
+"""Text to ids and back."""
 
 import unicodedata
 
-import numpy as np
 import pytest
 
 from seq2lite import export
 from seq2lite.recipes.pairs import DataError
-from seq2lite.recipes.text import batches, learn_tokenizer
+from seq2lite.recipes.text import learn_tokenizer, symbol_tokenizer
 
 
 def test_every_text_comes_back_as_it_was(tokenizer, pairs):
@@ -35,51 +34,17 @@ def test_what_is_no_tokenizer_is_named(model):
         export.Tokenizer(model)
 
 
-def rows_of(dataset):
-    """Each pair as (source ids, target ids, next ids), without padding."""
-    for inputs, following, weight in dataset.as_numpy_iterator():
-        assert inputs["target"].shape == following.shape == weight.shape
-        for source, target, after, counted in zip(
-            inputs["source"], inputs["target"], following, weight, strict=True
-        ):
-            n = int(counted.sum())
-            assert counted[:n].all() and not counted[n:].any()
-            assert not after[n:].any() and not source[(source != 0).sum() :].any()
-            yield tuple(source[source != 0]), tuple(target[:n]), tuple(after[:n])
+def test_a_phone_is_one_symbol_and_a_letter_too():
+    tokenizer = symbol_tokenizer(["cat", "at"], ["K AE1 T", "AE1 T"])
+    words, phones = tokenizer.encode(["cat", "tac"]), tokenizer.encode(["K AE1 T", "T AE1"])
+    assert [len(ids) for ids in [*words, *phones]] == [3, 4, 3, 2]  # "tac": no word began with t
+    texts = ["cat", "tac", "K AE1 T", "T AE1", "zoé", "x y"]
+    assert tokenizer.decode(tokenizer.encode(texts)) == texts
 
 
-def test_batches_hold_each_pair_once_and_predict_the_next_token(pairs, tokenizer):
-    dataset, num_cut = batches(pairs, tokenizer, max_length=400, batch_tokens=1024, shuffle_seed=1)
-    assert num_cut == 0
-    expected = [
-        ((*source, 3), (2, *target), (*target, 3))
-        for source, target in zip(
-            *(tokenizer.encode(list(column)) for column in zip(*pairs, strict=True)), strict=True
-        )
-    ]
-    first, second = list(rows_of(dataset)), list(rows_of(dataset))
-    assert sorted(first) == sorted(expected)
-    assert sorted(second) == sorted(expected)
-    assert first != second  # shuffled anew
-
-
-def test_a_long_pair_is_cut_and_counted(tokenizer):
-    pairs = [("short", "짧다"), ("long " * 50, "길다"), ("x", "길다 " * 50)]
-    dataset, num_cut = batches(pairs, tokenizer, max_length=12, batch_tokens=512)
-    assert num_cut == 2
-    found = list(rows_of(dataset))
-    assert {max(map(len, row)) for row in found} <= set(range(13))
-    assert all(source[-1] == 3 for source, _, _ in found)
-    whole = tokenizer.encode(["long " * 50])[0]
-    assert (*whole[:11], 3) in [source for source, _, _ in found]
-
-
-def test_batches_hold_little_padding_and_no_more_than_they_may(pairs, tokenizer):
-    tokens = places = 0
-    dataset, _ = batches(pairs * 4, tokenizer, max_length=96, batch_tokens=1024, shuffle_seed=2)
-    assert len(list(dataset)) == dataset.cardinality()
-    for inputs, _, _ in dataset.as_numpy_iterator():
-        assert inputs["source"].size <= 1024
-        tokens += np.count_nonzero(inputs["source"]) + np.count_nonzero(inputs["target"])
-        places += inputs["source"].size + inputs["target"].size
-    assert tokens > 0.6 * places
+def test_the_likeliest_segmentation_is_the_tokenizers_own(tokenizer, pairs):
+    for text, _ in pairs[:20]:
+        found = tokenizer.likeliest(text, 8)
+        assert found[0][0] == tokenizer.encode([text])[0]
+        assert [score for _, score in found] == sorted((s for _, s in found), reverse=True)
+        assert tokenizer.decode([ids for ids, _ in found]) == [text] * len(found)

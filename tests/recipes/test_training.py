@@ -1,46 +1,224 @@
-"""The loss and the schedule, against their definitions."""
+"""Training: rounds, checkpoints, averages, what stops it, and what is said then."""
+
+import dataclasses
+import math
 
 import keras
 import numpy as np
 import pytest
+from killed_training import MODELS
 
-from seq2lite.recipes.training import SmoothedCrossentropy, warmup_and_cosine
+from seq2lite import zoo
+from seq2lite.recipes.batches import Batches
+from seq2lite.recipes.checkpoints import Checkpoints
+from seq2lite.recipes.decoding import Score
+from seq2lite.recipes.loss import SmoothedCrossentropy
+from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
+from seq2lite.recipes.training import Training, compile_for_training, fit, spread
 
-
-@pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.5])
-def test_the_loss_equals_keras_on_one_hot_targets(label_smoothing):
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 5, (3, 4, 9)).astype("float32")
-    targets = rng.integers(0, 9, (3, 4))
-    weight = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], "float32")
-    one_hot = keras.losses.CategoricalCrossentropy(
-        from_logits=True, label_smoothing=label_smoothing, reduction="none"
-    )(np.eye(9)[targets], logits)
-    expected = (np.array(one_hot) * weight).sum() / weight.sum()
-    loss = SmoothedCrossentropy(label_smoothing)(targets, logits, sample_weight=weight)
-    assert float(loss) == pytest.approx(expected, rel=1e-6)
+TRAINING = Training(epochs=2, batch_tokens=256, warmup_steps=3, score_pairs=0, precision="float32")
 
 
-def test_the_loss_is_saved_with_its_smoothing():
-    loss = keras.saving.deserialize_keras_object(
-        keras.saving.serialize_keras_object(SmoothedCrossentropy(0.3))
+@pytest.fixture(scope="module")
+def batches(tokenizer):
+    pairs = read_pairs(VSCODE_VALID)
+    options = {"max_length": 24, "batch_tokens": 256}
+    train = Batches(pairs.where(lambda s, _: len(s) < 40, "long"), tokenizer, seed=1, **options)
+    return train, Batches(pairs[:8], tokenizer, **options)
+
+
+def small_model(tokenizer, family="transformer", **options):
+    keras.utils.set_random_seed(3)
+    return getattr(zoo, family)(**MODELS[family], **tokenizer.vocabulary, **options)
+
+
+@pytest.mark.parametrize("family", list(MODELS))
+def test_training_lowers_the_loss_and_gives_the_best_round(batches, tokenizer, family, tmp_path):
+    model, history = fit(small_model(tokenizer, family), *batches, TRAINING, tmp_path)
+    assert [h["round"] for h in history] == [1, 2]
+    assert history[1]["loss"] < history[0]["loss"] < math.log(tokenizer.vocabulary_size) + 0.5
+    model.compile(loss=SmoothedCrossentropy(0.0))
+    found = model.evaluate(batches[1].dataset(), verbose=0)
+    assert found == pytest.approx(min(h["val_loss"] for h in history), rel=1e-5)
+
+
+def test_accumulated_batches_make_one_step_of_their_mean_gradient(tokenizer, batches):
+    """Two batches accumulated move the weights as their mean gradient does; one of them alone not."""
+    options = {"clip_norm": 0.0, "schedule": "constant", "warmup_steps": 1}
+    model = small_model(tokenizer)
+    compile_for_training(model, dataclasses.replace(TRAINING, accumulate=2, **options), 100)
+    before = model.get_weights()
+    two = list(batches[0].dataset(0, 2).as_numpy_iterator())
+    model.train_on_batch(*two[0])
+    for was, now in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(was, now)
+    model.train_on_batch(*two[1])
+    assert any((was != now).any() for was, now in zip(before, model.get_weights(), strict=True))
+
+
+def test_weight_decay_leaves_biases_and_scales_alone(tokenizer):
+    model = small_model(tokenizer)
+    compile_for_training(model, dataclasses.replace(TRAINING, weight_decay=0.1), 100)
+    model.optimizer.build(model.trainable_variables)
+    for variable in model.trainable_variables:
+        decays = model.optimizer._use_weight_decay(variable)
+        assert decays == (len(variable.shape) >= 2), variable.path
+
+
+def test_what_ships_is_the_mean_of_the_last_rounds(tokenizer, batches, tmp_path):
+    model = small_model(tokenizer)
+    compile_for_training(model, TRAINING, 100)
+    checkpoints = Checkpoints(tmp_path, model, keep=4)
+    rounds = []
+    for number in (1, 2, 3):
+        model.set_weights([w + number for w in model.get_weights()])
+        rounds.append(model.get_weights())
+        checkpoints.save([{}] * number)
+    for found, *expected in zip(checkpoints.averaged(3, 2), *rounds[1:], strict=True):
+        np.testing.assert_allclose(found, np.mean(expected, axis=0), rtol=1e-6, atol=1e-6)
+    for found, expected in zip(checkpoints.averaged(1, 2), rounds[0], strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_average_of_weights_is_what_ships_and_training_goes_on_without(
+    tokenizer, batches, tmp_path
+):
+    training = dataclasses.replace(TRAINING, ema=0.5)
+    model = small_model(tokenizer)
+    compile_for_training(model, training, 100)
+    checkpoints = Checkpoints(tmp_path, model)
+    expected, raw = None, None
+    for batch in batches[0].dataset(0, 5).as_numpy_iterator():
+        model.train_on_batch(*batch)
+        raw = model.get_weights()
+        expected = (
+            raw if expected is None else [(a + b) / 2 for a, b in zip(expected, raw, strict=True)]
+        )
+    for found, average, now, was in zip(
+        checkpoints.weights(), expected, model.get_weights(), raw, strict=True
+    ):
+        np.testing.assert_allclose(found, average, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(now, was)
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
+def test_a_torn_checkpoint_is_noticed_and_the_one_before_it_used(
+    tokenizer, tmp_path, capsys, damage
+):
+    model = small_model(tokenizer)
+    compile_for_training(model, TRAINING, 100)
+    checkpoints = Checkpoints(tmp_path, model)
+    checkpoints.save([{"round": 1}])
+    first = model.get_weights()
+    model.set_weights([w + 1 for w in first])
+    checkpoints.save([{"round": 1}, {"round": 2}])
+    file = tmp_path / "round-000002.npz"
+    content = bytearray(file.read_bytes())
+    if damage == "changed":
+        content[len(content) // 2] ^= 1
+    file.write_bytes({"cut": content[:-99], "changed": content, "empty": b""}[damage])
+    assert checkpoints.restore() == [{"round": 1}]
+    assert "round-000002.npz is torn; the one before it is used" in capsys.readouterr().err
+    for found, expected in zip(model.get_weights(), first, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tokenizer, tmp_path):
+    model, other = small_model(tokenizer), small_model(tokenizer, "rnn_seq2seq")
+    for each in (model, other):
+        compile_for_training(each, TRAINING, 100)
+    Checkpoints(tmp_path, model).save([{}])
+    with pytest.raises(ValueError, match="must hold this model and optimizer"):
+        Checkpoints(tmp_path, other).restore()
+
+
+def test_a_full_disk_is_explained_and_leaves_the_earlier_checkpoint(
+    tokenizer, tmp_path, monkeypatch
+):
+    model = small_model(tokenizer)
+    compile_for_training(model, TRAINING, 100)
+    checkpoints = Checkpoints(tmp_path, model)
+    checkpoints.save([{}])
+
+    def no_space(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", no_space)
+    with pytest.raises(OSError, match=r"A checkpoint of .* MB must be written .* No space left"):
+        checkpoints.save([{}, {}])
+    assert [file.name for file in tmp_path.iterdir()] == ["round-000001.npz"]
+    assert checkpoints.restore() == [{}]
+
+
+def test_the_best_score_is_kept_and_patience_ends_the_training(tokenizer, batches, tmp_path):
+    marks = iter([1.0, 5.0, 3.0, 2.0, 9.0])
+    score = Score(
+        "mark", lambda outputs, references: {"mark": next(marks)}, lambda m, s: s, [("a", "b")]
     )
-    assert loss.label_smoothing == 0.3
+    training = dataclasses.replace(TRAINING, epochs=5, patience=2, score_pairs=1)
+    seen = []
+
+    class Recorder:
+        def __call__(self, model, sources):
+            seen.append(model.get_weights())
+            return sources
+
+    score = dataclasses.replace(score, decode=Recorder())
+    model, history = fit(small_model(tokenizer), *batches, training, tmp_path, score)
+    assert [h["mark"] for h in history] == [1.0, 5.0, 3.0, 2.0]
+    for found, expected in zip(model.get_weights(), seen[1], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    # The same command again: it is enough already.
+    model, history = fit(small_model(tokenizer), *batches, training, tmp_path, score)
+    assert len(history) == 4
 
 
-@pytest.mark.parametrize("label_smoothing", [-0.1, 1, 2])
-def test_a_wrong_smoothing_is_named(label_smoothing):
-    with pytest.raises(ValueError, match=r"`label_smoothing` must be in \[0, 1\). Received"):
-        SmoothedCrossentropy(label_smoothing)
+def test_a_loss_that_is_no_number_names_its_batch_at_once(tokenizer, batches, tmp_path):
+    model = small_model(tokenizer)
+    target = batches[0].pairs_of(3)
+    rows = np.array(model.get_weights()[0])
+    # An id that only batch 3 of the first four has, made infinite.
+    ids = [set(np.unique(b[0]["target"])) for b in batches[0].dataset(0, 4).as_numpy_iterator()]
+    only = sorted(ids[3] - ids[0] - ids[1] - ids[2])[0]
+    table = next(w for w in model.weights if w.shape == rows.shape and len(w.shape) == 2)
+    rows[only] = np.inf
+    table.assign(rows)
+    line = batches[0].pairs.lines[target[0]]
+    with pytest.raises(ValueError, match=r"must be finite. Received: nan at batch \d, of lines .*"):
+        fit(model, *batches, TRAINING, tmp_path)
+    assert line > 0
 
 
-def test_the_rate_rises_and_falls():
-    rate = warmup_and_cosine(2e-3, 100, 2000)
-    values = [float(rate(step)) for step in range(2001)]
-    assert values[0] == 0
-    assert np.argmax(values) == 100 and values[100] == pytest.approx(2e-3)
-    assert values[50] == pytest.approx(1e-3)
-    assert values[1050] == pytest.approx(1e-3, rel=1e-3)
-    assert values[2000] == pytest.approx(0, abs=1e-9)
-    short = [float(warmup_and_cosine(1.0, 100, 20)(step)) for step in range(21)]
-    assert np.argmax(short) == 2
+def test_a_rate_that_diverges_is_explained(tokenizer, batches, tmp_path):
+    training = dataclasses.replace(
+        TRAINING,
+        learning_rate=50.0,
+        clip_norm=0.0,
+        epochs=6,
+        checkpoint_steps=8,
+        schedule="constant",
+    )
+    with pytest.raises(ValueError, match=r"diverged. Try a lower --learning-rate|must be finite"):
+        fit(small_model(tokenizer), *batches, training, tmp_path)
+    assert list((tmp_path / "checkpoints").glob("round-*.npz"))
+
+
+def test_what_is_spread_is_from_all_over():
+    assert spread(list(range(10)), 3) == [0, 4, 8]
+    assert spread([1, 2], 5) == [1, 2] and spread([1, 2], 0) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "`epochs` must be at least 1. Received: 0"),
+        ({"learning_rate": math.nan}, "`learning_rate` must be at least 0. Received: nan"),
+        ({"ema": 1.0}, "`ema` must be from 0 to 0.999999. Received: 1.0"),
+        ({"precision": "int8"}, "`precision` must be of auto, float32"),
+        ({"alpha": 0.1, "data_service": "grpc://x:1"}, "`alpha` must be 0 with a data service"),
+    ],
+)
+def test_a_wrong_option_is_named(options, message):
+    with pytest.raises(ValueError) as error:
+        Training(**options)
+    assert message in str(error.value)

@@ -1,0 +1,165 @@
+"""Question generation: from a text, and an answer in it, to the question.
+
+    python -m seq2lite.recipes.ask
+    python -m seq2lite.recipes.ask --train train-v1.1.json --valid dev-v1.1.json --output runs/mine
+    python -m seq2lite.recipes.ask --train my.tsv --valid my-valid.tsv
+
+Needs: nothing but this package, which holds a small set; your own is JSON in SQuAD's format, or pairs
+of text and question. Of JSON the model reads `answer: <answer> context: <words around it>`, and so
+does the bundle that comes out. Gives, in `--output`: `report.md` with curves, BLEU, ROUGE-L, exact
+matches and examples; `model.keras`; and a bundle for each quantization. Time and scores:
+docs/recipes.md.
+"""
+
+import dataclasses
+from collections import namedtuple
+
+import keras
+
+from seq2lite import export, zoo
+from seq2lite.export.bundle import check_quantizations
+from seq2lite.export.signatures import length_limits
+from seq2lite.recipes.batches import make_batches
+from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
+from seq2lite.recipes.decoding import Decoder, Score, Search
+from seq2lite.recipes.pairs import Pairs, for_training, read_pairs
+from seq2lite.recipes.precision import precision
+from seq2lite.recipes.report import evaluate, write_report
+from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
+from seq2lite.recipes.scores import exact_match, rouge_scores, translation_scores
+from seq2lite.recipes.squad import ASK_TRAIN, ASK_VALID, read_squad
+from seq2lite.recipes.text import calibration_text, learn_tokenizer
+from seq2lite.recipes.training import Training, fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a run depends on; each field is a flag."""
+
+    train: tuple[str, ...] = option(
+        (str(ASK_TRAIN),), "JSON in SQuAD's format, or text, tab, question a line; .gz or plain"
+    )
+    valid: tuple[str, ...] = option(
+        (str(ASK_VALID),), "held-out text of the same form, which chooses the best round"
+    )
+    test: tuple[str, ...] = option((), "files of pairs to score in the end; default: --valid")
+    output: str = option("runs/ask", "run folder")
+    overwrite: bool = option(False, "replace what a finished run left in the folder")
+    preset: str = option("transformer_tiny", f"one of {', '.join(zoo.list_presets())}")
+    dropout: float = option(0.1, "of the preset's layers")
+    vocabulary_size: int = option(4000, "pieces of the SentencePiece model")
+    context_words: int = option(60, "words round an answer that the model reads")
+    max_source_length: int = option(160, "tokens of a text; what is longer is cut")
+    max_target_length: int = option(40, "tokens of a question")
+    quantizations: tuple[str, ...] = option(
+        ("float32", "int8"), f"a bundle for each of them; of {', '.join(export.QUANTIZATIONS)}"
+    )
+    training: Training = Training()
+    search: Search = Search()
+
+    def __post_init__(self):
+        check_choices("preset", [self.preset], zoo.list_presets())
+        check_quantizations(self.quantizations)
+        length_limits(*self.lengths)
+        require_files(train=self.train, valid=self.valid)
+
+    @property
+    def lengths(self):
+        """Most tokens of a source and of a target."""
+        return self.max_source_length, self.max_target_length
+
+    @property
+    def inputs(self):
+        """The data files."""
+        return (*self.train, *self.valid, *self.test)
+
+
+Data = namedtuple("Data", ["tokenizer", "train", "valid", "tests"])
+Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
+
+
+def build_data(config):
+    """Reads the pairs, learns the tokenizer, and makes the batches."""
+    valid = read_questions(config.valid, config)
+    tests = {path: read_questions([path], config) for path in config.test}
+    tests = tests or {config.valid[0]: valid}
+    train = for_training(read_questions(config.train, config), valid, *tests.values())
+    tokenizer = learn_tokenizer(
+        (text for pair in train for text in pair), config.vocabulary_size, config.training.seed
+    )
+    batches = make_batches(train, valid, tokenizer, config.training, config.lengths)
+    return Data(tokenizer, *batches, tests)
+
+
+def read_questions(paths, config):
+    """Pairs of (what the model reads, question), of JSON or of a file of pairs."""
+    if not str(paths[0]).removesuffix(".gz").endswith(".json"):
+        return read_pairs(*paths)
+    examples = read_squad(paths[0])
+    pairs = [
+        (f"answer: {e.answer} context: {around(e, config.context_words)}", e.question)
+        for e in examples
+    ]
+    return Pairs(pairs, origin=paths[0])
+
+
+def around(example, num_words):
+    """The words of a context that are nearest to its answer."""
+    before, after = (
+        example.context[: example.start].split(),
+        example.context[example.start :].split(),
+    )
+    given = min(len(before), max(num_words // 2, num_words - len(after)))
+    words = before[len(before) - given :] + after[: num_words - given]
+    return " ".join(words)
+
+
+def question_scores(outputs, references):
+    """BLEU, chrF, ROUGE and exact matches."""
+    return {
+        **rouge_scores(outputs, references),
+        **translation_scores(outputs, references),
+        "exact match": exact_match(outputs, references),
+    }
+
+
+def build_model(config, data):
+    """The preset, with random weights."""
+    keras.utils.set_random_seed(config.training.seed)
+    with precision(config.training.precision):
+        return zoo.build(config.preset, dropout=config.dropout, **data.tokenizer.vocabulary)
+
+
+def train(config):
+    """Trains, exports, scores."""
+    check_run_folder(config, config.inputs)
+    data = build_data(config)
+    model = build_model(config, data)
+    decode = Decoder(data.tokenizer, config.search, config.lengths)
+    score = Score("ROUGE-L", question_scores, decode, data.valid.pairs)
+    with open_run(config, config.inputs) as folder:
+        model, history = fit(model, data.train, data.valid, config.training, folder, score)
+        save_model(model, data.tokenizer, folder)
+        reports = export.to_bundle(
+            model,
+            folder,
+            data.tokenizer,
+            data.valid.pairs,
+            quantization=config.quantizations,
+            calibration=calibration_text(data.train.pairs),
+            max_source_length=config.max_source_length,
+            max_target_length=config.max_target_length,
+            **dataclasses.asdict(config.search),
+        )
+        scores, examples = evaluate(model, reports, score, data.tests)
+        write_report(config, folder, model, history, scores, examples, reports, score.name)
+    return Result(model, data.tokenizer, scores, reports)
+
+
+def main(arguments=None):
+    """The command line."""
+    run_recipe(__doc__, Config, train, arguments)
+
+
+if __name__ == "__main__":
+    main()

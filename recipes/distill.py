@@ -1,0 +1,190 @@
+"""Distillation: a student that learns from what a teacher says, and is smaller and faster.
+
+    python -m seq2lite.recipes.translate --preset transformer_small --output runs/teacher
+    python -m seq2lite.recipes.distill --teacher runs/teacher --output runs/student
+
+Sequence-level knowledge distillation (Kim and Rush 2016, https://arxiv.org/abs/1606.07947, section 3.2):
+the teacher's beam search translates the sources of the training text, and the student is trained on
+its targets in the place of the references. Needs: the run folder of any recipe, or a bundle, and
+the text it was trained on, or more of its kind (targets are then not needed for training). Gives, in
+`--output`: `report.md` with scores, size and speed of teacher and student, `model.keras`, and a bundle
+for each quantization. Time and scores: docs/recipes.md.
+"""
+
+import dataclasses
+import json
+import statistics
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import keras
+from rich.progress import track
+
+from seq2lite import export, zoo
+from seq2lite.export.bundle import check_quantizations
+from seq2lite.export.container import is_bundle
+from seq2lite.export.runtime import require_positive
+from seq2lite.recipes.batches import make_batches
+from seq2lite.recipes.command import check_choices, option, run_recipe
+from seq2lite.recipes.decoding import Decoder, Score, Search
+from seq2lite.recipes.pairs import VSCODE_TRAIN, VSCODE_VALID, Pairs, for_training, read_pairs
+from seq2lite.recipes.precision import precision
+from seq2lite.recipes.report import bundle_decoder, evaluate, write_report
+from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model, save_text
+from seq2lite.recipes.scores import translation_scores
+from seq2lite.recipes.text import calibration_text
+from seq2lite.recipes.training import Training, fit, spread
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a run depends on; each field is a flag."""
+
+    teacher: str = option("runs/translate", "run folder of a recipe, or a bundle")
+    train: tuple[str, ...] = option(
+        (str(VSCODE_TRAIN),), "source, tab, target a line; or a file of each; .gz or plain"
+    )
+    valid: tuple[str, ...] = option(
+        (str(VSCODE_VALID),), "held-out pairs of the same form, which choose the best round"
+    )
+    test: tuple[str, ...] = option((), "files of pairs to score in the end; default: --valid")
+    references: bool = option(False, "train on the references too, not on the teacher's alone")
+    output: str = option("runs/distill", "run folder")
+    overwrite: bool = option(False, "replace what a finished run left in the folder")
+    preset: str = option("student_tiny", f"one of {', '.join(zoo.list_presets())}")
+    dropout: float = option(0.1, "of the preset's layers")
+    max_length: int = option(96, "tokens; longer sentences are cut")
+    quantizations: tuple[str, ...] = option(
+        ("float32", "int8"), f"a bundle for each of them; of {', '.join(export.QUANTIZATIONS)}"
+    )
+    training: Training = Training()
+    search: Search = Search()
+
+    def __post_init__(self):
+        check_choices("preset", [self.preset], zoo.list_presets())
+        check_quantizations(self.quantizations)
+        require_positive(max_length=self.max_length)
+
+    @property
+    def inputs(self):
+        """The data files."""
+        return (*self.train, *self.valid, *self.test)
+
+
+Data = namedtuple("Data", ["train", "valid", "tests"])
+Teacher = namedtuple("Teacher", ["say", "tokenizer", "megabytes"])
+Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
+CHUNK = 512  # sources that are written down at a time, so that a stop loses no more
+
+
+def load_teacher(config):
+    """A bundle, or a run folder's Keras model, as a function from texts to texts."""
+    path = Path(config.teacher)
+    if path.exists() and is_bundle(path):
+        runner = export.load(path)
+        size = sum(f.stat().st_size for f in path.rglob("*.tflite")) if path.is_dir() else 0
+        return Teacher(
+            bundle_decoder(path, config.search),
+            runner.tokenizer,
+            (size or path.stat().st_size) / 1e6,
+        )
+    if not (path / "model.keras").is_file() or not (path / "tokenizer.model").is_file():
+        raise ValueError(
+            "`teacher` must be a bundle, or a folder with model.keras and tokenizer.model, as a "
+            f"recipe leaves it. Received: {config.teacher}"
+        )
+    model = keras.saving.load_model(path / "model.keras")
+    tokenizer = export.Tokenizer(path / "tokenizer.model")
+    decode = Decoder(tokenizer, config.search, (config.max_length, config.max_length))
+    return Teacher(lambda texts: decode(model, texts), tokenizer, 4 * model.count_params() / 1e6)
+
+
+def build_data(config):
+    """Reads the pairs, as they are."""
+    valid = read_pairs(*config.valid)
+    tests = {path: read_pairs(path) for path in config.test} or {config.valid[0]: valid}
+    return Data(for_training(read_pairs(*config.train), valid, *tests.values()), valid, tests)
+
+
+def distilled(config, teacher, pairs, folder):
+    """The pairs with the teacher's targets; what was said before a stop is read, not said again."""
+    said = []
+    starts = range(0, len(pairs), CHUNK)
+    for start in track(starts, "the teacher's targets", disable=None):
+        file = folder / "distilled" / f"{start:08}.json"
+        if not file.exists():
+            texts = teacher.say([source for source, _ in pairs[start : start + CHUNK]])
+            save_text(file, json.dumps(texts, ensure_ascii=False))
+        said += json.loads(file.read_text("utf-8"))
+    new = [(source, text) for (source, _), text in zip(pairs, said, strict=True)]
+    taught = Pairs(new, pairs.lines, pairs.origin, pairs.dropped)
+    taught = taught.where(lambda source, target: target, "an empty target of the teacher")
+    if not config.references:
+        return taught
+    return Pairs([*pairs, *taught], [*pairs.lines, *taught.lines], pairs.origin, taught.dropped)
+
+
+def build_model(config, teacher):
+    """The student, over the teacher's tokens."""
+    keras.utils.set_random_seed(config.training.seed)
+    with precision(config.training.precision):
+        return zoo.build(config.preset, dropout=config.dropout, **teacher.tokenizer.vocabulary)
+
+
+def train(config):
+    """Asks the teacher, trains the student, exports, compares."""
+    check_run_folder(config, config.inputs)
+    teacher = load_teacher(config)
+    data = build_data(config)
+    model = build_model(config, teacher)
+    lengths = (config.max_length, config.max_length)
+    decode = Decoder(teacher.tokenizer, config.search, lengths)
+    score = Score("chrF", translation_scores, decode, data.valid)
+    with open_run(config, config.inputs) as folder:
+        pairs = distilled(config, teacher, data.train, folder)
+        batches = make_batches(pairs, data.valid, teacher.tokenizer, config.training, lengths)
+        model, history = fit(model, *batches, config.training, folder, score)
+        save_model(model, teacher.tokenizer, folder)
+        reports = export.to_bundle(
+            model,
+            folder,
+            teacher.tokenizer,
+            data.valid,
+            quantization=config.quantizations,
+            calibration=calibration_text(pairs),
+            max_source_length=config.max_length,
+            **dataclasses.asdict(config.search),
+        )
+        scores, examples = evaluate(model, reports, score, data.tests, {"teacher": teacher.say})
+        add_size_and_speed(scores, config, teacher, reports, data.valid)
+        write_report(config, folder, model, history, scores, examples, reports, score.name)
+    return Result(model, teacher.tokenizer, scores, reports)
+
+
+def add_size_and_speed(scores, config, teacher, reports, pairs):
+    """Adds megabytes and milliseconds a sentence, one at a time, measured in turns."""
+    sources = [source for source, _ in spread(pairs, 24)]
+    sayers = {"teacher": teacher.say}
+    sayers |= {name: bundle_decoder(r.path, config.search) for name, r in reports.items()}
+    seconds = {name: [] for name in sayers}
+    for source in [*sources[:2], *sources]:
+        for name, say in sayers.items():
+            start = time.perf_counter()
+            say([source])
+            seconds[name].append(time.perf_counter() - start)
+    sizes = {name: report.file_size / 1e6 for name, report in reports.items()}
+    for by in scores.values():
+        for name, values in by.items():
+            times = seconds.get(name)
+            values["MB"] = sizes.get(name, teacher.megabytes if name == "teacher" else None)
+            values["ms a sentence"] = 1000 * statistics.mean(times[2:]) if times else None
+
+
+def main(arguments=None):
+    """The command line."""
+    run_recipe(__doc__, Config, train, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Several processes on loopback train as one does, and end and go on together."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+WORKER = Path(__file__).with_name("distributed_worker.py")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """Where the processes find what others have compiled."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+def environment(compiled, **more):
+    return {
+        **{k: v for k, v in os.environ.items() if not k.startswith("KERAS_")},
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "KERAS_BACKEND": "jax",
+        "JAX_COMPILATION_CACHE_DIR": str(compiled),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        **more,
+    }
+
+
+@contextlib.contextmanager
+def workers(count, compiled, *arguments):
+    """The worker's processes, which meet on loopback; none outlives the test."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    processes = []
+    for index in range(count):
+        meeting = {
+            "KERAS_DISTRIBUTION_JOB_ADDRESSES": address,
+            "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
+            "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
+        }
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, WORKER, *map(str, arguments)],
+                env=environment(compiled, **(meeting if count > 1 else {})),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def train(count, compiled, *arguments):
+    """What the processes print."""
+    with workers(count, compiled, *arguments) as processes:
+        said = [process.communicate(timeout=240) for process in processes]
+        assert [process.returncode for process in processes] == [0] * count, said
+    return [output for output, _ in said]
+
+
+def state(folder):
+    """All arrays of the newest checkpoint."""
+    with np.load(max((folder / "checkpoints").glob("*.npz"))) as arrays:
+        return {name: arrays[name] for name in arrays if name != "history"}
+
+
+@pytest.mark.parametrize("family", ["transformer", "rnn"])
+def test_two_processes_make_the_update_of_one_with_the_joint_batch(family, compiled, tmp_path):
+    """Dropout too: each row of a batch has the same random numbers, wherever it is."""
+    (alone,) = train(1, compiled, family, tmp_path / "one", "epochs=1")
+    first, second = train(2, compiled, family, tmp_path / "two", "epochs=1")
+    losses = [re.findall(r"loss \d+\.\d+", output) for output in (alone, first)]
+    assert len(losses[0]) == 2 and losses[0] == losses[1]
+    assert "exports" in first
+    assert second.splitlines() == ["process 1 of 2; process 0 says what happens"]
+    one, two = state(tmp_path / "one"), state(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        # Adam makes steps of a gradient that is rounding and nothing else: a bias of attention's keys.
+        tolerance = 1e-3 if value.ndim == 1 and name.startswith("model") else 1e-5
+        np.testing.assert_allclose(two[name], value, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_lost_process_ends_the_run_and_it_goes_on_exactly(victim, compiled, tmp_path):
+    options = ["transformer", "epochs=6", "checkpoint_steps=2", "ema=0.9", "average=2"]
+    train(2, compiled, options[0], tmp_path / "unbroken", *options[1:])
+    broken = [options[0], tmp_path / "broken", *options[1:]]
+    with workers(2, compiled, *broken) as processes:
+        deadline = time.monotonic() + 200
+        while not (tmp_path / "broken" / "checkpoints" / "round-000002.npz").exists():
+            assert time.monotonic() < deadline and processes[0].poll() is None
+            time.sleep(0.01)
+        processes[victim].send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+        _, errors = processes[1 - victim].communicate(timeout=60)
+        assert time.monotonic() - killed < 30
+        assert processes[1 - victim].returncode == 1
+        assert errors.splitlines()[-1].startswith("error: another process of this run has ended")
+    assert len(state(tmp_path / "broken")) == len(state(tmp_path / "unbroken"))
+    first, _ = train(2, compiled, *broken)
+    assert re.match(r"goes on after round \d+ of \d+\n", first)
+    unbroken, resumed = state(tmp_path / "unbroken"), state(tmp_path / "broken")
+    assert resumed.keys() == unbroken.keys()
+    for name, value in unbroken.items():
+        np.testing.assert_array_equal(resumed[name], value, err_msg=name)

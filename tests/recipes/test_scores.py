@@ -1,0 +1,34 @@
+"""Scores, against values worked out by hand or printed in the field's papers."""
+
+import pytest
+
+from seq2lite.recipes.scores import error_rates, exact_match, rouge_scores, translation_scores
+
+
+def test_rouge_is_the_mean_f_measure():
+    # "police killed the gunman" and "police kill the gunman": Lin 2004, section 3.1.
+    found = rouge_scores(["police kill the gunman", "x y"], ["police killed the gunman", "a b c"])
+    assert found == pytest.approx({"ROUGE-1": 75 / 2, "ROUGE-2": 100 / 3 / 2, "ROUGE-L": 75 / 2})
+
+
+def test_bleu_and_chrf_are_sacrebleus():
+    outputs, references = ["a b c d e f", "열기"], ["a b c d e g", "열기"]
+    found = translation_scores(outputs, references)
+    precisions = [6 / 7, 4 / 5, 3 / 4, 2 / 3]  # of words of both, by length
+    product = 1.0
+    for precision in precisions:
+        product *= precision
+    assert found["BLEU"] == pytest.approx(100 * product**0.25)
+    assert translation_scores(references, references)["chrF"] == pytest.approx(100)
+
+
+def test_a_word_is_wrong_if_it_is_none_of_its_pronunciations():
+    outputs = ["K AE1 T", "D AO1 G", "B IY1"]
+    references = [["K AE1 T"], ["D AA1 G", "D AO1 G"], ["B IY1 N", "B IH1 N Z"]]
+    found = error_rates(outputs, references)
+    assert found["WER"] == pytest.approx(100 / 3)
+    assert found["PER"] == pytest.approx(100 * 1 / (3 + 3 + 3))
+
+
+def test_case_and_spaces_do_not_make_a_question_another():
+    assert exact_match(["Who  is it?", "What?"], ["who is it?", "what"]) == 50
