@@ -9,11 +9,9 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-<<<<<<< HEAD
 from . import distribution
-=======
+
 NUM_SEGMENTATIONS = 64
->>>>>>> main
 
 # Lengths that batches are padded to where each shape of a batch costs a compilation.
 BOUNDS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)

@@ -5,8 +5,6 @@ import dataclasses
 import sys
 import typing
 
-import keras
-
 from ..export.isolation import ConversionError
 from ..export.parity import ParityError
 from . import distribution
@@ -49,10 +47,8 @@ def run_recipe(description, config_class, run, arguments=None):
     """
     try:
         config = parse_config(description, config_class, arguments)
-        main = sys.modules["__main__"].__spec__
-        module = main.name if run.__module__ == "__main__" else run.__module__
-        with distribution.run(["-m", module, *map(str, arguments or sys.argv[1:])]):
-            keras.utils.set_random_seed(config.training.seed)
+        flags = sys.argv[1:] if arguments is None else map(str, arguments)
+        with distribution.run([*_program(run), *flags]):
             run(config)
     except (ValueError, OSError, ConversionError, ParityError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -60,6 +56,14 @@ def run_recipe(description, config_class, run, arguments=None):
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
+
+
+def _program(run):
+    """What follows `python` in the command line of the recipe that `run` is of."""
+    if run.__module__ != "__main__":
+        return ["-m", run.__module__]
+    spec = sys.modules["__main__"].__spec__
+    return ["-m", spec.name] if spec else [sys.argv[0]]
 
 
 def parse_config(description, config_class, arguments=None):

@@ -195,13 +195,8 @@ class _Rounds(keras.callbacks.Callback):
         self.score = score
         # What is scored computes in float32, as files do.
         self.shipped = float32_twin(model)
-<<<<<<< HEAD
         self.shipped.compile(loss=SmoothedCrossentropy(0.0), jit_compile=distribution.JIT_COMPILE)
-        self.scored_pairs = spread(score.pairs, training.score_pairs)
-=======
-        self.shipped.compile(loss=SmoothedCrossentropy(0.0), jit_compile=False)
         self.scored_pairs = spread(score.pairs, training.score_pairs) if score else []
->>>>>>> main
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
