@@ -7,7 +7,7 @@ TOOLS := $(VENV)/.tools
 # TensorFlow's start-up notes, and its warnings of what this project does not use.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint format wheel benchmark presets fuzz clean
+.PHONY: demo test lint format wheel benchmark presets fuzz resume clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m seq2lite.recipes.demo
@@ -41,6 +41,10 @@ presets: $(TOOLS)
 # 10,000 damaged bundles: each refused, or the right text.
 fuzz: $(TOOLS)
 	$(BIN)/python benchmarks/fuzz_bundle.py
+
+# A training of each family, killed 20 times at random: it ends with the weights of one that was not.
+resume: $(TOOLS)
+	SEQ2LITE_KILLS=20 $(BIN)/python -m pytest tests/recipes/test_resume.py
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'seq2lite needs Python 3.11 or later. Received: ' + sys.version)"

@@ -27,7 +27,7 @@ from seq2lite.recipes.precision import precision
 from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
 from seq2lite.recipes.scores import exact_match, rouge_scores, translation_scores
-from seq2lite.recipes.squad import ASK_TRAIN, ASK_VALID, read_squad
+from seq2lite.recipes.squad import FAQ_TRAIN, FAQ_VALID, read_squad
 from seq2lite.recipes.text import calibration_text, learn_tokenizer
 from seq2lite.recipes.training import Training, fit
 
@@ -37,10 +37,10 @@ class Config:
     """What a run depends on; each field is a flag."""
 
     train: tuple[str, ...] = option(
-        (str(ASK_TRAIN),), "JSON in SQuAD's format, or text, tab, question a line; .gz or plain"
+        (str(FAQ_TRAIN),), "JSON in SQuAD's format, or text, tab, question a line; .gz or plain"
     )
     valid: tuple[str, ...] = option(
-        (str(ASK_VALID),), "held-out text of the same form, which chooses the best round"
+        (str(FAQ_VALID),), "held-out text of the same form, which chooses the best round"
     )
     test: tuple[str, ...] = option((), "files of pairs to score in the end; default: --valid")
     output: str = option("runs/ask", "run folder")

@@ -225,19 +225,15 @@ def _best_cut(lengths, batch_tokens, rows_multiple, fixed_rows):
     Pairs are put into classes by the length of the source, as many pairs in each, and sorted by the
     target in each class: with few classes sources of one batch differ, with many targets do.
     """
-    by_source = np.argsort(lengths[0], kind="stable")
+    num_pairs = lengths.shape[1]
+    counts = np.bincount(lengths[0])
+    num_shorter = (np.cumsum(counts) - counts)[lengths[0]]  # pairs with a shorter source, of each
     least = None
-    for num_classes in (1, 2, 4, 8, 16, 32, 64, None):
-        if num_classes is None:
-            classes = lengths[0]
-        else:
-            classes = np.empty(len(by_source), np.int64)
-            classes[by_source] = np.arange(len(by_source)) * num_classes // len(by_source)
-            # All of one length in one class: then it does not matter which of them was first.
-            classes = np.minimum.reduceat(
-                classes[by_source], np.flatnonzero(np.diff(lengths[0][by_source], prepend=-1))
-            )[np.unique(lengths[0], return_inverse=True)[1]]
-        key = classes.astype(np.int64) * (int(lengths[1].max()) + 1) + lengths[1]
+    for num_classes in (1, 2, 4, 8, 16, 32, 64, num_pairs):
+        classes = num_shorter * num_classes // num_pairs
+        # The source last: whoever is shuffled among those of one key, the shapes stay.
+        sizes = lengths.max(axis=1).astype(np.int64) + 1
+        key = (classes * sizes[1] + lengths[1]) * sizes[0] + lengths[0]
         splits, shapes = _cut(
             lengths[:, np.argsort(key, kind="stable")], batch_tokens, rows_multiple, fixed_rows
         )

@@ -2,6 +2,8 @@
 
 import io
 import json
+import math
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -67,6 +69,17 @@ class Checkpoints:
             ) from error
         for old in set(self._numbers()[: -self.keep]) - set(also_keep):
             self._path(old).unlink()
+
+    def require_space(self):
+        """Raises OSError, before work begins, where the disk has no room for what `keep` says and one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        size = sum(4 * math.prod(variable.shape) for variable in self._variables().values())
+        needed, free = (self.keep + 1) * size, shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise OSError(
+                f"{self.folder} must have room for {needed / 1e6:.0f} MB of checkpoints. "
+                f"Received: {free / 1e6:.0f} MB"
+            )
 
     def restore(self):
         """Sets model and optimizer to the newest whole checkpoint.

@@ -146,13 +146,14 @@ def _lines(path):
     for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), start=1):
         where = f"{path}, line {number}"
         line = line.removesuffix(b"\r")
-        for byte, name in ((b"\0", "a NUL"), (b"\r", "a carriage return")):
-            if byte in line:
-                raise DataError(f"{where}: must not hold {name}. Received: {line[:40]!r}")
         try:
-            yield number, line.decode(), where
+            text = line.decode()
         except UnicodeDecodeError as error:
             raise DataError(f"{where}: must be UTF-8. Received: {line[:40]!r}") from error
+        for character, name in (("\0", "a NUL"), ("\r", "a carriage return")):
+            if character in text:
+                raise DataError(f"{where}: must not hold {name}. Received: {line[:40]!r}")
+        yield number, text, where
 
 
 def _columns(text, where):
@@ -181,3 +182,5 @@ VSCODE_TRAIN = _DATA / "vscode.en-ko.MIT.train.tsv.gz"
 VSCODE_VALID = _DATA / "vscode.en-ko.MIT.valid.tsv.gz"
 G2P_TRAIN = _DATA / "g2p.en.BSD-2.train.tsv.gz"
 G2P_VALID = _DATA / "g2p.en.BSD-2.valid.tsv.gz"
+DOCSTRINGS_TRAIN = _DATA / "docstrings.en.Apache-2.0.train.tsv.gz"
+DOCSTRINGS_VALID = _DATA / "docstrings.en.Apache-2.0.valid.tsv.gz"

@@ -1,11 +1,14 @@
 """Summarization: from a text to its summary in a line.
 
+    python -m seq2lite.recipes.summarize
     python -m seq2lite.recipes.fetch summarize --output data/summarize
-    python -m seq2lite.recipes.summarize --train data/summarize/train.tsv.gz --valid data/summarize/valid.tsv.gz
+    python -m seq2lite.recipes.summarize --train data/summarize/train.tsv.gz \\
+        --valid data/summarize/valid.tsv.gz --output runs/mine
 
-Needs: pairs of text and summary, your own or those that `fetch` makes of package descriptions. Gives,
-in `--output`: `report.md` with curves, ROUGE beside that of the text's first words, and examples;
-`model.keras`; and a bundle for each quantization. Time and scores: docs/recipes.md.
+Needs: nothing but this package, which holds the docstrings of Keras and TensorFlow with their first
+lines; your own pairs of text and summary, or the 45,000 that `fetch` makes of package descriptions.
+Gives, in `--output`: `report.md` with curves, ROUGE beside that of the text's first words, and
+examples; `model.keras`; and a bundle for each quantization. Time and scores: docs/recipes.md.
 """
 
 import dataclasses
@@ -19,7 +22,7 @@ from seq2lite.export.signatures import length_limits
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
-from seq2lite.recipes.pairs import for_training, read_pairs
+from seq2lite.recipes.pairs import DOCSTRINGS_TRAIN, DOCSTRINGS_VALID, for_training, read_pairs
 from seq2lite.recipes.precision import precision
 from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
@@ -33,10 +36,10 @@ class Config:
     """What a run depends on; each field is a flag."""
 
     train: tuple[str, ...] = option(
-        (), "text, tab, summary a line; or a file of each; .gz or plain; always to be given"
+        (str(DOCSTRINGS_TRAIN),), "text, tab, summary a line; or a file of each; .gz or plain"
     )
     valid: tuple[str, ...] = option(
-        (), "held-out pairs of the same form, which choose the best round; always to be given"
+        (str(DOCSTRINGS_VALID),), "held-out pairs of the same form, which choose the best round"
     )
     test: tuple[str, ...] = option((), "files of pairs to score in the end; default: --valid")
     output: str = option("runs/summarize", "run folder")

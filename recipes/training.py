@@ -6,6 +6,7 @@ training's state is written down: see `checkpoints.py`.
 """
 
 import dataclasses
+import importlib.util
 import math
 import time
 from pathlib import Path
@@ -76,6 +77,11 @@ class Training:
                 raise ValueError(
                     f"`{name}` must be of {', '.join(allowed)}. Received: {getattr(self, name)}"
                 )
+        if self.tensorboard and importlib.util.find_spec("tensorboard") is None:
+            raise ValueError(
+                "`tensorboard` must be installed to write its logs: pip install 'seq2lite[tensorboard]'. "
+                "Received: no such package"
+            )
         if self.alpha and self.data_service:
             raise ValueError(
                 "`alpha` must be 0 with a data service, which cannot sample. "
@@ -139,11 +145,17 @@ def fit(model, train, valid, training, folder, score=None):
         tf.config.experimental.enable_op_determinism()
     round_batches = training.checkpoint_steps or train.num_batches
     num_rounds = -(-training.epochs * train.num_batches // round_batches)
+<<<<<<< HEAD
     distribution.require_same(num_batches=train.num_batches, num_tokens=train.num_tokens)
     model = distribution.distributed(model)
     with distribution.scope():
         compile_for_training(model, training, num_rounds * round_batches)
         checkpoints = Checkpoints(Path(folder) / CHECKPOINTS, model, keep=training.average + 1)
+=======
+    compile_for_training(model, training, num_rounds * round_batches)
+    checkpoints = Checkpoints(Path(folder) / CHECKPOINTS, model, keep=training.average + 1)
+    checkpoints.require_space()
+>>>>>>> main
     history = checkpoints.restore()
     rounds = _Rounds(model, checkpoints, history, valid, training, score)
     if history and not distribution.is_trained():

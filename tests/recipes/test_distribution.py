@@ -86,7 +86,7 @@ def test_two_processes_make_the_update_of_one_with_the_joint_batch(family, compi
     losses = [re.findall(r"loss \d+\.\d+", output) for output in (alone, first)]
     assert len(losses[0]) == 2 and losses[0] == losses[1]
     assert "exports" in first
-    assert second.splitlines() == ["process 1 of 2; process 0 says what happens"]
+    assert second.splitlines()[-1] == "process 1 of 2; process 0 says what happens"
     one, two = state(tmp_path / "one"), state(tmp_path / "two")
     assert one.keys() == two.keys()
     for name, value in one.items():
@@ -95,26 +95,31 @@ def test_two_processes_make_the_update_of_one_with_the_joint_batch(family, compi
         np.testing.assert_allclose(two[name], value, atol=tolerance, err_msg=name)
 
 
+KILLED = ("transformer", "epochs=6", "checkpoint_steps=2", "ema=0.9", "average=2")
+
+
+@pytest.fixture(scope="module")
+def unbroken(compiled, tmp_path_factory):
+    """The state that two processes end with."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    train(2, compiled, KILLED[0], folder, *KILLED[1:])
+    return state(folder)
+
+
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_lost_process_ends_the_run_and_it_goes_on_exactly(victim, compiled, tmp_path):
-    options = ["transformer", "epochs=6", "checkpoint_steps=2", "ema=0.9", "average=2"]
-    train(2, compiled, options[0], tmp_path / "unbroken", *options[1:])
-    broken = [options[0], tmp_path / "broken", *options[1:]]
-    with workers(2, compiled, *broken) as processes:
+def test_a_lost_process_ends_the_run_and_it_goes_on_exactly(victim, unbroken, compiled, tmp_path):
+    with workers(2, compiled, KILLED[0], tmp_path, *KILLED[1:]) as processes:
         deadline = time.monotonic() + 200
-        while not (tmp_path / "broken" / "checkpoints" / "round-000002.npz").exists():
+        while not (tmp_path / "checkpoints" / "round-000002.npz").exists():
             assert time.monotonic() < deadline and processes[0].poll() is None
             time.sleep(0.01)
         processes[victim].send_signal(signal.SIGKILL)
-        killed = time.monotonic()
         _, errors = processes[1 - victim].communicate(timeout=60)
-        assert time.monotonic() - killed < 30
-        assert processes[1 - victim].returncode == 1
-        assert errors.splitlines()[-1].startswith("error: another process of this run has ended")
-    assert len(state(tmp_path / "broken")) == len(state(tmp_path / "unbroken"))
-    first, _ = train(2, compiled, *broken)
-    assert re.match(r"goes on after round \d+ of \d+\n", first)
-    unbroken, resumed = state(tmp_path / "unbroken"), state(tmp_path / "broken")
+    assert processes[1 - victim].returncode == 1
+    assert errors.splitlines()[-1].startswith("error: another process of this run has ended")
+    first, _ = train(2, compiled, KILLED[0], tmp_path, *KILLED[1:])
+    assert re.search(r"^goes on after round \d+ of 9$", first, re.MULTILINE), first
+    resumed = state(tmp_path)
     assert resumed.keys() == unbroken.keys()
     for name, value in unbroken.items():
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)

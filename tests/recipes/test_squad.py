@@ -1,0 +1,101 @@
+"""Question generation's data: SQuAD's format, and where a bad file is bad."""
+
+import gzip
+import json
+import re
+import unicodedata
+
+import pytest
+
+from seq2lite.recipes.fetch.split import find_leaks
+from seq2lite.recipes.pairs import DataError
+from seq2lite.recipes.squad import FAQ_TRAIN, FAQ_VALID, read_squad
+
+CONTEXT = "Seoul is the capital of Korea."
+NOT_THERE = {"text": "Seoul", "answer_start": 3}
+
+
+def one(answers=({"text": "Seoul", "answer_start": 0},), **more):
+    qa = {"id": "1", "question": "What is the capital?", "answers": list(answers)} | more
+    return {
+        "version": "1.1",
+        "data": [{"title": "t", "paragraphs": [{"context": CONTEXT, "qas": [qa]}]}],
+    }
+
+
+def save(folder, whole):
+    path = folder / "squad.json"
+    path.write_text(whole if isinstance(whole, str) else json.dumps(whole), "utf-8")
+    return path
+
+
+def test_the_questions_of_the_package_are_true_spans_and_leak_free():
+    train, valid = read_squad(FAQ_TRAIN), read_squad(FAQ_VALID)  # a wrong span would warn
+    assert len(train) > 250 and len(valid) > 50
+    for example in train + valid:
+        assert example.answer in example.context and example.question.endswith("?")
+    rows = [[(e.context, e.question) for e in part] for part in (train, valid)]
+    assert not find_leaks(*rows)
+    licence = FAQ_TRAIN.with_name("faq.en.Python-2.0-AND-Artistic-1.0-Perl.LICENSE.txt")
+    assert 'The "Artistic License"' in licence.read_text("utf-8")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_context_answer_and_question_are_read_in_nfc(tmp_path, zipped):
+    context = unicodedata.normalize("NFD", "서울은 수도다.")
+    answer = {"text": context[: context.index(" ")], "answer_start": 0}
+    whole = one([answer])
+    whole["data"][0]["paragraphs"][0]["context"] = context
+    path = save(tmp_path, "\ufeff" + json.dumps(whole))
+    if zipped:
+        path = path.with_suffix(".json.gz")
+        path.write_bytes(gzip.compress(json.dumps(whole).encode()))
+    assert read_squad(path) == [("서울은 수도다.", "서울은", "What is the capital?")]
+
+
+def test_equal_answers_count_once_and_impossible_questions_not_at_all(tmp_path):
+    whole = one([{"text": "Seoul", "answer_start": 0}] * 3)
+    whole["data"] += one(is_impossible=True)["data"] + one([])["data"]
+    assert len(read_squad(save(tmp_path, whole))) == 1
+
+
+def test_answers_that_are_not_where_they_should_be_are_counted_named_and_dropped(tmp_path):
+    whole = one([{"text": "Seoul", "answer_start": 0}, NOT_THERE, {"text": "", "answer_start": 0}])
+    path = save(tmp_path, whole)
+    place = re.escape("data[0].paragraphs[0].qas[0].answers[1] ('Seoul' at 3)")
+    with pytest.warns(UserWarning, match=f"2 answers are not at their answer_start.*{place}"):
+        assert len(read_squad(path)) == 1
+    with pytest.raises(DataError, match="stand in their contexts. Received: none of 1 is"):
+        read_squad(save(tmp_path, one([NOT_THERE])))
+
+
+@pytest.mark.parametrize(
+    ("whole", "message"),
+    [
+        ("{", "must be JSON in UTF-8: Expecting property name"),
+        ("[" * 100_000, "must be JSON in UTF-8"),
+        ([], "must have the key `data`. Received: list"),
+        ({"version": 1}, "must have the key `data`. Received: version"),
+        ({"data": []}, "Received: no answers"),
+        ({"data": [{"title": 1}]}, "data[0]: must have the key `paragraphs`. Received: title"),
+        ({"data": [{"paragraphs": {}}]}, "data[0]: `paragraphs` must be a list. Received: {}"),
+        (one(question=3), "data[0].paragraphs[0].qas[0]: `question` must be a string. Received: 3"),
+        (one(question=" "), "qas[0]: `question` must not be empty"),
+        (one([{"text": "Seoul"}]), "answers[0]: must have the key `answer_start`. Received: text"),
+        (one([{"text": "Seoul", "answer_start": "0"}]), "must be a whole number. Received: '0'"),
+        (one(["Seoul"]), "qas[0].answers[0]: must have the key `text`. Received: str"),
+    ],
+)
+def test_a_bad_file_names_the_place(tmp_path, whole, message):
+    path = save(tmp_path, whole)
+    with pytest.raises(DataError, match=re.escape(message)) as error:
+        read_squad(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_file_that_is_not_there_or_no_gzip_is_named(tmp_path):
+    with pytest.raises(DataError, match="must exist. Received"):
+        read_squad(tmp_path / "none.json")
+    (tmp_path / "a.json.gz").write_text("{}")
+    with pytest.raises(DataError, match="gzip as its name says"):
+        read_squad(tmp_path / "a.json.gz")
