@@ -145,17 +145,13 @@ def fit(model, train, valid, training, folder, score=None):
         tf.config.experimental.enable_op_determinism()
     round_batches = training.checkpoint_steps or train.num_batches
     num_rounds = -(-training.epochs * train.num_batches // round_batches)
-<<<<<<< HEAD
     distribution.require_same(num_batches=train.num_batches, num_tokens=train.num_tokens)
     model = distribution.distributed(model)
     with distribution.scope():
         compile_for_training(model, training, num_rounds * round_batches)
         checkpoints = Checkpoints(Path(folder) / CHECKPOINTS, model, keep=training.average + 1)
-=======
-    compile_for_training(model, training, num_rounds * round_batches)
-    checkpoints = Checkpoints(Path(folder) / CHECKPOINTS, model, keep=training.average + 1)
-    checkpoints.require_space()
->>>>>>> main
+    if distribution.is_first():
+        checkpoints.require_space()
     history = checkpoints.restore()
     rounds = _Rounds(model, checkpoints, history, valid, training, score)
     if history and not distribution.is_trained():

@@ -27,7 +27,7 @@ SIZES = {
 }
 
 
-def build(family, training):
+def build(family, training, dropout):
     """The model, and the batches to train on and to score."""
     keras.utils.set_random_seed(training.seed)
     pairs = read_pairs(VSCODE_VALID)
@@ -38,16 +38,16 @@ def build(family, training):
     )
     valid = Batches(pairs[72:80], tokenizer, **lengths, **distribution.batch_options())
     make = zoo.transformer if family == "transformer" else zoo.rnn_seq2seq
-    model = make(**tokenizer.vocabulary, dropout=0.1, **SIZES[family])
+    model = make(**tokenizer.vocabulary, dropout=dropout, **SIZES[family])
     score = Score("chrF", translation_scores, Decoder(tokenizer, Search(), (8, 8)), pairs[72:74])
     return model, train, valid, score
 
 
-def train(family, folder, **options):
+def train(family, folder, dropout=0.1, **options):
     training = Training(
         **{"epochs": 2, "precision": "float32", "score_pairs": 0, "learning_rate": 0.02, **options}
     )
-    model, batches, valid, score = build(family, training)
+    model, batches, valid, score = build(family, training, dropout)
     return fit(model, batches, valid, training, Path(folder), score)
 
 
