@@ -125,7 +125,8 @@ class Batches:
             num_batches: How many. Default: one epoch.
             shard: (i, n): of each batch, only the rows of the i-th of n equal parts.
             service: Address of a tf.data service that prepares them, such as
-                `"grpc://10.0.0.1:5000"`; None: this process does.
+                `"grpc://10.0.0.1:5000"` (see `data_service.py`), or several with commas between;
+                None: this process does.
 
         Returns:
             A `tf.data.Dataset` of `({"source", "target"}, next, weight)`: int32 ids `(batch,
@@ -133,13 +134,25 @@ class Batches:
             weights, 0 at padding and at repeated rows.
         """
         num_batches = self.num_batches if num_batches is None else num_batches
-        dataset = self.indices(first_batch).take(num_batches)
-        dataset = dataset.enumerate(first_batch).map(
-            lambda number, batch: self._training_batch(number, *batch, shard)
-        )
-        if service is not None:
+        numbered = self.indices(first_batch).take(num_batches).enumerate(first_batch)
+
+        def make(number, batch):
+            return self._training_batch(number, *batch, shard)
+
+        if service is None:
+            dataset = numbered.map(make)
+        else:
+            # A service has one worker, which keeps the order; of several each makes its part.
+            addresses = service.split(",")
             sharding = tf.data.experimental.service.ShardingPolicy.OFF
-            dataset = dataset.apply(tf.data.experimental.service.distribute(sharding, service))
+            parts = [
+                numbered.shard(len(addresses), i)
+                .map(make)
+                .apply(tf.data.experimental.service.distribute(sharding, address))
+                for i, address in enumerate(addresses)
+            ]
+            turns = tf.data.Dataset.range(num_batches).map(lambda n: n % len(parts))
+            dataset = tf.data.Dataset.choose_from_datasets(parts, turns)
         dataset = dataset.prefetch(8)
         options = tf.data.Options()
         # With autotune, `fit` can stall for seconds as an epoch's iterator is destroyed.

@@ -47,7 +47,9 @@ class Training:
     patience: int = option(0, "rounds without a better score that end the training; 0: no end")
     tensorboard: bool = option(False, "write logs for TensorBoard")
     deterministic: bool = option(False, "only operations that always give the same, if slower ones")
-    data_service: str = option("", "address of a tf.data service that makes the batches")
+    data_service: str = option(
+        "", "address of a tf.data service that makes the batches, or several with commas between"
+    )
     seed: int = option(1, "of weights, order and dropout")
 
     def __post_init__(self):

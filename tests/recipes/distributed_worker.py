@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
+import tensorflow as tf
 
 from seq2lite import zoo
 from seq2lite.recipes import distribution
@@ -32,11 +33,10 @@ def build(family, training, dropout):
     keras.utils.set_random_seed(training.seed)
     pairs = read_pairs(VSCODE_VALID)
     tokenizer = learn_tokenizer((text for pair in pairs for text in pair), 1000)
+    shared = {"rows_multiple": 2} | distribution.batch_options()
     lengths = {"max_length": 8, "batch_tokens": 256}
-    train = Batches(
-        pairs[:72], tokenizer, seed=training.seed, **lengths, **distribution.batch_options()
-    )
-    valid = Batches(pairs[72:80], tokenizer, **lengths, **distribution.batch_options())
+    train = Batches(pairs[:72], tokenizer, seed=training.seed, **lengths, **shared)
+    valid = Batches(pairs[72:80], tokenizer, **lengths, **shared)
     make = zoo.transformer if family == "transformer" else zoo.rnn_seq2seq
     model = make(**tokenizer.vocabulary, dropout=dropout, **SIZES[family])
     score = Score("chrF", translation_scores, Decoder(tokenizer, Search(), (8, 8)), pairs[72:74])
@@ -54,5 +54,9 @@ def train(family, folder, dropout=0.1, **options):
 if __name__ == "__main__":
     family, folder, *options = sys.argv[1:]
     options = {n: json.loads(v) for n, v in (option.split("=") for option in options)}
+    if devices := int(os.environ.get("CPU_DEVICES", "0")):
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        logical = [tf.config.LogicalDeviceConfiguration() for _ in range(devices)]
+        tf.config.set_logical_device_configuration(cpu, logical)
     with distribution.run(["-c", "print('exports')"]):
         train(family, folder, **options)

@@ -12,6 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+
+from seq2lite.recipes import distribution
+from seq2lite.recipes.batches import Batches
+from seq2lite.recipes.data_service import serve
 
 WORKER = Path(__file__).with_name("distributed_worker.py")
 
@@ -78,6 +83,15 @@ def state(folder):
         return {name: arrays[name] for name in arrays if name != "history"}
 
 
+def require_close(found, expected):
+    """Weights and moments equal but for rounding."""
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        # Adam makes steps of a gradient that is rounding and nothing else: a bias of attention's keys.
+        tolerance = 1e-3 if value.ndim == 1 and name.startswith("model") else 1e-5
+        np.testing.assert_allclose(found[name], value, atol=tolerance, err_msg=name)
+
+
 @pytest.mark.parametrize("family", ["transformer", "rnn"])
 def test_two_processes_make_the_update_of_one_with_the_joint_batch(family, compiled, tmp_path):
     """Dropout too: each row of a batch has the same random numbers, wherever it is."""
@@ -87,12 +101,64 @@ def test_two_processes_make_the_update_of_one_with_the_joint_batch(family, compi
     assert len(losses[0]) == 2 and losses[0] == losses[1]
     assert "exports" in first
     assert second.splitlines()[-1] == "process 1 of 2; process 0 says what happens"
-    one, two = state(tmp_path / "one"), state(tmp_path / "two")
-    assert one.keys() == two.keys()
-    for name, value in one.items():
-        # Adam makes steps of a gradient that is rounding and nothing else: a bias of attention's keys.
-        tolerance = 1e-3 if value.ndim == 1 and name.startswith("model") else 1e-5
-        np.testing.assert_allclose(two[name], value, atol=tolerance, err_msg=name)
+    require_close(state(tmp_path / "two"), state(tmp_path / "one"))
+
+
+@pytest.mark.parametrize("family", ["transformer", "rnn"])
+def test_replicas_of_one_host_make_the_update_of_one_device_with_the_joint_batch(family, tmp_path):
+    """Though they have different numbers of tokens, and the joint gradient is clipped."""
+    for devices in (1, 2):
+        done = subprocess.run(
+            [sys.executable, WORKER, family, tmp_path / str(devices), "epochs=1", "dropout=0.0"],
+            env=environment(tmp_path, KERAS_BACKEND="tensorflow", CPU_DEVICES=str(devices)),
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    require_close(state(tmp_path / "2"), state(tmp_path / "1"))
+
+
+@pytest.mark.parametrize("num_services", [1, 2])
+def test_a_data_service_gives_the_same_batches_in_the_same_order(num_services, tokenizer, pairs):
+    services = [serve() for _ in range(num_services)]
+    batches = Batches(pairs, tokenizer, max_length=20, batch_tokens=256, seed=3, rows_multiple=2)
+    addresses = ",".join(address for address, _ in services)
+    for first, shard in ((0, (0, 1)), (3, (1, 2))):
+        here = batches.dataset(first, 9, shard)
+        there = batches.dataset(first, 9, shard, addresses)
+        for ours, theirs in zip(here, there, strict=True):
+            tf.nest.map_structure(np.testing.assert_array_equal, theirs, ours)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}, "must be a number"),
+        (
+            {
+                "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+                "KERAS_DISTRIBUTION_PROCESS_ID": "2",
+                "KERAS_DISTRIBUTION_JOB_ADDRESSES": "10.0.0.1:4000",
+            },
+            "Received: '2', '2' and '10.0.0.1:4000'",
+        ),
+        (
+            {
+                "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+                "KERAS_DISTRIBUTION_PROCESS_ID": "1",
+                "KERAS_DISTRIBUTION_JOB_ADDRESSES": "10.0.0.1:4000",
+            },
+            "`KERAS_BACKEND` must be jax for several processes. Received: tensorflow",
+        ),
+    ],
+)
+def test_variables_that_do_not_fit_are_named(variables, message, monkeypatch):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=re.escape(message)), distribution.run([]):
+        pass
 
 
 KILLED = ("transformer", "epochs=6", "checkpoint_steps=2", "ema=0.9", "average=2")
