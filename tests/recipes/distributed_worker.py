@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from seq2lite import zoo
@@ -58,5 +59,8 @@ if __name__ == "__main__":
         (cpu,) = tf.config.list_physical_devices("CPU")
         logical = [tf.config.LogicalDeviceConfiguration() for _ in range(devices)]
         tf.config.set_logical_device_configuration(cpu, logical)
-    with distribution.run(["-c", "print('exports')"]):
-        train(family, folder, **options)
+    again = [__file__, *sys.argv[1:]] if "EXPORT" in os.environ else ["-c", "print('exports')"]
+    with distribution.run(again):
+        model, history = train(family, folder, **options)
+        np.savez(Path(folder) / "exported.npz", *model.get_weights())
+        print(f"exports after {len(history)} rounds")

@@ -40,7 +40,7 @@ def environment(compiled, **more):
 
 
 @contextlib.contextmanager
-def workers(count, compiled, *arguments):
+def workers(count, compiled, *arguments, **more):
     """The worker's processes, which meet on loopback; none outlives the test."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -55,7 +55,7 @@ def workers(count, compiled, *arguments):
         processes.append(
             subprocess.Popen(
                 [sys.executable, WORKER, *map(str, arguments)],
-                env=environment(compiled, **(meeting if count > 1 else {})),
+                env=environment(compiled, **(meeting if count > 1 else {}), **more),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -69,9 +69,9 @@ def workers(count, compiled, *arguments):
             process.communicate()
 
 
-def train(count, compiled, *arguments):
+def train(count, compiled, *arguments, **more):
     """What the processes print."""
-    with workers(count, compiled, *arguments) as processes:
+    with workers(count, compiled, *arguments, **more) as processes:
         said = [process.communicate(timeout=240) for process in processes]
         assert [process.returncode for process in processes] == [0] * count, said
     return [output for output, _ in said]
@@ -96,10 +96,14 @@ def require_close(found, expected):
 def test_two_processes_make_the_update_of_one_with_the_joint_batch(family, compiled, tmp_path):
     """Dropout too: each row of a batch has the same random numbers, wherever it is."""
     (alone,) = train(1, compiled, family, tmp_path / "one", "epochs=1")
-    first, second = train(2, compiled, family, tmp_path / "two", "epochs=1")
+    first, second = train(2, compiled, family, tmp_path / "two", "epochs=1", EXPORT="1")
     losses = [re.findall(r"loss \d+\.\d+", output) for output in (alone, first)]
     assert len(losses[0]) == 2 and losses[0] == losses[1]
-    assert "exports" in first
+    # TensorFlow goes on with what JAX has trained.
+    assert first.splitlines()[-1] == "exports after 1 rounds"
+    with np.load(tmp_path / "two" / "exported.npz") as exported:
+        for i, name in enumerate(exported):
+            np.testing.assert_array_equal(exported[name], state(tmp_path / "two")[f"model{i:05}"])
     assert second.splitlines()[-1] == "process 1 of 2; process 0 says what happens"
     require_close(state(tmp_path / "two"), state(tmp_path / "one"))
 
