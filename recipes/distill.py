@@ -56,14 +56,15 @@ class Config:
     dropout: float = option(0.1, "of the preset's layers")
     max_length: int = option(96, "tokens; longer sentences are cut")
     quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each of them; of {', '.join(export.QUANTIZATIONS)}"
+        ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
     )
     training: Training = Training()
     search: Search = Search()
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
-        check_quantizations(self.quantizations)
+        if self.quantizations:
+            check_quantizations(self.quantizations)
         require_positive(max_length=self.max_length)
 
     @property
@@ -146,16 +147,18 @@ def train(config):
         batches = make_batches(pairs, data.valid, teacher.tokenizer, config.training, lengths)
         model, history = fit(model, *batches, config.training, folder, score)
         save_model(model, teacher.tokenizer, folder)
-        reports = export.to_bundle(
-            model,
-            folder,
-            teacher.tokenizer,
-            data.valid,
-            quantization=config.quantizations,
-            calibration=calibration_text(pairs),
-            max_source_length=config.max_length,
-            **dataclasses.asdict(config.search),
-        )
+        reports = {}
+        if config.quantizations:
+            reports = export.to_bundle(
+                model,
+                folder,
+                teacher.tokenizer,
+                data.valid,
+                quantization=config.quantizations,
+                calibration=calibration_text(pairs),
+                max_source_length=config.max_length,
+                **dataclasses.asdict(config.search),
+            )
         scores, examples = evaluate(model, reports, score, data.tests, {"teacher": teacher.say})
         add_size_and_speed(scores, config, teacher, reports, data.valid)
         write_report(config, folder, model, history, scores, examples, reports, score.name)

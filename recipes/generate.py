@@ -63,14 +63,15 @@ class Config:
     temperature: float = option(0.8, "of the samples in the report")
     top_p: float = option(0.9, "of the samples in the report")
     quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each of them; of {', '.join(export.QUANTIZATIONS)}"
+        ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
     )
     training: Training = Training()
     search: Search = Search()
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
-        check_quantizations(self.quantizations)
+        if self.quantizations:
+            check_quantizations(self.quantizations)
         length_limits(*self.lengths)
         require_positive(context_words=self.context_words, places=self.places)
 
@@ -144,17 +145,19 @@ def train(config):
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder)
         save_model(model, data.tokenizer, folder)
-        reports = export.to_bundle(
-            model,
-            folder,
-            data.tokenizer,
-            data.valid.pairs,
-            quantization=config.quantizations,
-            calibration=calibration_text(data.train.pairs),
-            max_source_length=config.max_source_length,
-            max_target_length=config.max_target_length,
-            **dataclasses.asdict(config.search),
-        )
+        reports = {}
+        if config.quantizations:
+            reports = export.to_bundle(
+                model,
+                folder,
+                data.tokenizer,
+                data.valid.pairs,
+                quantization=config.quantizations,
+                calibration=calibration_text(data.train.pairs),
+                max_source_length=config.max_source_length,
+                max_target_length=config.max_target_length,
+                **dataclasses.asdict(config.search),
+            )
         scores = {
             test: perplexities(config, model, data, pairs) for test, pairs in data.tests.items()
         }

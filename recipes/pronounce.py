@@ -47,14 +47,15 @@ class Config:
     dropout: float = option(0.1, "of the preset's layers")
     max_length: int = option(32, "letters, or phones; longer words are cut")
     quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each of them; of {', '.join(export.QUANTIZATIONS)}"
+        ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
     )
     training: Training = Training(epochs=20, batch_tokens=2048, label_smoothing=0.1)
     search: Search = Search()
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
-        check_quantizations(self.quantizations)
+        if self.quantizations:
+            check_quantizations(self.quantizations)
         length_limits(self.max_length)
 
     @property
@@ -111,16 +112,18 @@ def train(config):
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
         save_model(model, data.tokenizer, folder)
-        reports = export.to_bundle(
-            model,
-            folder,
-            data.tokenizer,
-            data.valid.pairs,
-            quantization=config.quantizations,
-            calibration=calibration_text(data.train.pairs),
-            max_source_length=config.max_length,
-            **dataclasses.asdict(config.search),
-        )
+        reports = {}
+        if config.quantizations:
+            reports = export.to_bundle(
+                model,
+                folder,
+                data.tokenizer,
+                data.valid.pairs,
+                quantization=config.quantizations,
+                calibration=calibration_text(data.train.pairs),
+                max_source_length=config.max_length,
+                **dataclasses.asdict(config.search),
+            )
         scores, examples = evaluate(model, reports, score, data.tests)
         write_report(config, folder, model, history, scores, examples, reports, score.name)
     return Result(model, data.tokenizer, scores, reports)

@@ -106,6 +106,7 @@ def score_table(scores):
     for metric in metrics:
         table.add_column(metric, justify="right")
     for test, by in scores.items():
+        test = Path(test).name
         for name, values in by.items():
             table.add_row(test, name, *(_score(values[metric]) for metric in metrics))
             test = ""

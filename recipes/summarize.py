@@ -51,14 +51,15 @@ class Config:
     max_target_length: int = option(32, "tokens of a summary")
     baseline_words: int = option(12, "first words of a text that are the summary to beat")
     quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each of them; of {', '.join(export.QUANTIZATIONS)}"
+        ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
     )
     training: Training = Training()
     search: Search = Search()
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
-        check_quantizations(self.quantizations)
+        if self.quantizations:
+            check_quantizations(self.quantizations)
         length_limits(*self.lengths)
         require_files(train=self.train, valid=self.valid)
 
@@ -111,17 +112,19 @@ def train(config):
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
         save_model(model, data.tokenizer, folder)
-        reports = export.to_bundle(
-            model,
-            folder,
-            data.tokenizer,
-            data.valid.pairs,
-            quantization=config.quantizations,
-            calibration=calibration_text(data.train.pairs),
-            max_source_length=config.max_source_length,
-            max_target_length=config.max_target_length,
-            **dataclasses.asdict(config.search),
-        )
+        reports = {}
+        if config.quantizations:
+            reports = export.to_bundle(
+                model,
+                folder,
+                data.tokenizer,
+                data.valid.pairs,
+                quantization=config.quantizations,
+                calibration=calibration_text(data.train.pairs),
+                max_source_length=config.max_source_length,
+                max_target_length=config.max_target_length,
+                **dataclasses.asdict(config.search),
+            )
         n = config.baseline_words
         scores, examples = evaluate(
             model,

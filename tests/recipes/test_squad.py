@@ -33,7 +33,8 @@ def test_the_questions_of_the_package_are_true_spans_and_leak_free():
     train, valid = read_squad(FAQ_TRAIN), read_squad(FAQ_VALID)  # a wrong span would warn
     assert len(train) > 250 and len(valid) > 50
     for example in train + valid:
-        assert example.answer in example.context and example.question.endswith("?")
+        assert example.context[example.start :].startswith(example.answer)
+        assert example.question.endswith("?")
     rows = [[(e.context, e.question) for e in part] for part in (train, valid)]
     assert not find_leaks(*rows)
     licence = FAQ_TRAIN.with_name("faq.en.Python-2.0-AND-Artistic-1.0-Perl.LICENSE.txt")
@@ -50,7 +51,7 @@ def test_context_answer_and_question_are_read_in_nfc(tmp_path, zipped):
     if zipped:
         path = path.with_suffix(".json.gz")
         path.write_bytes(gzip.compress(json.dumps(whole).encode()))
-    assert read_squad(path) == [("서울은 수도다.", "서울은", "What is the capital?")]
+    assert read_squad(path) == [("서울은 수도다.", "서울은", 0, "What is the capital?")]
 
 
 def test_equal_answers_count_once_and_impossible_questions_not_at_all(tmp_path):
@@ -94,8 +95,19 @@ def test_a_bad_file_names_the_place(tmp_path, whole, message):
 
 
 def test_a_file_that_is_not_there_or_no_gzip_is_named(tmp_path):
-    with pytest.raises(DataError, match="must exist. Received"):
+    with pytest.raises(DataError, match=r"must exist. Received"):
         read_squad(tmp_path / "none.json")
     (tmp_path / "a.json.gz").write_text("{}")
     with pytest.raises(DataError, match="gzip as its name says"):
         read_squad(tmp_path / "a.json.gz")
+
+
+def test_an_answer_is_found_where_it_starts_after_nfc_and_strip(tmp_path):
+    context = "  " + unicodedata.normalize("NFD", "수도 서울, 서울 시.")
+    start = context.rindex(" ", 0, -3)
+    answer = {"text": context[start : start + 6 + 1], "answer_start": start}
+    whole = one([answer])
+    whole["data"][0]["paragraphs"][0]["context"] = context
+    (example,) = read_squad(save(tmp_path, whole))
+    assert example.context == "수도 서울, 서울 시."
+    assert example.context[example.start :].startswith(example.answer) and example.start > 4
