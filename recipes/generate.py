@@ -10,6 +10,7 @@ end of a sentence. Gives, in `--output`: `report.md` with curves, perplexity and
 """
 
 import dataclasses
+import itertools
 import math
 import random
 import re
@@ -19,8 +20,8 @@ import keras
 
 from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
-from seq2lite.export.signatures import length_limits
 from seq2lite.export.runtime import require_positive
+from seq2lite.export.signatures import length_limits
 from seq2lite.recipes.batches import Batches, make_batches
 from seq2lite.recipes.command import check_choices, option, run_recipe
 from seq2lite.recipes.decoding import Search
@@ -86,6 +87,7 @@ class Config:
         return (*self.train, *self.valid, *self.test)
 
 
+SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]]*$")  # of Chinese and Japanese too
 Data = namedtuple("Data", ["tokenizer", "train", "valid", "tests"])
 Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 
@@ -125,9 +127,9 @@ def read_beginnings(paths, config):
 
 def sentences(words):
     """(first, behind the last) of each sentence, by marks at the end of words."""
-    ends = [i + 1 for i, word in enumerate(words) if re.search(r"[.!?。！？][\"')\]]*$", word)]
+    ends = [i + 1 for i, word in enumerate(words) if SENTENCE_END.search(word)]
     bounds = sorted({0, *ends, len(words)})
-    return list(zip(bounds, bounds[1:], strict=False))
+    return list(itertools.pairwise(bounds))
 
 
 def build_model(config, data):

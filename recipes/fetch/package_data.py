@@ -33,7 +33,7 @@ def faqs(cache, mirror):
     for package, path in debian.get(["python3.11-doc", "perl-doc"], "documentation"):
         python = package["Package"].startswith("python")
         pattern = r".*/_sources/faq/\w+\.rst\.txt" if python else r".*/pod/perlfaq\d\.pod"
-        for name, content in members(path, re.compile(pattern).fullmatch):
+        for _, content in members(path, re.compile(pattern).fullmatch):
             text = content.decode("utf-8")
             if python:
                 title = "Python: " + re.search(r"^ *(\S.*)\n[=#]+$", text, re.M)[1]

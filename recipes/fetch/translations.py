@@ -17,20 +17,85 @@ SIZES = {"test-ui": 1000, "test-doc": 1000, "valid": 2400}
 MAX_CHARACTERS = 400
 # Programs that carry their translations of every language, or a package for each ({language});
 # about 200 MB. A language without one of them goes without.
-PROGRAMS = """
-    aegisub-l10n anjuta-common ardour-data audacity-data binutils-common bison caja-common
-    calligra-data cinnamon-l10n claws-mail-i18n coreutils darktable dia-common digikam-data
-    dolphin-emu-data dpkg-dev epiphany-browser-data evolution-common evolution-data-server-common
-    filezilla-common findutils fontforge-common gawk gcc-12-locales gedit-common geeqie-common
-    gettext git gnome-control-center-data gnome-shell-common gnome-software-common gnucash-common
-    gnumeric-common gnupg-l10n gparted-common hexchat-common hplip-data kate5-data kdevelop-l10n
-    kile-l10n kio krita-l10n libc-l10n libgladeui-common libglib2.0-data libgtk-3-common
-    libgtk-4-common libkf5i18n-data libkf5unitconversion-data libreoffice-l10n-{language}
-    libvirt-l10n lmms-common make mate-control-center-common mate-panel-common mypaint-data
-    nautilus-data network-manager packagekit pidgin-data postgresql-client-15 remmina-common
-    rhythmbox-data shotwell-common simple-scan subversion synaptic tar tellico-data thunar-data
-    totem-common virt-manager vlc-l10n wget xfce4-settings xkb-data zypper-common
-""".split()
+PROGRAMS = [
+    "aegisub-l10n",
+    "anjuta-common",
+    "ardour-data",
+    "audacity-data",
+    "binutils-common",
+    "bison",
+    "caja-common",
+    "calligra-data",
+    "cinnamon-l10n",
+    "claws-mail-i18n",
+    "coreutils",
+    "darktable",
+    "dia-common",
+    "digikam-data",
+    "dolphin-emu-data",
+    "dpkg-dev",
+    "epiphany-browser-data",
+    "evolution-common",
+    "evolution-data-server-common",
+    "filezilla-common",
+    "findutils",
+    "fontforge-common",
+    "gawk",
+    "gcc-12-locales",
+    "gedit-common",
+    "geeqie-common",
+    "gettext",
+    "git",
+    "gnome-control-center-data",
+    "gnome-shell-common",
+    "gnome-software-common",
+    "gnucash-common",
+    "gnumeric-common",
+    "gnupg-l10n",
+    "gparted-common",
+    "hexchat-common",
+    "hplip-data",
+    "kate5-data",
+    "kdevelop-l10n",
+    "kile-l10n",
+    "kio",
+    "krita-l10n",
+    "libc-l10n",
+    "libgladeui-common",
+    "libglib2.0-data",
+    "libgtk-3-common",
+    "libgtk-4-common",
+    "libkf5i18n-data",
+    "libkf5unitconversion-data",
+    "libreoffice-l10n-{language}",
+    "libvirt-l10n",
+    "lmms-common",
+    "make",
+    "mate-control-center-common",
+    "mate-panel-common",
+    "mypaint-data",
+    "nautilus-data",
+    "network-manager",
+    "packagekit",
+    "pidgin-data",
+    "postgresql-client-15",
+    "remmina-common",
+    "rhythmbox-data",
+    "shotwell-common",
+    "simple-scan",
+    "subversion",
+    "synaptic",
+    "tar",
+    "tellico-data",
+    "thunar-data",
+    "totem-common",
+    "virt-manager",
+    "vlc-l10n",
+    "wget",
+    "xfce4-settings",
+    "xkb-data",
+    "zypper-common",
+]
 HELP = ("libreoffice-help-en-us", "libreoffice-help-{language}")
 
 
@@ -48,7 +113,7 @@ def build(cache, options):
                 rows.setdefault(kept, (*kept, origin, where))
 
     programs = [name.format(language=language.lower()) for name in PROGRAMS]
-    inside = f"/locale/{language}/LC_MESSAGES/"
+    inside = f"/{language}/LC_MESSAGES/"  # below /locale, or where LibreOffice has it
     for package, path in debian.get(programs, "programs"):
         files = members(path, lambda name: inside in f"/{name}" and name.endswith(".mo"))
         before = len(rows)
@@ -181,7 +246,7 @@ def _pages(path, tag):
 def _paragraphs(page):
     """Paragraphs and headings of a page of LibreOffice's help, by the id that languages share."""
     found = {}
-    for tag, attributes, inner in re.findall(r"<(p|h[1-6])\b([^>]*)>(.*?)</\1>", page, re.S):
+    for _, attributes, inner in re.findall(r"<(p|h[1-6])\b([^>]*)>(.*?)</\1>", page, re.S):
         key = re.search(r'id="((?:par|hd|tit)_[^"]+)"', attributes)
         text = html.unescape(re.sub(r"<[^>]*>", "", inner))
         if key:

@@ -64,7 +64,7 @@ def test_answers_that_are_not_where_they_should_be_are_counted_named_and_dropped
     whole = one([{"text": "Seoul", "answer_start": 0}, NOT_THERE, {"text": "", "answer_start": 0}])
     path = save(tmp_path, whole)
     place = re.escape("data[0].paragraphs[0].qas[0].answers[1] ('Seoul' at 3)")
-    with pytest.warns(UserWarning, match=f"2 answers are not at their answer_start.*{place}"):
+    with pytest.warns(UserWarning, match=rf"2 answers are not at their answer_start.*{place}"):
         assert len(read_squad(path)) == 1
     with pytest.raises(DataError, match="stand in their contexts. Received: none of 1 is"):
         read_squad(save(tmp_path, one([NOT_THERE])))
