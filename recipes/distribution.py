@@ -21,6 +21,7 @@ import traceback
 import keras
 import numpy as np
 
+from . import replicas
 from .precision import precision
 
 IS_JAX = keras.backend.backend() == "jax"
@@ -128,7 +129,7 @@ def scope():
         with _data_parallel().scope():
             yield
     else:
-        with _mirrored().scope():
+        with replicas.strategy().scope():
             yield
 
 
@@ -193,50 +194,6 @@ def require_same(**values):
                 f"`{name}` must be {expected[name]} as in process 0: the data files must be the same "
                 f"on all hosts. Received: {value}"
             )
-
-
-def share_of_joint(weight):
-    """How many times its even share of the batch's weight a replica has, under `MirroredStrategy`.
-
-    Replicas' losses are means over their own tokens, and Keras takes the mean of those. With this
-    factor it is the mean over all tokens, as on one device.
-
-    Args:
-        weight: Scalar, the weight of this replica's tokens.
-    """
-    if IS_JAX or _replica_context() is None:
-        return 1.0
-    import tensorflow as tf
-
-    joint = _replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, weight)
-    return tf.math.divide_no_nan(weight, joint)
-
-
-def optimizer(kind):
-    """`kind`, a Keras optimizer's class, whose gradients are clipped as on one device.
-
-    Under `MirroredStrategy` Keras clips those of each replica and then sums them up.
-    """
-    if IS_JAX or _num_devices() == 1:
-        return kind
-
-    class Mirrored(kind):
-        def __init__(self, *args, global_clipnorm=None, **options):
-            # What is clipped is the mean of what Keras sums up afterwards.
-            if global_clipnorm is not None:
-                global_clipnorm /= _num_devices()
-            super().__init__(*args, global_clipnorm=global_clipnorm, **options)
-
-        def apply(self, grads, trainable_variables=None):
-            import tensorflow as tf
-
-            if _replica_context() is not None:
-                grads = [tf.convert_to_tensor(g) for g in grads]
-                grads = _replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, grads)
-            super().apply(grads, trainable_variables)
-
-    Mirrored.__name__ = kind.__name__
-    return Mirrored
 
 
 def _join():
@@ -328,14 +285,8 @@ def _num_devices():
     if IS_JAX:
         return len(keras.distribution.list_devices())
     if keras.backend.backend() == "tensorflow":
-        return len(_tensorflow_devices())
+        return len(replicas.devices())
     return 1
-
-
-def _tensorflow_devices():
-    import tensorflow as tf
-
-    return tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
 
 
 @functools.cache
@@ -344,19 +295,3 @@ def _data_parallel():
     return keras.distribution.DataParallel(
         devices=keras.distribution.list_devices(), auto_shard_dataset=False
     )
-
-
-@functools.cache
-def _mirrored():
-    import tensorflow as tf
-
-    return tf.distribute.MirroredStrategy([device.name for device in _tensorflow_devices()])
-
-
-def _replica_context():
-    """TensorFlow's, within one of several replicas; else None."""
-    import tensorflow as tf
-
-    if keras.backend.backend() != "tensorflow" or not tf.distribute.has_strategy():
-        return None
-    return tf.distribute.get_replica_context()

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from .distribution import share_of_joint
+from .replicas import share_of_joint
 
 
 @keras.saving.register_keras_serializable("seq2lite")

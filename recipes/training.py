@@ -21,6 +21,7 @@ from .command import option
 from .loss import SmoothedCrossentropy
 from .precision import PRECISIONS, float32_twin
 from .progress import Progress, StopAtNonFinite
+from .replicas import joint_clipping
 from .run_folder import CHECKPOINTS
 from .schedules import SCHEDULES, schedule
 
@@ -99,7 +100,7 @@ def compile_for_training(model, training, num_batches):
         training: A `Training`.
         num_batches: Batches of all of the training.
     """
-    optimizer = distribution.optimizer(keras.optimizers.AdamW)(
+    optimizer = joint_clipping(keras.optimizers.AdamW)(
         schedule(training.schedule, training.learning_rate, training.warmup_steps, num_batches),
         weight_decay=training.weight_decay,
         beta_2=0.98,
