@@ -7,7 +7,7 @@ TOOLS := $(VENV)/.tools
 # TensorFlow's start-up notes, and its warnings of what this project does not use.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint format wheel benchmark presets fuzz resume clean
+.PHONY: demo test lint format wheel benchmark presets fuzz resume distributed clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m seq2lite.recipes.demo
@@ -45,6 +45,10 @@ fuzz: $(TOOLS)
 # A training of each family, killed 20 times at random: it ends with the weights of one that was not.
 resume: $(TOOLS)
 	SEQ2LITE_KILLS=20 $(BIN)/python -m pytest tests/recipes/test_resume.py
+
+# A recipe under TensorFlow, under JAX, and in two processes: what it costs to be two.
+distributed: $(TOOLS)
+	$(BIN)/python benchmarks/distributed.py
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'seq2lite needs Python 3.11 or later. Received: ' + sys.version)"

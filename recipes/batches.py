@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+from . import distribution
+
 NUM_SEGMENTATIONS = 64
 
 # Lengths that batches are padded to where each shape of a batch costs a compilation.
@@ -121,9 +123,10 @@ class Batches:
         Args:
             first_batch: Number of the first one.
             num_batches: How many. Default: one epoch.
-            shard: (i, n): of each batch, only rows i, i + n, i + 2n, …
+            shard: (i, n): of each batch, only the rows of the i-th of n equal parts.
             service: Address of a tf.data service that prepares them, such as
-                `"grpc://10.0.0.1:5000"`; None: this process does.
+                `"grpc://10.0.0.1:5000"` (see `data_service.py`), or several with commas between;
+                None: this process does.
 
         Returns:
             A `tf.data.Dataset` of `({"source", "target"}, next, weight)`: int32 ids `(batch,
@@ -131,13 +134,25 @@ class Batches:
             weights, 0 at padding and at repeated rows.
         """
         num_batches = self.num_batches if num_batches is None else num_batches
-        dataset = self.indices(first_batch).take(num_batches)
-        dataset = dataset.enumerate(first_batch).map(
-            lambda number, batch: self._training_batch(number, *batch, shard)
-        )
-        if service is not None:
+        numbered = self.indices(first_batch).take(num_batches).enumerate(first_batch)
+
+        def make(number, batch):
+            return self._training_batch(number, *batch, shard)
+
+        if service is None:
+            dataset = numbered.map(make)
+        else:
+            # A service has one worker, which keeps the order; of several each makes its part.
+            addresses = service.split(",")
             sharding = tf.data.experimental.service.ShardingPolicy.OFF
-            dataset = dataset.apply(tf.data.experimental.service.distribute(sharding, service))
+            parts = [
+                numbered.shard(len(addresses), i)
+                .map(make)
+                .apply(tf.data.experimental.service.distribute(sharding, address))
+                for i, address in enumerate(addresses)
+            ]
+            turns = tf.data.Dataset.range(num_batches).map(lambda n: n % len(parts))
+            dataset = tf.data.Dataset.choose_from_datasets(parts, turns)
         dataset = dataset.prefetch(8)
         options = tf.data.Options()
         # With autotune, `fit` can stall for seconds as an epoch's iterator is destroyed.
@@ -171,7 +186,8 @@ class Batches:
             tf.cast(is_counted, "float32"),
         )
         index, count = shard
-        return tf.nest.map_structure(lambda x: x[index::count], batch)
+        size = tf.size(rows) // count
+        return tf.nest.map_structure(lambda x: x[index * size : (index + 1) * size], batch)
 
     def _row(self, ids, side):
         """A source `ids … end`, a target `start ids … end`."""
@@ -295,6 +311,7 @@ def make_batches(train, valid, tokenizer, training, max_lengths):
         Two `Batches`, of `train` and of `valid`.
     """
     options = {"max_length": max_lengths, "batch_tokens": training.batch_tokens}
+    options |= distribution.batch_options()
     batches = Batches(train, tokenizer, seed=training.seed, alpha=training.alpha or None, **options)
     held_out = Batches(valid, tokenizer, **options)
     print(

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from ..export.whole import write_whole
+from . import distribution
 
 
 class Checkpoints:
@@ -89,6 +90,18 @@ class Checkpoints:
         Raises:
             ValueError: A whole checkpoint is of another model.
         """
+        history, arrays = self._newest() if distribution.is_first() else ([], {})
+        history = distribution.from_first(lambda: history)
+        if history:
+            variables = self._variables()
+            empty = {name: np.zeros(v.shape, v.dtype) for name, v in variables.items()}
+            arrays = distribution.broadcast(arrays or empty)
+            for name, variable in variables.items():
+                variable.assign(arrays[name])
+        return history
+
+    def _newest(self):
+        """History and arrays of the newest whole checkpoint."""
         for number in reversed(self._numbers()):
             arrays = self._read(number)
             if arrays is None:
@@ -98,18 +111,20 @@ class Checkpoints:
                 )
                 continue
             history = json.loads(arrays.pop("history").tobytes())
-            self._assign(arrays, self._path(number))
-            return history
-        return []
+            return history, self._of_this_model(arrays, self._path(number))
+        return [], {}
 
     def weights(self):
         """The model's weights as they would ship now: the optimizer's averages, if it has any."""
-        optimizer, raw = self.model.optimizer, self.model.get_weights()
+        optimizer, variables = self.model.optimizer, self.model.trainable_variables
         if not optimizer.use_ema:
-            return raw
-        optimizer.finalize_variable_values(self.model.trainable_variables)
+            return self.model.get_weights()
+        # JAX's arrays do not change, and to assign others takes all processes.
+        raw = [v.value if distribution.IS_JAX else np.array(v) for v in variables]
+        optimizer.finalize_variable_values(variables)
         averages = self.model.get_weights()
-        self.model.set_weights(raw)
+        for variable, value in zip(variables, raw, strict=True):
+            variable.assign(value)
         return averages
 
     def averaged(self, number, count):
@@ -152,14 +167,14 @@ class Checkpoints:
             f"optimizer{i:05}": v for i, v in enumerate(self.model.optimizer.variables)
         }
 
-    def _assign(self, arrays, path):
+    def _of_this_model(self, arrays, path):
+        """The arrays of model and optimizer, without averages."""
         variables = self._variables()
         found = {n: array.shape for n, array in arrays.items() if not n.startswith("average")}
         expected = {name: tuple(variable.shape) for name, variable in variables.items()}
         if found != expected:
             raise ValueError(f"{path} must hold this model and optimizer. Received: another one's")
-        for name, variable in variables.items():
-            variable.assign(arrays[name])
+        return {name: arrays[name] for name in variables}
 
     def _path(self, number):
         return self.folder / f"round-{number:06}.npz"

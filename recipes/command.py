@@ -7,6 +7,7 @@ import typing
 
 from ..export.isolation import ConversionError
 from ..export.parity import ParityError
+from . import distribution
 
 
 def option(default, text):
@@ -45,13 +46,24 @@ def run_recipe(description, config_class, run, arguments=None):
         arguments: List of str. Default: the command line.
     """
     try:
-        run(parse_config(description, config_class, arguments))
+        config = parse_config(description, config_class, arguments)
+        flags = sys.argv[1:] if arguments is None else map(str, arguments)
+        with distribution.run([*_program(run), *flags]):
+            run(config)
     except (ValueError, OSError, ConversionError, ParityError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
+
+
+def _program(run):
+    """What follows `python` in the command line of the recipe that `run` is of."""
+    if run.__module__ != "__main__":
+        return ["-m", run.__module__]
+    spec = sys.modules["__main__"].__spec__
+    return ["-m", spec.name] if spec else [sys.argv[0]]
 
 
 def parse_config(description, config_class, arguments=None):

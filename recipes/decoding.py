@@ -7,7 +7,9 @@ import numpy as np
 
 from ..export.runtime import pad, require_positive
 from ..zoo import beam_search
+from .batches import BOUNDS
 from .command import option
+from .distribution import JIT_COMPILE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +65,22 @@ class Decoder:
             size = max(1, self.batch_tokens // (self.search.num_beams * length))
             batch, order = order[:size], order[size:]
             source = pad([rows[i] for i in batch], self.tokenizer.pad_id)
+            if JIT_COMPILE:
+                source = self._of_few_shapes(source)
             tokens, lengths = self._searcher.predict_on_batch(source)
             found = [row[:n] for row, n in zip(np.array(tokens), np.array(lengths), strict=True)]
+            found = found[: len(batch)]
             for i, text in zip(batch, self.tokenizer.decode(found), strict=True):
                 texts[i] = text
         return texts
+
+    def _of_few_shapes(self, source):
+        """Longer, and of more rows, that the search need not be compiled for each batch."""
+        length = next((bound for bound in BOUNDS if bound >= source.shape[1]), self.max_lengths[0])
+        rows = 1 << (len(source) - 1).bit_length()
+        more = ((0, 0), (0, max(length, source.shape[1]) - source.shape[1]))
+        source = np.pad(source, more, constant_values=self.tokenizer.pad_id)
+        return np.pad(source, ((0, rows - len(source)), (0, 0)), mode="edge")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +126,7 @@ class _Searcher(keras.Model):
         self.max_length = max_length
         self.built = True
         # Batches differ in shape, and XLA would compile each.
-        self.jit_compile = False
+        self.jit_compile = JIT_COMPILE
 
     def call(self, source):
         tokens, lengths, _ = beam_search(

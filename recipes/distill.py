@@ -25,6 +25,7 @@ from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.container import is_bundle
 from seq2lite.export.runtime import require_positive
+from seq2lite.recipes import distribution
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.command import check_choices, option, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
@@ -108,16 +109,21 @@ def build_data(config):
     return Data(for_training(read_pairs(*config.train), valid, *tests.values()), valid, tests)
 
 
+def _said(file, teacher, sources):
+    """What the teacher makes of the sources; once written down, as it is written."""
+    if not file.exists():
+        save_text(file, json.dumps(teacher.say(sources), ensure_ascii=False))
+    return json.loads(file.read_text("utf-8"))
+
+
 def distilled(config, teacher, pairs, folder):
     """The pairs with the teacher's targets; what was said before a stop is read, not said again."""
     said = []
     starts = range(0, len(pairs), CHUNK)
     for start in track(starts, "the teacher's targets", disable=None):
         file = folder / "distilled" / f"{start:08}.json"
-        if not file.exists():
-            texts = teacher.say([source for source, _ in pairs[start : start + CHUNK]])
-            save_text(file, json.dumps(texts, ensure_ascii=False))
-        said += json.loads(file.read_text("utf-8"))
+        sources = [source for source, _ in pairs[start : start + CHUNK]]
+        said += distribution.from_first(lambda f=file, s=sources: _said(f, teacher, s))
     new = [(source, text) for (source, _), text in zip(pairs, said, strict=True)]
     taught = Pairs(new, pairs.lines, pairs.origin, pairs.dropped)
     taught = taught.where(lambda source, target: target, "an empty target of the teacher")

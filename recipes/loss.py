@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from .replicas import share_of_joint
+
 
 @keras.saving.register_keras_serializable("seq2lite")
 class SmoothedCrossentropy(keras.losses.Loss):
@@ -50,6 +52,11 @@ class SmoothedCrossentropy(keras.losses.Loss):
             return ops.logsumexp(logits, axis=-1) - smooth, gradient
 
         return loss(logits)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """The mean over the tokens, of all replicas where there are several."""
+        loss = super().__call__(y_true, y_pred, sample_weight)
+        return loss if sample_weight is None else loss * share_of_joint(ops.sum(sample_weight))
 
     def get_config(self):
         return {"name": self.name, "label_smoothing": self.label_smoothing}

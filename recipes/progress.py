@@ -88,6 +88,8 @@ class StopAtNonFinite(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
+            if hasattr(self.model, "jax_state_sync"):
+                self.model.jax_state_sync()  # during `fit`, JAX's variables hold nothing
             pairs = self.batches.pairs_of(self.number)
             lines = ", ".join(str(self.batches.pairs.lines[i]) for i in pairs[:8])
             more = f" and {len(pairs) - 8} more" if len(pairs) > 8 else ""

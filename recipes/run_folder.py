@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from ..export.whole import write_whole
+from . import distribution
 
 RECORD = "seq2lite-run.json"  # the run's options; by it a folder is known as a run's
 CHECKPOINTS = "checkpoints"  # folder, in that of the run, of what a stopped training goes on from
@@ -26,6 +27,8 @@ def check_run_folder(config, inputs=()):
             other data, or files of another origin; nothing is touched.
     """
     folder = Path(config.output)
+    if not distribution.is_first():
+        return
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`output` must be a folder. Received: {folder}, which is a file")
     if not folder.is_dir() or not any(folder.iterdir()):
@@ -57,6 +60,9 @@ def open_run(config, inputs=()):
     """
     check_run_folder(config, inputs)
     folder, options = Path(config.output), _options(config, inputs)
+    if not distribution.is_first():
+        yield folder  # which is process 0's
+        return
     if (folder / RECORD).is_file() and not _can_go_on(folder, options):
         _remove(folder)  # as `overwrite` says
     if not (folder / RECORD).is_file():
@@ -73,6 +79,7 @@ def _options(config, inputs):
     for name, value in dataclasses.asdict(config).items():
         options |= value if isinstance(value, dict) else {name: value}
     del options["overwrite"]
+    options |= distribution.run_options()
     for path in inputs:
         content = Path(path).read_bytes() if Path(path).is_file() else b""
         options[f"content of {path}"] = hashlib.sha256(content).hexdigest()

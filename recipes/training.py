@@ -15,11 +15,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from . import distribution
 from .checkpoints import Checkpoints
 from .command import option
 from .loss import SmoothedCrossentropy
 from .precision import PRECISIONS, float32_twin
 from .progress import Progress, StopAtNonFinite
+from .replicas import joint_clipping
 from .run_folder import CHECKPOINTS
 from .schedules import SCHEDULES, schedule
 
@@ -46,7 +48,9 @@ class Training:
     patience: int = option(0, "rounds without a better score that end the training; 0: no end")
     tensorboard: bool = option(False, "write logs for TensorBoard")
     deterministic: bool = option(False, "only operations that always give the same, if slower ones")
-    data_service: str = option("", "address of a tf.data service that makes the batches")
+    data_service: str = option(
+        "", "address of a tf.data service that makes the batches, or several with commas between"
+    )
     seed: int = option(1, "of weights, order and dropout")
 
     def __post_init__(self):
@@ -96,7 +100,7 @@ def compile_for_training(model, training, num_batches):
         training: A `Training`.
         num_batches: Batches of all of the training.
     """
-    optimizer = keras.optimizers.AdamW(
+    optimizer = joint_clipping(keras.optimizers.AdamW)(
         schedule(training.schedule, training.learning_rate, training.warmup_steps, num_batches),
         weight_decay=training.weight_decay,
         beta_2=0.98,
@@ -112,7 +116,11 @@ def compile_for_training(model, training, num_batches):
     if training.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     # One trace serves every shape of a batch; XLA would compile each.
-    model.compile(optimizer, SmoothedCrossentropy(training.label_smoothing), jit_compile=False)
+    model.compile(
+        optimizer,
+        SmoothedCrossentropy(training.label_smoothing),
+        jit_compile=distribution.JIT_COMPILE,
+    )
 
 
 def fit(model, train, valid, training, folder, score=None):
@@ -126,6 +134,8 @@ def fit(model, train, valid, training, folder, score=None):
         folder: The run's folder; checkpoints are in it.
         score: A `decoding.Score`; None: the loss on held-out text chooses the best round.
 
+    In each of several processes, or on several devices: see `distribution.py`.
+
     Returns:
         A float32 model with the weights of the best round, and the history: a list of dicts, one a
         round.
@@ -138,33 +148,44 @@ def fit(model, train, valid, training, folder, score=None):
         tf.config.experimental.enable_op_determinism()
     round_batches = training.checkpoint_steps or train.num_batches
     num_rounds = -(-training.epochs * train.num_batches // round_batches)
-    compile_for_training(model, training, num_rounds * round_batches)
-    checkpoints = Checkpoints(Path(folder) / CHECKPOINTS, model, keep=training.average + 1)
-    checkpoints.require_space()
+    distribution.require_same(num_batches=train.num_batches, num_tokens=train.num_tokens)
+    model = distribution.distributed(model)
+    with distribution.scope():
+        compile_for_training(model, training, num_rounds * round_batches)
+        checkpoints = Checkpoints(Path(folder) / CHECKPOINTS, model, keep=training.average + 1)
+    if distribution.is_first():
+        checkpoints.require_space()
     history = checkpoints.restore()
     rounds = _Rounds(model, checkpoints, history, valid, training, score)
-    if history:
+    if history and not distribution.is_trained():
         print(f"goes on after round {len(history)} of {num_rounds}", flush=True)
-    if len(history) < num_rounds and not rounds.is_enough():
+    is_over = len(history) >= num_rounds or rounds.is_enough() or distribution.is_trained()
+    if not is_over:
         first = len(history) * round_batches
         callbacks = [
             StopAtNonFinite(train, first),
             rounds,
             Progress(num_rounds * round_batches, first, train.num_tokens / train.num_batches),
         ]
-        if training.tensorboard:
+        if training.tensorboard and distribution.is_first():
             callbacks.append(keras.callbacks.TensorBoard(str(Path(folder) / "tensorboard")))
-        model.fit(
-            train.dataset(
-                first, num_rounds * round_batches - first, service=training.data_service or None
-            ),
-            initial_epoch=len(history),
-            epochs=num_rounds,
-            steps_per_epoch=round_batches,
-            shuffle=False,  # the batches are
-            verbose=0,
-            callbacks=callbacks,
+        dataset = train.dataset(
+            first,
+            num_rounds * round_batches - first,
+            shard=distribution.shard(),
+            service=training.data_service or None,
         )
+        with distribution.scope():
+            model.fit(
+                dataset,
+                initial_epoch=len(history),
+                epochs=num_rounds,
+                steps_per_epoch=round_batches,
+                shuffle=False,  # the batches are
+                verbose=0,
+                callbacks=callbacks,
+            )
+    distribution.leave_after_training()
     return rounds.best_model(), history
 
 
@@ -185,20 +206,13 @@ class _Rounds(keras.callbacks.Callback):
         self.score = score
         # What is scored computes in float32, as files do.
         self.shipped = float32_twin(model)
-        self.shipped.compile(loss=SmoothedCrossentropy(0.0), jit_compile=False)
+        self.shipped.compile(loss=SmoothedCrossentropy(0.0), jit_compile=distribution.JIT_COMPILE)
         self.scored_pairs = spread(score.pairs, training.score_pairs) if score else []
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         self.check_divergence(logs["loss"])
-        self.shipped.set_weights(
-            self.checkpoints.averaged(len(self.history) + 1, self.training.average)
-        )
-        measured = {
-            "loss": logs["loss"],
-            "val_loss": self.shipped.evaluate(self.valid.dataset(), verbose=0),
-            **(self.score(self.shipped, self.scored_pairs) if self.scored_pairs else {}),
-        }
+        measured = distribution.from_first(lambda: self.measured(logs["loss"]))
         logs.update(measured)
         self.history.append(
             {
@@ -210,11 +224,23 @@ class _Rounds(keras.callbacks.Callback):
         )
         self.started = time.perf_counter()
         best = self.best_round()
-        self.checkpoints.save(
-            self.history, also_keep=range(best - self.training.average + 1, best + 1)
-        )
+        if distribution.is_first():
+            self.checkpoints.save(
+                self.history, also_keep=range(best - self.training.average + 1, best + 1)
+            )
         if self.is_enough():
             self.model.stop_training = True
+
+    def measured(self, loss):
+        """What the weights are worth that would ship now."""
+        weights = self.checkpoints.averaged(len(self.history) + 1, self.training.average)
+        with distribution.local():
+            self.shipped.set_weights(weights)
+            return {
+                "loss": loss,
+                "val_loss": self.shipped.evaluate(self.valid.dataset(), verbose=0),
+                **(self.score(self.shipped, self.scored_pairs) if self.scored_pairs else {}),
+            }
 
     def check_divergence(self, loss):
         guess = math.log(self.shipped.vocabulary_size)
