@@ -7,13 +7,17 @@ TOOLS := $(VENV)/.tools
 # TensorFlow's start-up notes, and its warnings of what this project does not use.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint format wheel benchmark presets fuzz resume distributed clean
+.PHONY: demo test test-long lint format wheel benchmark presets fuzz resume distributed clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m seq2lite.recipes.demo
 
 test: $(TOOLS)
 	$(BIN)/python -m pytest
+
+# What takes minutes: trainings that are killed, in several processes, and under other backends.
+test-long: $(TOOLS)
+	$(BIN)/python -m pytest -m long
 
 lint: $(TOOLS)
 	$(BIN)/ruff check .
@@ -44,7 +48,7 @@ fuzz: $(TOOLS)
 
 # A training of each family, killed 20 times at random: it ends with the weights of one that was not.
 resume: $(TOOLS)
-	SEQ2LITE_KILLS=20 $(BIN)/python -m pytest tests/recipes/test_resume.py
+	SEQ2LITE_KILLS=20 $(BIN)/python -m pytest -m long tests/recipes/test_resume.py
 
 # A recipe under TensorFlow, under JAX, and in two processes: what it costs to be two.
 distributed: $(TOOLS)

@@ -41,6 +41,8 @@ class Checkpoints:
         self.model = model
         self.keep = keep
         model.optimizer.build(model.trainable_variables)
+        # In float16 Keras wraps it, to scale the loss.
+        self._optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
     def save(self, history, also_keep=()):
         """Writes the state after `len(history)` rounds, then removes what is older than `keep`.
@@ -56,7 +58,7 @@ class Checkpoints:
             name: keras.ops.convert_to_numpy(variable)
             for name, variable in self._variables().items()
         }
-        if self.model.optimizer.use_ema:
+        if self._optimizer.use_ema:
             arrays |= {f"average{i:05}": w for i, w in enumerate(self.weights())}
         arrays["history"] = np.frombuffer(json.dumps(history).encode(), np.uint8)
         try:
@@ -116,11 +118,11 @@ class Checkpoints:
 
     def weights(self):
         """The model's weights as they would ship now: the optimizer's averages, if it has any."""
-        optimizer, variables = self.model.optimizer, self.model.trainable_variables
+        optimizer, variables = self._optimizer, self.model.trainable_variables
         if not optimizer.use_ema:
             return self.model.get_weights()
         # JAX's arrays do not change, and to assign others takes all processes.
-        raw = [v.value if distribution.IS_JAX else np.array(v) for v in variables]
+        raw = [v.value if distribution.IS_JAX else keras.ops.convert_to_numpy(v) for v in variables]
         optimizer.finalize_variable_values(variables)
         averages = self.model.get_weights()
         for variable, value in zip(variables, raw, strict=True):
@@ -153,7 +155,7 @@ class Checkpoints:
         arrays = self._read(number)
         if arrays is None:
             raise ValueError(f"{self._path(number)} must be whole. Received: a torn checkpoint")
-        prefix = "average" if self.model.optimizer.use_ema else "model"
+        prefix = "average" if self._optimizer.use_ema else "model"
         names = {f"{prefix}{i:05}" for i, _ in enumerate(self.model.weights)}
         return [arrays[name] for name in sorted(names)]
 

@@ -113,8 +113,6 @@ def compile_for_training(model, training, num_batches):
     optimizer.exclude_from_weight_decay(
         var_list=[w for w in model.trainable_variables if len(w.shape) < 2]
     )
-    if training.precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     # One trace serves every shape of a batch; XLA would compile each.
     model.compile(
         optimizer,

@@ -63,7 +63,7 @@ def test_the_lines_of_the_readme_run(tmp_path, monkeypatch, capsys):
         ("VSCODE_TRAIN)", "VSCODE_VALID)"),
         ("vocabulary_size=4000", "vocabulary_size=1000"),
         ("batch_tokens=1024", "batch_tokens=512"),
-        ("epochs=5", "epochs=2"),
+        ("num_batches=5 * ", "num_batches=2 * "),
     ):
         assert long in code
         code = code.replace(long, short)

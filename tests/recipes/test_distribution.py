@@ -18,6 +18,7 @@ from seq2lite.recipes import distribution
 from seq2lite.recipes.batches import Batches
 from seq2lite.recipes.data_service import serve
 
+pytestmark = pytest.mark.long
 WORKER = Path(__file__).with_name("distributed_worker.py")
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from killed_training import run
 
+pytestmark = pytest.mark.long
+
 # How often each family's training is killed: `make resume` says 20.
 NUM_KILLS = int(os.environ.get("SEQ2LITE_KILLS", "2"))
 

@@ -190,7 +190,7 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
         (["--train", "nowhere.tsv"], "error: The data file must exist. Received: nowhere.tsv"),
         (["--valid", "one-column.tsv"], "one-column.tsv, line 2: must be a source and a target"),
         (["--preset", "gpt"], "error: `preset` must be of"),
-        (["--quantizations", "int8", "int3"], "error: `quantizations` must be of"),
+        (["--quantizations", "int8", "int3"], "error: `quantization` must be one of"),
         (["--epochs", "0"], "error: `epochs` must be at least 1. Received: 0"),
         (["--max-length", "1"], "error: `max_source_length` must be an integer of 2 or more"),
         (["--seed", "-1"], "error: `seed` must be at least 0. Received: -1"),

@@ -13,6 +13,7 @@ from random_models import float32_file, random_ids, small_model
 from seq2lite import zoo
 from seq2lite.export.model_file import interpreter_search
 
+pytestmark = pytest.mark.long
 SCRIPT = Path(__file__).with_name("backend_answers.py")
 CASES = [
     "transformer",
