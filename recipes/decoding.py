@@ -20,7 +20,7 @@ class Search:
     """
 
     num_beams: int = option(4, "beginnings that are followed; 1: greedy search")
-    length_penalty: float = option(0.6, "Wu et al. 2016, equation 14; greater: longer targets")
+    length_penalty: float = option(1.0, "Wu et al. 2016, equation 14; greater: longer targets")
 
     def __post_init__(self):
         require_positive(num_beams=self.num_beams)

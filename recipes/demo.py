@@ -23,7 +23,7 @@ FAMILIES = {
     "Transformer": {"preset": "transformer_tiny"},
     "RNN Seq2Seq": {"preset": "rnn_tiny", "dropout": 0.2},
 }
-TRAINING = Training(epochs=6, score_pairs=0)
+TRAINING = Training(epochs=8, score_pairs=0)
 NUM_SHOWN = 10
 
 
