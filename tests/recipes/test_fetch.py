@@ -407,7 +407,11 @@ def test_only_what_a_user_answers_is_a_question():
     assert not debconf.questions(template.replace("now?", "${what}?"))
 
 
-@pytest.mark.parametrize("content", [b"", b"!<arch>\n", b"no package", deb()[:100]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"!<arch>\n", b"no package", deb()[:100]],
+    ids=["empty", "header", "other", "cut"],
+)
 def test_a_broken_package_is_named(tmp_path, content):
     path = tmp_path / "a.deb"
     path.write_bytes(content)
