@@ -5,7 +5,6 @@ import json
 import math
 import shutil
 import sys
-import zipfile
 from pathlib import Path
 
 import keras
@@ -111,6 +110,7 @@ class Checkpoints:
                     f"warning: {self._path(number)} is torn; the one before it is used",
                     file=sys.stderr,
                 )
+                self._path(number).unlink()  # its round is trained again
                 continue
             history = json.loads(arrays.pop("history").tobytes())
             return history, self._of_this_model(arrays, self._path(number))
@@ -129,32 +129,35 @@ class Checkpoints:
             variable.assign(value)
         return averages
 
-    def averaged(self, number, count):
+    def averaged(self, number, count, now=None):
         """The mean of the weights of `count` rounds that end with round `number`.
 
         Args:
-            number: Of a round whose checkpoint is kept, or of the one that ends now.
-            count: How many; fewer if there were no more.
+            number: Of a round.
+            count: How many; fewer if there were no more, or if one of them is torn.
+            now: Number of the round that ends now, which has no checkpoint yet.
 
         Returns:
             List of float32 arrays, as `model.get_weights()`.
 
         Raises:
-            ValueError: A checkpoint that is needed is torn.
+            ValueError: All of them are torn.
         """
         numbers = range(max(1, number - count + 1), number + 1)
-        rounds = [self._weights_of(n) for n in numbers]
+        rounds = [self.weights() if n == now else self._weights_of(n) for n in numbers]
+        rounds = [weights for weights in rounds if weights is not None]
+        if not rounds:
+            raise ValueError(f"{self._path(number)} must be whole. Received: a torn checkpoint")
         return [
             np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype)
             for arrays in zip(*rounds, strict=True)
         ]
 
     def _weights_of(self, number):
-        if not self._path(number).exists():
-            return self.weights()
         arrays = self._read(number)
         if arrays is None:
-            raise ValueError(f"{self._path(number)} must be whole. Received: a torn checkpoint")
+            print(f"warning: {self._path(number)} is torn, and left out", file=sys.stderr)
+            return None
         prefix = "average" if self._optimizer.use_ema else "model"
         names = {f"{prefix}{i:05}" for i, _ in enumerate(self.model.weights)}
         return [arrays[name] for name in sorted(names)]
@@ -190,9 +193,10 @@ class Checkpoints:
         """The arrays of a checkpoint by name; None if it is torn."""
         try:
             with np.load(io.BytesIO(self._path(number).read_bytes())) as arrays:
-                return dict(arrays)  # reading an array compares its checksum
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+                read = dict(arrays)  # reading an array compares its checksum
+        except Exception:  # what zipfile and NumPy raise on damage is more than they say
             return None
+        return read if "history" in read else None
 
 
 def _write(path, arrays):

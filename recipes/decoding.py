@@ -5,7 +5,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from ..export.runtime import pad, require_positive
+from ..export.runtime import pad
+from ..export.tflite import check_beams
 from ..zoo import beam_search
 from .batches import BOUNDS
 from .command import option
@@ -23,7 +24,7 @@ class Search:
     length_penalty: float = option(1.0, "Wu et al. 2016, equation 14; greater: longer targets")
 
     def __post_init__(self):
-        require_positive(num_beams=self.num_beams)
+        check_beams(self.num_beams, self.length_penalty)
 
 
 class Decoder:

@@ -27,7 +27,7 @@ from seq2lite.export.container import is_bundle
 from seq2lite.export.runtime import require_positive
 from seq2lite.recipes import distribution
 from seq2lite.recipes.batches import make_batches
-from seq2lite.recipes.command import check_choices, option, run_recipe
+from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
 from seq2lite.recipes.pairs import VSCODE_TRAIN, VSCODE_VALID, Pairs, for_training, read_pairs
 from seq2lite.recipes.precision import precision
@@ -64,14 +64,18 @@ class Config:
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
+        require_files(train=self.train, valid=self.valid)
         if self.quantizations:
             check_quantizations(self.quantizations)
         require_positive(max_length=self.max_length)
 
     @property
     def inputs(self):
-        """The data files."""
-        return (*self.train, *self.valid, *self.test)
+        """The data files, the teacher's among them."""
+        teacher = Path(self.teacher)
+        named = [teacher / "model.keras", teacher / "tokenizer.model", teacher / "bundle.json"]
+        teachers = [str(file) for file in (teacher, *named) if file.is_file()]
+        return (*self.train, *self.valid, *self.test, *teachers)
 
 
 Data = namedtuple("Data", ["train", "valid", "tests"])

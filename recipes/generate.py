@@ -20,12 +20,12 @@ import keras
 
 from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
+from seq2lite.export.host_search import check_sampling
 from seq2lite.export.runtime import require_positive
 from seq2lite.export.signatures import length_limits
 from seq2lite.recipes.batches import Batches, make_batches
 from seq2lite.recipes.command import check_choices, option, run_recipe
 from seq2lite.recipes.decoding import Search
-from seq2lite.recipes.loss import SmoothedCrossentropy
 from seq2lite.recipes.pairs import (
     VSCODE_TRAIN,
     VSCODE_VALID,
@@ -38,7 +38,7 @@ from seq2lite.recipes.precision import precision
 from seq2lite.recipes.report import NUM_EXAMPLES, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
 from seq2lite.recipes.text import calibration_text, learn_tokenizer
-from seq2lite.recipes.training import Training, fit, spread
+from seq2lite.recipes.training import Training, fit, nats_a_token, spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Config:
         if self.quantizations:
             check_quantizations(self.quantizations)
         length_limits(*self.lengths)
+        check_sampling(self.temperature, None, self.top_p)
         require_positive(context_words=self.context_words, places=self.places)
 
     @property
@@ -97,7 +98,8 @@ def build_data(config):
     valid = read_beginnings(config.valid, config)
     tests = {path: read_beginnings([path], config) for path in config.test}
     tests = tests or {config.valid[0]: valid}
-    train = for_training(read_beginnings(config.train, config), valid, *tests.values())
+    known = {s for path in (*config.valid, *config.test) for s, *_ in sentences_of(path)}
+    train = for_training(read_beginnings(config.train, config, known), valid, *tests.values())
     tokenizer = learn_tokenizer(
         (text for pair in train for text in pair), config.vocabulary_size, config.training.seed
     )
@@ -105,24 +107,36 @@ def build_data(config):
     return Data(tokenizer, *batches, tests)
 
 
-def read_beginnings(paths, config):
-    """Pairs of (words before a place, what follows to the end of the sentence)."""
+def read_beginnings(paths, config, known=frozenset()):
+    """Pairs of (words before a place, what follows to the end of the sentence).
+
+    Sentences that are `known` are left out: they are held out.
+    """
     chance = random.Random(config.training.seed)
     pairs = Pairs([], [], ", ".join(paths))
+    num_known = 0
     for path in paths:
-        for number, line in enumerate(read_lines(path), start=1):
-            words = line.split("\t")[0].split()
-            for start, end in sentences(words):
-                for place in sorted(
-                    chance.sample(range(start, end), min(config.places, end - start))
-                ):
-                    if place > 0:  # something has begun
-                        source = words[max(0, place - config.context_words) : place]
-                        pairs.append((" ".join(source), " ".join(words[place:end])))
-                        pairs.lines.append(number)
+        for sentence, number, words, start, end in sentences_of(path):
+            places = sorted(chance.sample(range(start, end), min(config.places, end - start)))
+            num_known += sentence in known
+            for place in places if sentence not in known else ():
+                if place > 0:  # something has begun
+                    source = words[max(0, place - config.context_words) : place]
+                    pairs.append((" ".join(source), " ".join(words[place:end])))
+                    pairs.lines.append(number)
     if not pairs:
         raise DataError(f"{pairs.origin} must hold sentences of two words. Received: none")
+    if num_known:
+        pairs.dropped["a held-out sentence"] = num_known
     return pairs
+
+
+def sentences_of(path):
+    """(sentence, line number, the paragraph's words, first, behind the last) of a text."""
+    for number, line in enumerate(read_lines(path), start=1):
+        words = line.split("\t")[0].split()
+        for start, end in sentences(words):
+            yield " ".join(words[start:end]), number, words, start, end
 
 
 def sentences(words):
@@ -173,8 +187,7 @@ def perplexities(config, model, data, pairs):
     options = {"max_length": config.lengths, "batch_tokens": config.training.batch_tokens}
     batches = Batches(pairs, data.tokenizer, **options)
     num_tokens = sum(float(weight.sum()) for *_, weight in batches.dataset().as_numpy_iterator())
-    model.compile(loss=SmoothedCrossentropy(0.0), jit_compile=False)
-    nats = model.evaluate(batches.dataset(), verbose=0) * num_tokens
+    nats = nats_a_token(model, batches) * num_tokens
     targets = [target for _, target in pairs]
     return {
         "Keras": {

@@ -19,7 +19,7 @@ from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.signatures import length_limits
 from seq2lite.recipes.batches import make_batches
-from seq2lite.recipes.command import check_choices, option, run_recipe
+from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
 from seq2lite.recipes.pairs import G2P_TRAIN, G2P_VALID, for_training, read_pairs
 from seq2lite.recipes.precision import precision
@@ -54,6 +54,7 @@ class Config:
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
+        require_files(train=self.train, valid=self.valid)
         if self.quantizations:
             check_quantizations(self.quantizations)
         length_limits(self.max_length)

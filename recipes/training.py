@@ -69,7 +69,7 @@ class Training:
             ("checkpoint_steps", 0, math.inf),
             ("score_pairs", 0, math.inf),
             ("patience", 0, math.inf),
-            ("seed", 0, math.inf),
+            ("seed", 0, 2**32 - 1),
         ):
             value = getattr(self, name)
             if not least <= value <= most or math.isinf(value):
@@ -111,7 +111,7 @@ def compile_for_training(model, training, num_batches):
     )
     # As is usual: biases and scales of normalizations are left alone.
     optimizer.exclude_from_weight_decay(
-        var_list=[w for w in model.trainable_variables if len(w.shape) < 2]
+        var_list=[w for w in model.trainable_variables if len(w.shape) < 2 or w.name == "bias"]
     )
     # One trace serves every shape of a batch; XLA would compile each.
     model.compile(
@@ -144,8 +144,11 @@ def fit(model, train, valid, training, folder, score=None):
     """
     if training.deterministic and keras.backend.backend() == "tensorflow":
         tf.config.experimental.enable_op_determinism()
-    round_batches = training.checkpoint_steps or train.num_batches
-    num_rounds = -(-training.epochs * train.num_batches // round_batches)
+    num_batches = training.epochs * train.num_batches
+    num_rounds = -(-num_batches // (training.checkpoint_steps or train.num_batches))
+    round_batches = -(
+        -num_batches // num_rounds
+    )  # all alike: a few batches more than asked at most
     distribution.require_same(num_batches=train.num_batches, num_tokens=train.num_tokens)
     model = distribution.distributed(model)
     with distribution.scope():
@@ -192,6 +195,19 @@ def spread(items, count):
     return items[:: max(1, -(-len(items) // count))] if count else []
 
 
+def nats_a_token(model, batches):
+    """Cross-entropy of a model on an epoch of `Batches`, unsmoothed: the mean over all tokens."""
+    if not model.compiled:
+        # As a metric: Keras's mean of losses weighs batches by their rows, not by their tokens.
+        metric = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="nats")
+        model.compile(
+            loss=SmoothedCrossentropy(0.0),
+            weighted_metrics=[metric],
+            jit_compile=distribution.JIT_COMPILE,
+        )
+    return model.evaluate(batches.dataset(), verbose=0, return_dict=True)["nats"]
+
+
 class _Rounds(keras.callbacks.Callback):
     """At the end of each round: scores what would ship, writes the checkpoint, stops when enough."""
 
@@ -204,13 +220,18 @@ class _Rounds(keras.callbacks.Callback):
         self.score = score
         # What is scored computes in float32, as files do.
         self.shipped = float32_twin(model)
-        self.shipped.compile(loss=SmoothedCrossentropy(0.0), jit_compile=distribution.JIT_COMPILE)
         self.scored_pairs = spread(score.pairs, training.score_pairs) if score else []
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         self.check_divergence(logs["loss"])
         measured = distribution.from_first(lambda: self.measured(logs["loss"]))
+        if not math.isfinite(measured["val_loss"]):
+            raise ValueError(
+                f"The loss on held-out text must be finite. Received: {measured['val_loss']} after "
+                f"round {len(self.history) + 1}, which is not kept. Try a lower --learning-rate, a "
+                "longer --warmup-steps or --precision float32"
+            )
         logs.update(measured)
         self.history.append(
             {
@@ -231,12 +252,13 @@ class _Rounds(keras.callbacks.Callback):
 
     def measured(self, loss):
         """What the weights are worth that would ship now."""
-        weights = self.checkpoints.averaged(len(self.history) + 1, self.training.average)
+        number = len(self.history) + 1
+        weights = self.checkpoints.averaged(number, self.training.average, now=number)
         with distribution.local():
             self.shipped.set_weights(weights)
             return {
                 "loss": loss,
-                "val_loss": self.shipped.evaluate(self.valid.dataset(), verbose=0),
+                "val_loss": nats_a_token(self.shipped, self.valid),
                 **(self.score(self.shipped, self.scored_pairs) if self.scored_pairs else {}),
             }
 

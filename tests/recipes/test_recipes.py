@@ -69,6 +69,14 @@ def test_a_beginning_and_what_follows_are_a_sentence_of_the_text(tmp_path):
         assert f"{source} {target}" in lines[line - 1] and 1 <= len(source.split()) <= 4
 
 
+def test_no_sentence_is_both_trained_on_and_held_out(tmp_path):
+    train = write(tmp_path, "a.txt", "One two three. Four five six.\n")
+    config = generate.Config(train=(train,), places=2)
+    found = generate.read_beginnings([train], config, known={"Four five six."})
+    assert {target.split()[-1] for _, target in found} == {"three."}
+    assert found.dropped == {"a held-out sentence": 1}
+
+
 def test_a_teacher_is_asked_once_for_each_source(tmp_path):
     pairs = Pairs([(f"source {i}", "reference") for i in range(distill.CHUNK + 3)])
     asked = []
