@@ -6,7 +6,7 @@
 Sequence-level knowledge distillation (Kim and Rush 2016, https://arxiv.org/abs/1606.07947, section 3.2):
 the teacher's beam search translates the sources of the training text, and the student is trained on
 its targets in the place of the references. Needs: the run folder of any recipe, or a bundle, and
-the text it was trained on, or more of its kind (targets are then not needed for training). Gives, in
+the text it was trained on, or more of its kind (pairs; their targets are not read). Gives, in
 `--output`: `report.md` with scores, size and speed of teacher and student, `model.keras`, and a bundle
 for each quantization. Time and scores: docs/recipes.md.
 """

@@ -43,7 +43,7 @@ class Training:
     average: int = option(1, "last rounds whose weights are averaged")
     alpha: float = option(0.0, "SentencePiece sampling, such as 0.3; 0: the likeliest pieces")
     precision: str = option("auto", f"of the products; of {', '.join(PRECISIONS)}")
-    checkpoint_steps: int = option(0, "batches between checkpoints and scores; 0: an epoch")
+    checkpoint_steps: int = option(0, "batches of a round, about; 0: an epoch")
     score_pairs: int = option(200, "held-out pairs scored in each round; 0: none, the loss chooses")
     patience: int = option(0, "rounds without a better score that end the training; 0: no end")
     tensorboard: bool = option(False, "write logs for TensorBoard")
