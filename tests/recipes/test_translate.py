@@ -193,7 +193,7 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
         (["--quantizations", "int8", "int3"], "error: `quantization` must be one of"),
         (["--epochs", "0"], "error: `epochs` must be at least 1. Received: 0"),
         (["--max-length", "1"], "error: `max_source_length` must be an integer of 2 or more"),
-        (["--seed", "-1"], "error: `seed` must be at least 0. Received: -1"),
+        (["--seed", "-1"], "error: `seed` must be from 0 to 4294967295. Received: -1"),
         (["--output", ".", "--overwrite"], "error: `output` must be a new folder, or one of an"),
         (
             ["--output", "old", "--overwrite", "--train", "no.tsv"],
