@@ -205,16 +205,19 @@ def in_float32(model):
 
     TFLite's products are of float32 (or of integers), whatever precision a model was trained in.
     """
-    if model.compute_dtype == "float32":
-        return model
+    return model if model.compute_dtype == "float32" else float32_twin(model)
+
+
+def float32_twin(model):
+    """Another model with the weights of this one, that computes in float32."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        exact = type(model).from_config(model.get_config())
+        twin = type(model).from_config(model.get_config())
     finally:
         keras.config.set_dtype_policy(policy)
-    exact.set_weights(model.get_weights())
-    return exact
+    twin.set_weights(model.get_weights())
+    return twin
 
 
 def check_tokenizer(model, tokenizer):

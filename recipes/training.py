@@ -15,11 +15,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..export.signatures import float32_twin
 from . import distribution
 from .checkpoints import Checkpoints
 from .command import option
 from .loss import SmoothedCrossentropy
-from .precision import PRECISIONS, float32_twin
+from .precision import PRECISIONS
 from .progress import Progress, StopAtNonFinite
 from .replicas import joint_clipping
 from .run_folder import CHECKPOINTS

@@ -3,7 +3,7 @@
 import pytest
 
 from seq2lite.recipes import precision
-from seq2lite.recipes.precision import fastest_setting, multiplies_bfloat16
+from seq2lite.recipes.precision import choose_precision, multiplies_bfloat16
 
 
 @pytest.fixture
@@ -17,18 +17,15 @@ def machine(monkeypatch):
     return has
 
 
-def test_a_processor_that_multiplies_bfloat16_does_without_xla(machine):
+@pytest.mark.parametrize(("bfloat16", "policy"), [(True, "mixed_bfloat16"), (False, "float32")])
+def test_a_processor_gets_bfloat16_where_it_multiplies_it(machine, bfloat16, policy):
+    machine(bfloat16=bfloat16)
+    assert choose_precision() == policy
+
+
+def test_what_is_asked_for_is_what_is_given(machine):
     machine(bfloat16=True)
-    for family in precision.FAMILIES:
-        for few_shapes in (False, True):
-            assert fastest_setting(family, few_shapes) == ("mixed_bfloat16", False)
-
-
-def test_xla_is_for_transformers_of_few_shapes_on_other_processors(machine):
-    machine(bfloat16=False)
-    assert fastest_setting("transformer", few_shapes=True) == ("float32", True)
-    assert fastest_setting("transformer") == ("float32", False)
-    assert fastest_setting("rnn_seq2seq", few_shapes=True) == ("float32", False)
+    assert choose_precision("float32") == "float32"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +34,7 @@ def test_xla_is_for_transformers_of_few_shapes_on_other_processors(machine):
 )
 def test_a_gpu_gets_what_its_tensor_cores_multiply(machine, capability, policy):
     machine(gpu=capability)
-    assert fastest_setting("transformer")[0] == policy
+    assert choose_precision() == policy
 
 
 @pytest.mark.parametrize(
@@ -56,8 +53,3 @@ def test_the_processor_is_asked_for_its_flags(tmp_path, monkeypatch, flags, expe
 
 def test_where_the_system_says_nothing_it_is_float32(tmp_path):
     assert multiplies_bfloat16(tmp_path / "none") is False
-
-
-def test_a_wrong_family_is_named():
-    with pytest.raises(ValueError, match=r"`family` must be one of .* Received: 'rnn'"):
-        fastest_setting("rnn")
