@@ -34,7 +34,7 @@ MODELS = {
 }
 
 
-def run(family, folder, tokenizer_bytes, kill_at=None):
+def run(family, folder, tokenizer_bytes):
     """Trains in `folder`, and leaves weights and history in `result.npz`."""
     tokenizer = export.Tokenizer(tokenizer_bytes)
     pairs = read_pairs(VSCODE_VALID)
