@@ -20,6 +20,7 @@ from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.signatures import length_limits
 from seq2lite.recipes.batches import make_batches
+from seq2lite.recipes.bundles import export_bundles
 from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
 from seq2lite.recipes.pairs import Pairs, for_training, read_pairs
@@ -28,7 +29,7 @@ from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
 from seq2lite.recipes.scores import exact_match, rouge_scores, translation_scores
 from seq2lite.recipes.squad import FAQ_TRAIN, FAQ_VALID, read_squad
-from seq2lite.recipes.text import calibration_text, learn_tokenizer
+from seq2lite.recipes.text import learn_tokenizer
 from seq2lite.recipes.training import Training, fit
 
 
@@ -141,19 +142,15 @@ def train(config):
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
         save_model(model, data.tokenizer, folder)
-        reports = {}
-        if config.quantizations:
-            reports = export.to_bundle(
-                model,
-                folder,
-                data.tokenizer,
-                data.valid.pairs,
-                quantization=config.quantizations,
-                calibration=calibration_text(data.train.pairs),
-                max_source_length=config.max_source_length,
-                max_target_length=config.max_target_length,
-                **dataclasses.asdict(config.search),
-            )
+        reports = export_bundles(
+            config,
+            folder,
+            model,
+            data.tokenizer,
+            data.train.pairs,
+            data.valid.pairs,
+            config.lengths,
+        )
         scores, examples = evaluate(model, reports, score, data.tests)
         write_report(config, folder, model, history, scores, examples, reports, score.name)
     return Result(model, data.tokenizer, scores, reports)

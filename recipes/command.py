@@ -60,8 +60,11 @@ def run_recipe(description, config_class, run, arguments=None):
 
 def _program(run):
     """What follows `python` in the command line of the recipe that `run` is of."""
-    if run.__module__ != "__main__":
-        return ["-m", run.__module__]
+    return program() if run.__module__ == "__main__" else ["-m", run.__module__]
+
+
+def program():
+    """What follows `python` in the command line of this process."""
     spec = sys.modules["__main__"].__spec__
     return ["-m", spec.name] if spec else [sys.argv[0]]
 

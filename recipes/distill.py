@@ -27,14 +27,14 @@ from seq2lite.export.container import is_bundle
 from seq2lite.export.runtime import require_positive
 from seq2lite.recipes import distribution
 from seq2lite.recipes.batches import make_batches
+from seq2lite.recipes.bundles import bundle_decoder, export_bundles
 from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
 from seq2lite.recipes.pairs import VSCODE_TRAIN, VSCODE_VALID, Pairs, for_training, read_pairs
 from seq2lite.recipes.precision import precision
-from seq2lite.recipes.report import bundle_decoder, evaluate, write_report
+from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model, save_text
 from seq2lite.recipes.scores import translation_scores
-from seq2lite.recipes.text import calibration_text
 from seq2lite.recipes.training import Training, fit, spread
 
 
@@ -157,18 +157,9 @@ def train(config):
         batches = make_batches(pairs, data.valid, teacher.tokenizer, config.training, lengths)
         model, history = fit(model, *batches, config.training, folder, score)
         save_model(model, teacher.tokenizer, folder)
-        reports = {}
-        if config.quantizations:
-            reports = export.to_bundle(
-                model,
-                folder,
-                teacher.tokenizer,
-                data.valid,
-                quantization=config.quantizations,
-                calibration=calibration_text(pairs),
-                max_source_length=config.max_length,
-                **dataclasses.asdict(config.search),
-            )
+        reports = export_bundles(
+            config, folder, model, teacher.tokenizer, pairs, data.valid, lengths
+        )
         scores, examples = evaluate(model, reports, score, data.tests, {"teacher": teacher.say})
         add_size_and_speed(scores, config, teacher, reports, data.valid)
         write_report(config, folder, model, history, scores, examples, reports, score.name)

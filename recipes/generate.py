@@ -24,6 +24,7 @@ from seq2lite.export.host_search import check_sampling
 from seq2lite.export.runtime import require_positive
 from seq2lite.export.signatures import length_limits
 from seq2lite.recipes.batches import Batches, make_batches
+from seq2lite.recipes.bundles import export_bundles
 from seq2lite.recipes.command import check_choices, option, run_recipe
 from seq2lite.recipes.decoding import Search
 from seq2lite.recipes.pairs import (
@@ -37,7 +38,7 @@ from seq2lite.recipes.pairs import (
 from seq2lite.recipes.precision import precision
 from seq2lite.recipes.report import NUM_EXAMPLES, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
-from seq2lite.recipes.text import calibration_text, learn_tokenizer
+from seq2lite.recipes.text import learn_tokenizer
 from seq2lite.recipes.training import Training, fit, nats_a_token, spread
 
 
@@ -161,19 +162,15 @@ def train(config):
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder)
         save_model(model, data.tokenizer, folder)
-        reports = {}
-        if config.quantizations:
-            reports = export.to_bundle(
-                model,
-                folder,
-                data.tokenizer,
-                data.valid.pairs,
-                quantization=config.quantizations,
-                calibration=calibration_text(data.train.pairs),
-                max_source_length=config.max_source_length,
-                max_target_length=config.max_target_length,
-                **dataclasses.asdict(config.search),
-            )
+        reports = export_bundles(
+            config,
+            folder,
+            model,
+            data.tokenizer,
+            data.train.pairs,
+            data.valid.pairs,
+            config.lengths,
+        )
         scores = {
             test: perplexities(config, model, data, pairs) for test, pairs in data.tests.items()
         }

@@ -19,6 +19,7 @@ from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.signatures import length_limits
 from seq2lite.recipes.batches import make_batches
+from seq2lite.recipes.bundles import export_bundles
 from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
 from seq2lite.recipes.pairs import G2P_TRAIN, G2P_VALID, for_training, read_pairs
@@ -26,7 +27,7 @@ from seq2lite.recipes.precision import precision
 from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
 from seq2lite.recipes.scores import error_rates
-from seq2lite.recipes.text import calibration_text, symbol_tokenizer
+from seq2lite.recipes.text import symbol_tokenizer
 from seq2lite.recipes.training import Training, fit
 
 
@@ -113,18 +114,15 @@ def train(config):
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
         save_model(model, data.tokenizer, folder)
-        reports = {}
-        if config.quantizations:
-            reports = export.to_bundle(
-                model,
-                folder,
-                data.tokenizer,
-                data.valid.pairs,
-                quantization=config.quantizations,
-                calibration=calibration_text(data.train.pairs),
-                max_source_length=config.max_length,
-                **dataclasses.asdict(config.search),
-            )
+        reports = export_bundles(
+            config,
+            folder,
+            model,
+            data.tokenizer,
+            data.train.pairs,
+            data.valid.pairs,
+            decode.max_lengths,
+        )
         scores, examples = evaluate(model, reports, score, data.tests)
         write_report(config, folder, model, history, scores, examples, reports, score.name)
     return Result(model, data.tokenizer, scores, reports)

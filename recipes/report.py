@@ -1,10 +1,10 @@
 """What came out of a run: scores of Keras and of every bundle, curves, examples, and how to repeat it."""
 
+import inspect
 import json
 import platform
 import shlex
 import sys
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from ..export import load
 from ..export.whole import write_whole
+from .bundles import bundle_decoder
+from .command import program
 from .run_folder import RECORD, save_text
 from .scores import signatures
 from .training import spread
@@ -83,20 +84,6 @@ def write_report(config, folder, model, history, scores, examples, reports, chos
     print(f"report: {folder / 'report.md'}", flush=True)
 
 
-def bundle_decoder(path, search):
-    """What a bundle makes of many sources, by the search of the file or of the host."""
-    runner = load(path)
-
-    def decode(sources):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of long sources, which were counted before
-            if search.num_beams == 1 or runner.beam_ids is None:
-                return runner.generate(sources)
-            return [targets[0][0] for targets in runner.generate_beam(sources)]
-
-    return decode
-
-
 def score_table(scores):
     """The scores as a `rich.Table`."""
     metrics = list(next(iter(next(iter(scores.values())).values())))
@@ -142,7 +129,8 @@ def draw_curves(history, name, path):
 
 def _report(config, folder, model, history, scores, examples, reports):
     options = json.loads((folder / RECORD).read_text("utf-8"))
-    yield f"# {Path(sys.argv[0]).stem}: {config.preset}\n"
+    recipe = inspect.getfile(type(config))  # a copy of one has its own name
+    yield f"# {Path(recipe).stem}: {config.preset}\n"
     yield (
         f"`{model.name}`, {model.count_params():,} parameters. {len(history)} rounds took "
         f"{sum(h['seconds'] for h in history) / 60:.1f} minutes, the scores after each among them."
@@ -174,7 +162,7 @@ def _report(config, folder, model, history, scores, examples, reports):
         )
         yield ""
     yield "## How to repeat it\n\n```sh"
-    yield f"python -m {_module()} {shlex.join(sys.argv[1:])}"
+    yield shlex.join(["python", *program(), *sys.argv[1:]])
     yield "```\n"
     yield from _table(
         ["option", "value"], [[k, json.dumps(v, ensure_ascii=False)] for k, v in options.items()]
@@ -192,12 +180,6 @@ def _report(config, folder, model, history, scores, examples, reports):
         yield "\nEach bundle has a report of its own: " + ", ".join(
             f"[{name}]({name}/report.md)" for name in reports
         )
-
-
-def _module():
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    return spec.name if spec else Path(sys.argv[0]).stem
 
 
 def _table(header, rows):

@@ -54,14 +54,6 @@ def learn_tokenizer(texts, vocabulary_size, seed=0):
     return Tokenizer(model.getvalue())
 
 
-NUM_CALIBRATION = 256  # sentences of the training that 4-bit and integer files are calibrated on
-
-
-def calibration_text(pairs):
-    """Sources from all over the training text, for `export.to_bundle`."""
-    return [source for source, _ in pairs[:: max(1, len(pairs) // NUM_CALIBRATION)]]
-
-
 def symbol_tokenizer(sources, targets):
     """A tokenizer of given symbols: sources are spelled in letters, targets in words such as phones.
 

@@ -57,7 +57,7 @@ def test_the_report_says_how_to_repeat_the_run_and_what_it_reached(trained):
         "| epochs | 7 |",
         "version:",
         "curves.png",
-        "python -m",
+        f"# translate: {config.preset}",
     ):
         assert text in report
     history = json.loads((run / "history.json").read_text())
@@ -181,6 +181,9 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
     assert "goes on after round" in output and "round 1:" not in output and "round 3:" in output
     found = sorted(file.name for file in (tmp_path / "run").iterdir())
     assert found == sorted([*RUN_FILES, "int8"])
+    command = " ".join(map(str, command))
+    report = (tmp_path / "run" / "report.md").read_text("utf-8")
+    assert f"\npython -m seq2lite.recipes.translate {command}\n" in report
     assert len(export.load(tmp_path / "run" / "int8").generate(["Open File"])) == 1
 
 

@@ -1,0 +1,54 @@
+"""The bundles that a run ends with, and what they make of text."""
+
+import dataclasses
+import warnings
+
+from ..export import load, to_bundle
+
+NUM_CALIBRATION = 256  # sentences of the training that 4-bit and integer files are calibrated on
+
+
+def export_bundles(config, folder, model, tokenizer, train, held_out, max_lengths, languages=None):
+    """A bundle in `folder` for each of the run's quantizations, with the run's search in it.
+
+    Args:
+        config: The recipe's Config, with `quantizations` and `search`.
+        folder: The run's folder.
+        model: The trained model.
+        tokenizer: Its `Tokenizer`.
+        train: List of (source, target) that it was trained on: what some files are calibrated on.
+        held_out: List of (source, reference) that it was not.
+        max_lengths: Most tokens of a source, the end among them, and of a target.
+        languages: Tags of source and target.
+
+    Returns:
+        dict, quantization to `export.Report`; empty if no bundle is asked for.
+    """
+    if not config.quantizations:
+        return {}
+    return to_bundle(
+        model,
+        folder,
+        tokenizer,
+        held_out,
+        quantization=config.quantizations,
+        calibration=[source for source, _ in train[:: max(1, len(train) // NUM_CALIBRATION)]],
+        max_source_length=max_lengths[0],
+        max_target_length=max_lengths[1],
+        languages=languages,
+        **dataclasses.asdict(config.search),
+    )
+
+
+def bundle_decoder(path, search):
+    """What a bundle makes of many sources, by the search of the file or of the host."""
+    runner = load(path)
+
+    def decode(sources):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of long sources, which were counted before
+            if search.num_beams == 1 or runner.beam_ids is None:
+                return runner.generate(sources)
+            return [targets[0][0] for targets in runner.generate_beam(sources)]
+
+    return decode
