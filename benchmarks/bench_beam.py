@@ -1,4 +1,4 @@
-"""Beam search that steps, as the recipes score with, beside one that runs the decoder anew for each token.
+"""Beam search that steps, as the recipes score with, beside one that runs the model anew for each token.
 
     python benchmarks/bench_beam.py
 
