@@ -102,17 +102,17 @@ def _runner(folder):
         "params": {
             "optimizer": "LazyAdam",
             "optimizer_params": {"beta_1": 0.9, "beta_2": 0.98},
-            # Noam's: its peak is 1.5e-3, after 300 steps.
-            "learning_rate": 1.5e-3 * 256**0.5 * 300**0.5,
+            # Noam's: its peak is 1.5e-3, after 400 steps.
+            "learning_rate": 1.5e-3 * 256**0.5 * 400**0.5,
             "decay_type": "NoamDecay",
-            "decay_params": {"model_dim": 256, "warmup_steps": 300},
+            "decay_params": {"model_dim": 256, "warmup_steps": 400},
             "label_smoothing": 0.1,
             "average_loss_in_time": True,
             "beam_width": 4,
-            "length_penalty": 0.6,
+            "length_penalty": 1.0,
         },
         "train": {
-            "batch_size": 3072,
+            "batch_size": 2048,
             "batch_type": "tokens",
             "effective_batch_size": None,
             "length_bucket_width": 2,

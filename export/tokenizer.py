@@ -1,5 +1,6 @@
 """The host's tokenizer: SentencePiece over NFC text."""
 
+import functools
 import unicodedata
 from pathlib import Path
 
@@ -44,7 +45,12 @@ class Tokenizer:
         """The likeliest segmentations of a text: a list of (ids, log-probability), at most `count`."""
         text = unicodedata.normalize("NFC", text)
         best = self._processor.nbest_encode(text, nbest_size=count, out_type=int)
-        return [(ids, sum(map(self._processor.get_score, ids))) for ids in best]
+        return [(ids, sum(map(self._scores.__getitem__, ids))) for ids in best]
+
+    @functools.cached_property
+    def _scores(self):
+        """Log-probability of every piece; asked for one by one they take longer than the search."""
+        return self._processor.get_score(list(range(self.vocabulary_size)))
 
     def decode(self, ids):
         """List of lists of ids to a list of str."""

@@ -8,7 +8,7 @@ Needs: nothing but this package, which holds a small set; your own is JSON in SQ
 of text and question. Of JSON the model reads `answer: <answer> context: <words around it>`, and so
 does the bundle that comes out. Gives, in `--output`: `report.md` with curves, BLEU, ROUGE-L, exact
 matches and examples; `model.keras`; and a bundle for each quantization. Time and scores:
-docs/recipes.md.
+docs/results.md.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from seq2lite.recipes.pairs import Pairs, for_training, read_pairs
 from seq2lite.recipes.precision import precision
 from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
-from seq2lite.recipes.scores import exact_match, rouge_scores, translation_scores
+from seq2lite.recipes.scores import question_scores
 from seq2lite.recipes.squad import FAQ_TRAIN, FAQ_VALID, read_squad
 from seq2lite.recipes.text import learn_tokenizer
 from seq2lite.recipes.training import Training, fit
@@ -94,15 +94,15 @@ def build_data(config):
 
 
 def read_questions(paths, config):
-    """Pairs of (what the model reads, question), of JSON or of a file of pairs."""
+    """Pairs of (what the model reads, question), of JSON or of pairs."""
     if not str(paths[0]).removesuffix(".gz").endswith(".json"):
         return read_pairs(*paths)
-    examples = read_squad(paths[0])
     pairs = [
         (f"answer: {e.answer} context: {around(e, config.context_words)}", e.question)
-        for e in examples
+        for path in paths
+        for e in read_squad(path)
     ]
-    return Pairs(pairs, origin=paths[0])
+    return Pairs(pairs, origin=" and ".join(map(str, paths)))
 
 
 def around(example, num_words):
@@ -114,15 +114,6 @@ def around(example, num_words):
     given = min(len(before), max(num_words // 2, num_words - len(after)))
     words = before[len(before) - given :] + after[: num_words - given]
     return " ".join(words)
-
-
-def question_scores(outputs, references):
-    """BLEU, chrF, ROUGE and exact matches."""
-    return {
-        **rouge_scores(outputs, references),
-        **translation_scores(outputs, references),
-        "exact match": exact_match(outputs, references),
-    }
 
 
 def build_model(config, data):

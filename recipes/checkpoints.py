@@ -72,10 +72,17 @@ class Checkpoints:
             self._path(old).unlink()
 
     def require_space(self):
-        """Raises OSError, before work begins, where the disk has no room for what `keep` says and one."""
+        """Raises OSError, before work begins, where the disk has no room for what `keep` says and one.
+
+        The best round may be one more; what lies there already takes no more room.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        size = sum(4 * math.prod(variable.shape) for variable in self._variables().values())
-        needed, free = (self.keep + 1) * size, shutil.disk_usage(self.folder).free
+        variables = list(self._variables().values())
+        variables += self.model.weights if self._optimizer.use_ema else []
+        size = sum(4 * math.prod(variable.shape) for variable in variables)
+        there = sum(path.stat().st_size for path in self.folder.iterdir())
+        needed = (self.keep + 2) * size - there
+        free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise OSError(
                 f"{self.folder} must have room for {needed / 1e6:.0f} MB of checkpoints. "

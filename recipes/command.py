@@ -54,7 +54,11 @@ def run_recipe(description, config_class, run, arguments=None):
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(
+            "stopped; the same command goes on from the last checkpoint, and with --finish exports "
+            "the best round",
+            file=sys.stderr,
+        )
         sys.exit(130)
 
 

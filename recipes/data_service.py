@@ -9,6 +9,8 @@ workers start more services, each with a port of its own, and name them with com
 """
 
 import argparse
+import socket
+import urllib.parse
 
 import tensorflow as tf
 
@@ -41,6 +43,32 @@ def serve(port=0, worker_port=0, host="localhost"):
         )
     )
     return f"grpc://{host}:{port}", (dispatcher, worker)
+
+
+def require_reachable(addresses, seconds=10):
+    """Raises unless something listens at each address: TensorFlow itself would wait for ever.
+
+    Args:
+        addresses: As in `"grpc://10.0.0.3:5000,grpc://10.0.0.4:5000"`.
+        seconds: How long to try.
+
+    Raises:
+        ValueError: An address has another form.
+        OSError: Nothing answers there.
+    """
+    for address in addresses.split(","):
+        parts = urllib.parse.urlsplit(address)
+        if parts.scheme != "grpc" or not parts.hostname or not parts.port:
+            raise ValueError(
+                f"`data_service` must be addresses like grpc://10.0.0.3:5000. Received: {address}"
+            )
+        try:
+            socket.create_connection((parts.hostname, parts.port), timeout=seconds).close()
+        except OSError as error:
+            raise OSError(
+                f"`data_service` must be running at {address} (python -m "
+                f"seq2lite.recipes.data_service). Received: {error}"
+            ) from error
 
 
 def main(arguments=None):

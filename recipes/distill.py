@@ -8,7 +8,7 @@ the teacher's beam search translates the sources of the training text, and the s
 its targets in the place of the references. Needs: the run folder of any recipe, or a bundle, and
 the text it was trained on, or more of its kind (pairs; their targets are not read). Gives, in
 `--output`: `report.md` with scores, size and speed of teacher and student, `model.keras`, and a bundle
-for each quantization. Time and scores: docs/recipes.md.
+for each quantization. Time and scores: docs/results.md.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from rich.progress import track
 from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.container import is_bundle
-from seq2lite.export.runtime import require_positive
+from seq2lite.export.signatures import length_limits
 from seq2lite.recipes import distribution
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import bundle_decoder, export_bundles
@@ -34,8 +34,21 @@ from seq2lite.recipes.pairs import VSCODE_TRAIN, VSCODE_VALID, Pairs, for_traini
 from seq2lite.recipes.precision import precision
 from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model, save_text
-from seq2lite.recipes.scores import translation_scores
+from seq2lite.recipes.scores import (
+    error_rates,
+    question_scores,
+    rouge_scores,
+    translation_scores,
+)
 from seq2lite.recipes.training import Training, fit, spread
+
+# What a task is measured by: the number that chooses the best round, which is better, and all of them.
+MEASURES = {
+    "translation": ("chrF", "max", translation_scores),
+    "summary": ("ROUGE-L", "max", rouge_scores),
+    "question": ("ROUGE-L", "max", question_scores),
+    "phones": ("WER", "min", lambda outputs, ones: error_rates(outputs, [[one] for one in ones])),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +68,10 @@ class Config:
     overwrite: bool = option(False, "replace what a finished run left in the folder")
     preset: str = option("student_tiny", f"one of {', '.join(zoo.list_presets())}")
     dropout: float = option(0.1, "of the preset's layers")
-    max_length: int = option(96, "tokens; longer sentences are cut")
+    max_source_length: int = option(96, "tokens of a source; what is longer is cut")
+    max_target_length: int = option(96, "tokens of a target")
+    measured_as: str = option("translation", f"what a target is; of {', '.join(MEASURES)}")
+    languages: tuple[str, ...] = option((), "tags of source and target, if they are translations")
     quantizations: tuple[str, ...] = option(
         ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
     )
@@ -67,7 +83,15 @@ class Config:
         require_files(train=self.train, valid=self.valid)
         if self.quantizations:
             check_quantizations(self.quantizations)
-        require_positive(max_length=self.max_length)
+        length_limits(*self.lengths)
+        check_choices("measured_as", [self.measured_as], MEASURES)
+        if len(self.languages) not in (0, 2):
+            raise ValueError(f"`languages` must be two tags. Received: {' '.join(self.languages)}")
+
+    @property
+    def lengths(self):
+        """Most tokens of a source and of a target."""
+        return self.max_source_length, self.max_target_length
 
     @property
     def inputs(self):
@@ -102,7 +126,7 @@ def load_teacher(config):
         )
     model = keras.saving.load_model(path / "model.keras")
     tokenizer = export.Tokenizer(path / "tokenizer.model")
-    decode = Decoder(tokenizer, config.search, (config.max_length, config.max_length))
+    decode = Decoder(tokenizer, config.search, config.lengths)
     return Teacher(lambda texts: decode(model, texts), tokenizer, 4 * model.count_params() / 1e6)
 
 
@@ -149,16 +173,25 @@ def train(config):
     teacher = load_teacher(config)
     data = build_data(config)
     model = build_model(config, teacher)
-    lengths = (config.max_length, config.max_length)
-    decode = Decoder(teacher.tokenizer, config.search, lengths)
-    score = Score("chrF", translation_scores, decode, data.valid)
+    decode = Decoder(teacher.tokenizer, config.search, config.lengths)
+    name, mode, measure = MEASURES[config.measured_as]
+    score = Score(name, measure, decode, data.valid, mode)
     with open_run(config, config.inputs) as folder:
         pairs = distilled(config, teacher, data.train, folder)
-        batches = make_batches(pairs, data.valid, teacher.tokenizer, config.training, lengths)
+        batches = make_batches(
+            pairs, data.valid, teacher.tokenizer, config.training, config.lengths
+        )
         model, history = fit(model, *batches, config.training, folder, score)
         save_model(model, teacher.tokenizer, folder)
         reports = export_bundles(
-            config, folder, model, teacher.tokenizer, pairs, data.valid, lengths
+            config,
+            folder,
+            model,
+            teacher.tokenizer,
+            pairs,
+            data.valid,
+            config.lengths,
+            config.languages or None,
         )
         scores, examples = evaluate(model, reports, score, data.tests, {"teacher": teacher.say})
         add_size_and_speed(scores, config, teacher, reports, data.valid)

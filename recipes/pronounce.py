@@ -7,7 +7,7 @@ Needs: nothing but this package; by default it trains on a part of CMUdict that 
 it: `python -m seq2lite.recipes.fetch g2p`). A line is a word, a tab, and its phones with spaces
 between them; a word may stand there several times, with other phones. Gives, in `--output`:
 `report.md` with curves, word and phone error rates and examples, `model.keras`, and a bundle for each
-quantization. Time and scores: docs/recipes.md.
+quantization. Time and scores: docs/results.md.
 """
 
 import dataclasses

@@ -172,7 +172,7 @@ def _report(config, folder, model, history, scores, examples, reports):
         ["", "version"],
         [
             ["Python", platform.python_version()],
-            ["Keras backend", keras.backend.backend()],
+            ["Keras backend of the training", options.get("backend", keras.backend.backend())],
             *([name, version(name)] for name in PACKAGES),
         ],
     )

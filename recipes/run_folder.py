@@ -7,12 +7,17 @@ import json
 import shutil
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from ..export.whole import write_whole
 from . import distribution
 
 RECORD = "seq2lite-run.json"  # the run's options; by it a folder is known as a run's
 CHECKPOINTS = "checkpoints"  # folder, in that of the run, of what a stopped training goes on from
 DONE = "done"
+LOCK = ".lock"
+# What has no part in the weights, so that a stopped run may go on with others.
+FREE = ("overwrite", "finish", "quantizations", "tensorboard", "data_service")
 
 
 def check_run_folder(config, inputs=()):
@@ -24,14 +29,20 @@ def check_run_folder(config, inputs=()):
 
     Raises:
         ValueError: The folder holds something else: a finished run, a run of other options or of
-            other data, or files of another origin; nothing is touched.
+            other data, one that another process is at work on, or files of another origin;
+            nothing is touched.
     """
     folder = Path(config.output)
     if not distribution.is_first():
         return
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`output` must be a folder. Received: {folder}, which is a file")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if config.training.finish and not any((folder / CHECKPOINTS).glob("*")):
+        raise ValueError(
+            "`finish` must find a round that an earlier run of the same options has ended. "
+            f"Received: {folder}, which has none"
+        )
+    if not folder.is_dir() or {path.name for path in folder.iterdir()} <= {LOCK}:
         return
     here = Path.cwd()
     if not (folder / RECORD).is_file() or folder.resolve() in (here, *here.parents):
@@ -40,11 +51,37 @@ def check_run_folder(config, inputs=()):
         )
     if not config.overwrite:
         _require_same_run(folder, _options(config, inputs))
+    if (folder / LOCK).exists():
+        with _alone(folder):
+            pass
 
 
 def _can_go_on(folder, options):
     """Whether the folder is of an unfinished run of these options."""
-    return not (folder / DONE).exists() and _recorded(folder) == options
+    return not (folder / DONE).exists() and not _differing(_recorded(folder), options)
+
+
+def _differing(earlier, options):
+    """Names of the options, but for the free ones, that are not the same."""
+    names = sorted({*options, *earlier} - {*FREE})
+    return [name for name in names if options.get(name) != earlier.get(name)]
+
+
+@contextlib.contextmanager
+def _alone(folder):
+    """The folder for this process alone; the system frees it too if the process is killed."""
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            "`output` must be a folder that no other process is at work on. "
+            f"Received: {folder}, where a run is going on"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
@@ -63,14 +100,17 @@ def open_run(config, inputs=()):
     if not distribution.is_first():
         yield folder  # which is process 0's
         return
-    if (folder / RECORD).is_file() and not _can_go_on(folder, options):
-        _remove(folder)  # as `overwrite` says
-    if not (folder / RECORD).is_file():
-        text = json.dumps(options, ensure_ascii=False, indent=1) + "\n"
-        save_text(folder / RECORD, text)
-    yield folder
-    (folder / DONE).touch()
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        if (folder / RECORD).is_file() and not _can_go_on(folder, options):
+            _remove(folder)  # as `overwrite` says
+        if _recorded(folder) != options:
+            text = json.dumps(options, ensure_ascii=False, indent=1) + "\n"
+            save_text(folder / RECORD, text)
+        yield folder
+        (folder / DONE).touch()
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        (folder / LOCK).unlink(missing_ok=True)
 
 
 def _options(config, inputs):
@@ -89,14 +129,14 @@ def _options(config, inputs):
 def _recorded(folder):
     try:
         return json.loads((folder / RECORD).read_text("utf-8"))
-    except ValueError:
+    except (FileNotFoundError, ValueError):
         return {}
 
 
 def _remove(folder):
     """Removes a run; the record last, so that a kill leaves what is known as a run."""
     for path in folder.iterdir():
-        if path.name != RECORD:
+        if path.name not in (RECORD, LOCK):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (folder / RECORD).unlink()
 
@@ -109,8 +149,7 @@ def _require_same_run(folder, options):
     earlier = _recorded(folder)
     differing = [
         f"{name}={options.get(name)!r} (there: {earlier.get(name)!r})"
-        for name in sorted({*options, *earlier})
-        if options.get(name) != earlier.get(name)
+        for name in _differing(earlier, options)
     ]
     if differing:
         raise ValueError(

@@ -60,6 +60,21 @@ def exact_match(outputs, references):
     return 100 * sum(same) / len(same)
 
 
+def question_scores(outputs, references):
+    """BLEU, chrF, ROUGE and exact matches.
+
+    Example:
+        >>> from seq2lite.recipes.scores import question_scores
+        >>> question_scores(["Who?"], ["who?"])["exact match"]
+        100.0
+    """
+    return {
+        **rouge_scores(outputs, references),
+        **translation_scores(outputs, references),
+        "exact match": exact_match(outputs, references),
+    }
+
+
 def error_rates(outputs, references):
     """Error rates of phones and of whole words, beside the nearest of several references.
 

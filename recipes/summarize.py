@@ -8,7 +8,7 @@
 Needs: nothing but this package, which holds the docstrings of Keras and TensorFlow with their first
 lines; your own pairs of text and summary, or the 53,000 that `fetch` makes of package descriptions.
 Gives, in `--output`: `report.md` with curves, ROUGE beside that of the text's first words, and
-examples; `model.keras`; and a bundle for each quantization. Time and scores: docs/recipes.md.
+examples; `model.keras`; and a bundle for each quantization. Time and scores: docs/results.md.
 """
 
 import dataclasses

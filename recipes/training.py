@@ -19,6 +19,7 @@ from ..export.signatures import float32_twin
 from . import distribution
 from .checkpoints import Checkpoints
 from .command import option
+from .data_service import require_reachable
 from .loss import SmoothedCrossentropy
 from .precision import PRECISIONS
 from .progress import Progress, StopAtNonFinite
@@ -47,6 +48,7 @@ class Training:
     checkpoint_steps: int = option(0, "batches of a round, about; 0: an epoch")
     score_pairs: int = option(200, "held-out pairs scored in each round; 0: none, the loss chooses")
     patience: int = option(0, "rounds without a better score that end the training; 0: no end")
+    finish: bool = option(False, "train no more: export and score the best round there is")
     tensorboard: bool = option(False, "write logs for TensorBoard")
     deterministic: bool = option(False, "only operations that always give the same, if slower ones")
     data_service: str = option(
@@ -141,10 +143,12 @@ def fit(model, train, valid, training, folder, score=None):
 
     Raises:
         ValueError: The loss became infinite or no number, or worse than a guess.
-        OSError: A checkpoint could not be written.
+        OSError: A checkpoint could not be written, or a data service not be reached.
     """
     if training.deterministic and keras.backend.backend() == "tensorflow":
         tf.config.experimental.enable_op_determinism()
+    if training.data_service:
+        require_reachable(training.data_service)
     num_batches = training.epochs * train.num_batches
     num_rounds = -(-num_batches // (training.checkpoint_steps or train.num_batches))
     round_batches = -(
@@ -162,7 +166,7 @@ def fit(model, train, valid, training, folder, score=None):
     if history and not distribution.is_trained():
         print(f"goes on after round {len(history)} of {num_rounds}", flush=True)
     is_over = len(history) >= num_rounds or rounds.is_enough() or distribution.is_trained()
-    if not is_over:
+    if not is_over and not (history and training.finish):
         first = len(history) * round_batches
         callbacks = [
             StopAtNonFinite(train, first),
@@ -270,7 +274,8 @@ class _Rounds(keras.callbacks.Callback):
             raise ValueError(
                 f"The loss must fall below that of a guess, {guess:.2f}. Received: {loss:.2f} in "
                 f"round {len(self.history) + 1}: the training has diverged. Try a lower "
-                f"--learning-rate or a longer --warmup-steps; the earlier rounds are kept"
+                f"--learning-rate or a longer --warmup-steps; --finish exports the best of the earlier "
+                "rounds"
             )
 
     def best_round(self):

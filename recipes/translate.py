@@ -7,7 +7,7 @@
 Needs: nothing but this package; by default it trains on 12,788 English-Korean strings of Visual
 Studio Code's interface, which come with it. Gives, in `--output`: `report.md` with curves, scores and
 examples, `model.keras`, and a bundle for each quantization (`float32/`, `int8/`). A run that was
-stopped goes on when the same command is given again. Time and scores: docs/recipes.md.
+stopped goes on when the same command is given again. Time and scores: docs/results.md.
 """
 
 import dataclasses

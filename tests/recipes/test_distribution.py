@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from seq2lite.recipes import distribution
 from seq2lite.recipes.batches import Batches
-from seq2lite.recipes.data_service import serve
+from seq2lite.recipes.data_service import require_reachable, serve
 
 pytestmark = pytest.mark.long
 WORKER = Path(__file__).with_name("distributed_worker.py")
@@ -135,6 +135,19 @@ def test_a_data_service_gives_the_same_batches_in_the_same_order(num_services, t
         there = batches.dataset(first, 9, shard, addresses)
         for ours, theirs in zip(here, there, strict=True):
             tf.nest.map_structure(np.testing.assert_array_equal, theirs, ours)
+
+
+def test_a_data_service_that_is_not_there_is_named():
+    address, running = serve()
+    require_reachable(address)
+    with socket.socket() as other:
+        other.bind(("localhost", 0))  # and does not listen
+        missing = f"grpc://localhost:{other.getsockname()[1]}"
+        with pytest.raises(OSError, match=f"`data_service` must be running at {missing} "):
+            require_reachable(f"{address},{missing}")
+    with pytest.raises(ValueError, match=r"like grpc://10.0.0.3:5000. Received: 10.0.0.3:5000"):
+        require_reachable("10.0.0.3:5000")
+    del running
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def test_questions_come_from_squads_json_and_from_pairs(tmp_path):
     path = write(tmp_path, "squad.json", json.dumps(squad))
     expected = [("answer: Seoul context: Seoul is big.", "Which?")]
     assert ask.read_questions([path], ask.Config()) == expected
+    assert ask.read_questions([path, path], ask.Config()) == expected * 2
     path = write(tmp_path, "pairs.tsv", "Seoul is big.\tWhich?\n")
     assert ask.read_questions([path], ask.Config()) == [("Seoul is big.", "Which?")]
 

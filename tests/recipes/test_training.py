@@ -15,7 +15,7 @@ from seq2lite.recipes.checkpoints import Checkpoints
 from seq2lite.recipes.decoding import Score
 from seq2lite.recipes.loss import SmoothedCrossentropy
 from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
-from seq2lite.recipes.training import Training, compile_for_training, fit, spread
+from seq2lite.recipes.training import Training, compile_for_training, fit, nats_a_token, spread
 
 TRAINING = Training(epochs=2, batch_tokens=256, warmup_steps=3, score_pairs=0, precision="float32")
 
@@ -238,6 +238,26 @@ def test_the_best_score_is_kept_and_patience_ends_the_training(tokenizer, batche
     # The same command again: it is enough already.
     model, history = fit(small_model(tokenizer), *batches, training, tmp_path, score)
     assert len(history) == 4
+
+
+def test_a_run_can_be_finished_where_it_stopped(tokenizer, batches, tmp_path):
+    marks = iter([{"mark": -1}, {"mark": -2}])
+
+    def measure(outputs, references):
+        try:
+            return next(marks)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    score = Score("mark", measure, lambda m, s: s, [("a", "b")])
+    training = dataclasses.replace(TRAINING, epochs=5, score_pairs=1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(small_model(tokenizer), *batches, training, tmp_path, score)
+    training = dataclasses.replace(training, finish=True)
+    model, history = fit(small_model(tokenizer), *batches, training, tmp_path, score)
+    assert [h["mark"] for h in history] == [-1, -2]
+    nats = nats_a_token(model, batches[1])
+    assert nats == pytest.approx(history[0]["val_loss"], rel=1e-5) != history[1]["val_loss"]
 
 
 def test_a_loss_that_is_no_number_names_its_batch_at_once(tokenizer, batches, tmp_path):
