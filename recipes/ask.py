@@ -2,7 +2,7 @@
 
     python -m seq2lite.recipes.ask
     python -m seq2lite.recipes.ask --train train-v1.1.json --valid dev-v1.1.json --output runs/mine
-    python -m seq2lite.recipes.ask --train my.tsv --valid my-valid.tsv
+    python -m seq2lite.recipes.ask --train my.tsv
 
 Needs: nothing but this package, which holds a small set; your own is JSON in SQuAD's format, or pairs
 of text and question. Of JSON the model reads `answer: <answer> context: <words around it>`, and so
@@ -12,6 +12,7 @@ docs/results.md.
 """
 
 import dataclasses
+import functools
 from collections import namedtuple
 
 import keras
@@ -23,14 +24,16 @@ from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import export_bundles
 from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
-from seq2lite.recipes.pairs import Pairs, for_training, read_pairs
+from seq2lite.recipes.pairs import Pairs, input_files, read_pairs, read_splits
 from seq2lite.recipes.precision import precision
 from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
 from seq2lite.recipes.scores import question_scores
-from seq2lite.recipes.squad import FAQ_TRAIN, FAQ_VALID, read_squad
+from seq2lite.recipes.squad import FAQ_TRAIN, read_squad
 from seq2lite.recipes.text import learn_tokenizer
 from seq2lite.recipes.training import Training, fit
+
+CONTEXT_WORDS = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +44,18 @@ class Config:
         (str(FAQ_TRAIN),), "JSON in SQuAD's format, or text, tab, question a line; .gz or plain"
     )
     valid: tuple[str, ...] = option(
-        (str(FAQ_VALID),), "held-out text of the same form, which chooses the best round"
+        (),
+        "held-out pairs of the same form, which choose the best round; default: a part of --train",
     )
     test: tuple[str, ...] = option((), "files of pairs to score in the end; default: --valid")
     output: str = option("runs/ask", "run folder")
-    overwrite: bool = option(False, "replace what a finished run left in the folder")
+    overwrite: bool = option(
+        False, "replace the run in the folder: a finished one, or one of other options"
+    )
     preset: str = option("transformer_tiny", f"one of {', '.join(zoo.list_presets())}")
     dropout: float = option(0.1, "of the preset's layers")
     vocabulary_size: int = option(4000, "pieces of the SentencePiece model")
-    context_words: int = option(60, "words round an answer that the model reads")
+    context_words: int = option(CONTEXT_WORDS, "words round an answer that the model reads")
     max_source_length: int = option(160, "tokens of a text; what is longer is cut")
     max_target_length: int = option(40, "tokens of a question")
     quantizations: tuple[str, ...] = option(
@@ -63,7 +69,7 @@ class Config:
         if self.quantizations:
             check_quantizations(self.quantizations)
         length_limits(*self.lengths)
-        require_files(train=self.train, valid=self.valid)
+        require_files(self.train, self.valid)
 
     @property
     def lengths(self):
@@ -73,7 +79,7 @@ class Config:
     @property
     def inputs(self):
         """The data files."""
-        return (*self.train, *self.valid, *self.test)
+        return input_files(self)
 
 
 Data = namedtuple("Data", ["tokenizer", "train", "valid", "tests"])
@@ -82,23 +88,19 @@ Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 
 def build_data(config):
     """Reads the pairs, learns the tokenizer, and makes the batches."""
-    valid = read_questions(config.valid, config)
-    tests = {path: read_questions([path], config) for path in config.test}
-    tests = tests or {config.valid[0]: valid}
-    train = for_training(read_questions(config.train, config), valid, *tests.values())
-    tokenizer = learn_tokenizer(
-        (text for pair in train for text in pair), config.vocabulary_size, config.training.seed
-    )
+    read = functools.partial(read_questions, context_words=config.context_words)
+    train, valid, tests = read_splits(config, read)
+    tokenizer = learn_tokenizer((text for pair in train for text in pair), config.vocabulary_size)
     batches = make_batches(train, valid, tokenizer, config.training, config.lengths)
     return Data(tokenizer, *batches, tests)
 
 
-def read_questions(paths, config):
+def read_questions(*paths, context_words=CONTEXT_WORDS):
     """Pairs of (what the model reads, question), of JSON or of pairs."""
     if not str(paths[0]).removesuffix(".gz").endswith(".json"):
         return read_pairs(*paths)
     pairs = [
-        (f"answer: {e.answer} context: {around(e, config.context_words)}", e.question)
+        (f"answer: {e.answer} context: {around(e, context_words)}", e.question)
         for path in paths
         for e in read_squad(path)
     ]
@@ -143,7 +145,17 @@ def train(config):
             config.lengths,
         )
         scores, examples = evaluate(model, reports, score, data.tests)
-        write_report(config, folder, model, history, scores, examples, reports, score.name)
+        write_report(
+            config,
+            folder,
+            model,
+            history,
+            scores,
+            examples,
+            reports,
+            (data.train, data.valid),
+            score,
+        )
     return Result(model, data.tokenizer, scores, reports)
 
 

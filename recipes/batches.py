@@ -298,7 +298,7 @@ def _shuffled(size, seed, epoch, what):
 
 
 def make_batches(train, valid, tokenizer, training, max_lengths):
-    """The batches of a recipe, and a line that says what is in them.
+    """The batches of a recipe; prints what is in them.
 
     Args:
         train: `Pairs` to train on.
@@ -314,14 +314,7 @@ def make_batches(train, valid, tokenizer, training, max_lengths):
     options |= distribution.batch_options()
     batches = Batches(train, tokenizer, seed=training.seed, alpha=training.alpha or None, **options)
     held_out = Batches(valid, tokenizer, **options)
-    print(
-        f"{len(train):,} pairs to train on, {len(valid):,} held out; "
-        f"{batches.num_batches:,} batches an epoch, {batches.padding:.1%} of them padding",
-        flush=True,
-    )
-    for part in (train, valid):
-        for why, count in part.dropped.items():
-            print(f"{part.origin}: {count:,} lines left out for {why}", flush=True)
+    print("\n".join(describe(batches, held_out)), flush=True)
     if batches.num_cut or held_out.num_cut:
         print(
             f"warning: {batches.num_cut:,} of them and {held_out.num_cut:,} held out are longer "
@@ -329,3 +322,14 @@ def make_batches(train, valid, tokenizer, training, max_lengths):
             file=sys.stderr,
         )
     return batches, held_out
+
+
+def describe(train, valid):
+    """Lines that say what two `Batches`, to train on and held out, are made of."""
+    yield (
+        f"{train.num_pairs:,} pairs to train on, {valid.num_pairs:,} held out; "
+        f"{train.num_batches:,} batches an epoch, {train.padding:.1%} of them padding"
+    )
+    for pairs in (train.pairs, valid.pairs):
+        for why, count in pairs.dropped.items():
+            yield f"{pairs.origin}: {count:,} lines left out for {why}"

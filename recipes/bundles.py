@@ -4,6 +4,7 @@ import dataclasses
 import warnings
 
 from ..export import load, to_bundle
+from .training import spread
 
 NUM_CALIBRATION = 256  # sentences of the training that 4-bit and integer files are calibrated on
 
@@ -32,7 +33,7 @@ def export_bundles(config, folder, model, tokenizer, train, held_out, max_length
         tokenizer,
         held_out,
         quantization=config.quantizations,
-        calibration=[source for source, _ in train[:: max(1, len(train) // NUM_CALIBRATION)]],
+        calibration=[source for source, _ in spread(train, NUM_CALIBRATION)],
         max_source_length=max_lengths[0],
         max_target_length=max_lengths[1],
         languages=languages,

@@ -72,16 +72,17 @@ class Checkpoints:
             self._path(old).unlink()
 
     def require_space(self):
-        """Raises OSError, before work begins, where the disk has no room for what `keep` says and one.
+        """Raises OSError, before work begins, where the disk has no room for all that may lie there.
 
-        The best round may be one more; what lies there already takes no more room.
+        Those are the last ones, as many each of two best ones, and the one that is written; what lies
+        there already takes no more room.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         variables = list(self._variables().values())
         variables += self.model.weights if self._optimizer.use_ema else []
         size = sum(4 * math.prod(variable.shape) for variable in variables)
         there = sum(path.stat().st_size for path in self.folder.iterdir())
-        needed = (self.keep + 2) * size - there
+        needed = (self.keep + 2 * (self.keep - 1) + 1) * size - there
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise OSError(

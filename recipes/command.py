@@ -24,10 +24,10 @@ def check_choices(name, chosen, allowed):
         )
 
 
-def require_files(**options):
-    """Raises ValueError unless each names a file or two."""
-    for name, paths in options.items():
-        if not 1 <= len(paths) <= 2:
+def require_files(train, valid):
+    """Raises ValueError unless `train` names a file or two, and `valid` as many or none."""
+    for name, paths, least in (("train", train, 1), ("valid", valid, 0)):
+        if not least <= len(paths) <= 2:
             raise ValueError(
                 f"`{name}` must be a file of pairs, or a file of sources and one of targets. "
                 f"Received: {' '.join(paths) or 'none'}"
@@ -94,7 +94,10 @@ def _add_flags(parser, group):
             continue
         flag = "--" + field.name.replace("_", "-")
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-        text = f"{field.metadata.get('help', '')} (default: {shown})".strip().replace("%", "%%")
+        text = field.metadata.get("help", "")
+        if default not in ((), ""):
+            text += f" (default: {shown})"
+        text = text.strip().replace("%", "%%")
         if field.type is bool:
             parser.add_argument(
                 flag, action=argparse.BooleanOptionalAction, default=default, help=text

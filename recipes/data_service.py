@@ -10,6 +10,7 @@ workers start more services, each with a port of its own, and name them with com
 
 import argparse
 import socket
+import sys
 import urllib.parse
 
 import tensorflow as tf
@@ -84,7 +85,13 @@ def main(arguments=None):
         "--host", default="localhost", help="this host, as others know it (default: localhost)"
     )
     options = parser.parse_args(arguments)
-    address, (_, worker) = serve(options.port, options.worker_port, options.host)
+    try:
+        address, (_, worker) = serve(options.port, options.worker_port, options.host)
+    except tf.errors.OpError as error:
+        sys.exit(
+            f"error: `port` and `worker_port` must be free. Received: {options.port} and "
+            f"{options.worker_port}: {error.message}"
+        )
     print(f"--data-service {address}", flush=True)
     worker.join()
 

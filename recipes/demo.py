@@ -9,13 +9,14 @@ come out of the int8 `.tflite` files.
 
 import dataclasses
 
+import keras
 from rich.console import Console
 from rich.table import Table
 
 from seq2lite import export
 from seq2lite.recipes import translate
 from seq2lite.recipes.command import option, run_recipe
-from seq2lite.recipes.pairs import read_pairs
+from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
 from seq2lite.recipes.training import Training
 
 # What each family is trained with, where it differs from the recipe's defaults.
@@ -36,6 +37,8 @@ class Config:
 
 def train(config):
     """Trains, exports, and prints the table and the translations."""
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(f"`KERAS_BACKEND` must be tensorflow. Received: {keras.backend.backend()}")
     results = {}
     for family, options in FAMILIES.items():
         print(f"\n{family}", flush=True)
@@ -43,7 +46,7 @@ def train(config):
         options = {"training": TRAINING, **options}
         run = translate.Config(**options, output=output, overwrite=True)
         results[family] = translate.train(run)
-    pairs = read_pairs(*run.valid)
+    pairs = read_pairs(VSCODE_VALID)
     files = {
         family: {
             quantization: export.load(report.path)

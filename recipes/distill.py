@@ -5,8 +5,9 @@
 
 Sequence-level knowledge distillation (Kim and Rush 2016, https://arxiv.org/abs/1606.07947, section 3.2):
 the teacher's beam search translates the sources of the training text, and the student is trained on
-its targets in the place of the references. Needs: the run folder of any recipe, or a bundle, and
-the text it was trained on, or more of its kind (pairs; their targets are not read). Gives, in
+its targets in the place of the references. Needs: the run folder of a recipe (but of `generate`, which
+samples), a `.keras` file with its `tokenizer.model` beside it, or a bundle; and the files it was
+trained on, or more of their kind, which `--measured-as` says how to read. Gives, in
 `--output`: `report.md` with scores, size and speed of teacher and student, `model.keras`, and a bundle
 for each quantization. Time and scores: docs/results.md.
 """
@@ -26,12 +27,14 @@ from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.container import is_bundle
 from seq2lite.export.signatures import length_limits
 from seq2lite.recipes import distribution
+from seq2lite.recipes.ask import read_questions
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import bundle_decoder, export_bundles
 from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
-from seq2lite.recipes.pairs import VSCODE_TRAIN, VSCODE_VALID, Pairs, for_training, read_pairs
+from seq2lite.recipes.pairs import VSCODE_TRAIN, Pairs, input_files, read_pairs, read_splits
 from seq2lite.recipes.precision import precision
+from seq2lite.recipes.pronounce import pronunciations, read_words
 from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model, save_text
 from seq2lite.recipes.scores import (
@@ -42,12 +45,14 @@ from seq2lite.recipes.scores import (
 )
 from seq2lite.recipes.training import Training, fit, spread
 
-# What a task is measured by: the number that chooses the best round, which is better, and all of them.
-MEASURES = {
-    "translation": ("chrF", "max", translation_scores),
-    "summary": ("ROUGE-L", "max", rouge_scores),
-    "question": ("ROUGE-L", "max", question_scores),
-    "phones": ("WER", "min", lambda outputs, ones: error_rates(outputs, [[one] for one in ones])),
+Task = namedtuple("Task", ["read", "references", "score", "mode", "measure"])
+# How the teacher's recipe reads its files and what it scores against; the number that chooses the best
+# round, which is better, and what it is one of.
+TASKS = {
+    "translation": Task(read_pairs, list, "chrF", "max", translation_scores),
+    "summary": Task(read_pairs, list, "ROUGE-L", "max", rouge_scores),
+    "question": Task(read_questions, list, "ROUGE-L", "max", question_scores),
+    "phones": Task(read_words, pronunciations, "WER", "min", error_rates),
 }
 
 
@@ -55,22 +60,25 @@ MEASURES = {
 class Config:
     """What a run depends on; each field is a flag."""
 
-    teacher: str = option("runs/translate", "run folder of a recipe, or a bundle")
+    teacher: str = option("runs/translate", "run folder of a recipe, a .keras file, or a bundle")
     train: tuple[str, ...] = option(
         (str(VSCODE_TRAIN),), "source, tab, target a line; or a file of each; .gz or plain"
     )
     valid: tuple[str, ...] = option(
-        (str(VSCODE_VALID),), "held-out pairs of the same form, which choose the best round"
+        (),
+        "held-out pairs of the same form, which choose the best round; default: a part of --train",
     )
     test: tuple[str, ...] = option((), "files of pairs to score in the end; default: --valid")
     references: bool = option(False, "train on the references too, not on the teacher's alone")
     output: str = option("runs/distill", "run folder")
-    overwrite: bool = option(False, "replace what a finished run left in the folder")
+    overwrite: bool = option(
+        False, "replace the run in the folder: a finished one, or one of other options"
+    )
     preset: str = option("student_tiny", f"one of {', '.join(zoo.list_presets())}")
     dropout: float = option(0.1, "of the preset's layers")
     max_source_length: int = option(96, "tokens of a source; what is longer is cut")
     max_target_length: int = option(96, "tokens of a target")
-    measured_as: str = option("translation", f"what a target is; of {', '.join(MEASURES)}")
+    measured_as: str = option("translation", f"what a target is; of {', '.join(TASKS)}")
     languages: tuple[str, ...] = option((), "tags of source and target, if they are translations")
     quantizations: tuple[str, ...] = option(
         ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
@@ -80,11 +88,11 @@ class Config:
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
-        require_files(train=self.train, valid=self.valid)
+        require_files(self.train, self.valid)
         if self.quantizations:
             check_quantizations(self.quantizations)
         length_limits(*self.lengths)
-        check_choices("measured_as", [self.measured_as], MEASURES)
+        check_choices("measured_as", [self.measured_as], TASKS)
         if len(self.languages) not in (0, 2):
             raise ValueError(f"`languages` must be two tags. Received: {' '.join(self.languages)}")
 
@@ -97,9 +105,10 @@ class Config:
     def inputs(self):
         """The data files, the teacher's among them."""
         teacher = Path(self.teacher)
-        named = [teacher / "model.keras", teacher / "tokenizer.model", teacher / "bundle.json"]
-        teachers = [str(file) for file in (teacher, *named) if file.is_file()]
-        return (*self.train, *self.valid, *self.test, *teachers)
+        folder = teacher.parent if teacher.suffix == ".keras" else teacher
+        named = [folder / name for name in ("model.keras", "tokenizer.model", "bundle.json")]
+        teachers = [str(file) for file in dict.fromkeys((teacher, *named)) if file.is_file()]
+        return (*input_files(self), *teachers)
 
 
 Data = namedtuple("Data", ["train", "valid", "tests"])
@@ -119,22 +128,23 @@ def load_teacher(config):
             runner.tokenizer,
             (size or path.stat().st_size) / 1e6,
         )
-    if not (path / "model.keras").is_file() or not (path / "tokenizer.model").is_file():
+    file = path if path.suffix == ".keras" else path / "model.keras"
+    if not file.is_file() or not (file.parent / "tokenizer.model").is_file():
         raise ValueError(
-            "`teacher` must be a bundle, or a folder with model.keras and tokenizer.model, as a "
-            f"recipe leaves it. Received: {config.teacher}"
+            "`teacher` must be a bundle, a folder with model.keras and tokenizer.model, as a recipe "
+            f"leaves it, or a .keras file with tokenizer.model beside it. Received: {config.teacher}"
         )
-    model = keras.saving.load_model(path / "model.keras")
-    tokenizer = export.Tokenizer(path / "tokenizer.model")
+    model = keras.saving.load_model(file)
+    tokenizer = export.Tokenizer(file.parent / "tokenizer.model")
     decode = Decoder(tokenizer, config.search, config.lengths)
     return Teacher(lambda texts: decode(model, texts), tokenizer, 4 * model.count_params() / 1e6)
 
 
 def build_data(config):
     """Reads the pairs, as they are."""
-    valid = read_pairs(*config.valid)
-    tests = {path: read_pairs(path) for path in config.test} or {config.valid[0]: valid}
-    return Data(for_training(read_pairs(*config.train), valid, *tests.values()), valid, tests)
+    task = TASKS[config.measured_as]
+    train, valid, tests = read_splits(config, task.read)
+    return Data(train, valid, {name: task.references(pairs) for name, pairs in tests.items()})
 
 
 def _said(file, teacher, sources):
@@ -174,8 +184,8 @@ def train(config):
     data = build_data(config)
     model = build_model(config, teacher)
     decode = Decoder(teacher.tokenizer, config.search, config.lengths)
-    name, mode, measure = MEASURES[config.measured_as]
-    score = Score(name, measure, decode, data.valid, mode)
+    task = TASKS[config.measured_as]
+    score = Score(task.score, task.measure, decode, task.references(data.valid), task.mode)
     with open_run(config, config.inputs) as folder:
         pairs = distilled(config, teacher, data.train, folder)
         batches = make_batches(
@@ -195,7 +205,7 @@ def train(config):
         )
         scores, examples = evaluate(model, reports, score, data.tests, {"teacher": teacher.say})
         add_size_and_speed(scores, config, teacher, reports, data.valid)
-        write_report(config, folder, model, history, scores, examples, reports, score.name)
+        write_report(config, folder, model, history, scores, examples, reports, batches, score)
     return Result(model, teacher.tokenizer, scores, reports)
 
 

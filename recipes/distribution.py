@@ -59,6 +59,10 @@ def run(command):
         ValueError: The variables that say who takes part do not fit.
     """
     global _is_command
+    if IS_JAX:
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], "GPU")  # makes batches alone, and would take its memory
     _join()
     _is_command = True
     try:
@@ -191,9 +195,27 @@ def require_same(**values):
     for name, value in values.items():
         if value != expected[name]:
             raise ValueError(
-                f"`{name}` must be {expected[name]} as in process 0: the data files must be the same "
+                f"`{name}` must be {expected[name]} as in process 0: options and data must be the same "
                 f"on all hosts. Received: {value}"
             )
+
+
+def require_able(training):
+    """Raises ValueError where this backend, or these devices, cannot train and export.
+
+    Args:
+        training: A `Training`.
+    """
+    backend = keras.backend.backend()
+    if backend != "tensorflow" and not (IS_JAX and _is_command):
+        raise ValueError(
+            "`KERAS_BACKEND` must be tensorflow, or jax for the command line of a recipe: exporting "
+            f"takes TensorFlow. Received: {backend}"
+        )
+    if training.accumulate > 1 and not IS_JAX and _num_devices() > 1:
+        raise ValueError(
+            f"`accumulate` must be 1 on several devices. Received: {training.accumulate}"
+        )
 
 
 def _join():

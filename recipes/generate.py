@@ -1,6 +1,6 @@
 """Text generation: how a text that has begun goes on.
 
-    python -m seq2lite.recipes.generate --train my.txt --valid my-valid.txt --output runs/mine
+    python -m seq2lite.recipes.generate --train my.txt --output runs/mine
 
 Needs: plain text, a paragraph a line; by default the English of the strings that come with this package,
 which is little. Each example is the words before a place in a paragraph, and what follows up to the
@@ -29,10 +29,12 @@ from seq2lite.recipes.command import check_choices, option, run_recipe
 from seq2lite.recipes.decoding import Search
 from seq2lite.recipes.pairs import (
     VSCODE_TRAIN,
-    VSCODE_VALID,
     DataError,
     Pairs,
     for_training,
+    held_out_files,
+    hold_out,
+    input_files,
     read_lines,
 )
 from seq2lite.recipes.precision import precision
@@ -50,11 +52,13 @@ class Config:
         (str(VSCODE_TRAIN),), "text, a paragraph a line, up to a tab if it has one; .gz or plain"
     )
     valid: tuple[str, ...] = option(
-        (str(VSCODE_VALID),), "held-out text, which chooses the best round"
+        (), "held-out text, which chooses the best round; default: a part of --train"
     )
     test: tuple[str, ...] = option((), "files of text to score in the end; default: --valid")
     output: str = option("runs/generate", "run folder")
-    overwrite: bool = option(False, "replace what a finished run left in the folder")
+    overwrite: bool = option(
+        False, "replace the run in the folder: a finished one, or one of other options"
+    )
     preset: str = option("transformer_tiny", f"one of {', '.join(zoo.list_presets())}")
     dropout: float = option(0.1, "of the preset's layers")
     vocabulary_size: int = option(4000, "pieces of the SentencePiece model")
@@ -75,6 +79,8 @@ class Config:
         if self.quantizations:
             check_quantizations(self.quantizations)
         length_limits(*self.lengths)
+        if not self.train:
+            raise ValueError("`train` must be a file of text, or several. Received: none")
         check_sampling(self.temperature, None, self.top_p)
         require_positive(context_words=self.context_words, places=self.places)
 
@@ -86,7 +92,7 @@ class Config:
     @property
     def inputs(self):
         """The data files."""
-        return (*self.train, *self.valid, *self.test)
+        return input_files(self)
 
 
 SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]]*$")  # of Chinese and Japanese too
@@ -96,46 +102,62 @@ Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 
 def build_data(config):
     """Reads the pairs, learns the tokenizer, and makes the batches."""
-    valid = read_beginnings(config.valid, config)
-    tests = {path: read_beginnings([path], config) for path in config.test}
-    tests = tests or {config.valid[0]: valid}
-    known = {s for path in (*config.valid, *config.test) for s, *_ in sentences_of(path)}
-    train = for_training(read_beginnings(config.train, config, known), valid, *tests.values())
-    tokenizer = learn_tokenizer(
-        (text for pair in train for text in pair), config.vocabulary_size, config.training.seed
-    )
+    train, valid = read_paragraphs(*config.train), held_out_files(config.train, config.valid)
+    if valid:
+        held_out, name = read_paragraphs(*valid), valid[0]
+    else:
+        train, held_out = hold_out(train)
+        name = held_out.origin
+    tests = {path: read_paragraphs(path) for path in config.test} or {name: held_out}
+    known = {s for text in (held_out, *tests.values()) for s, *_ in sentences_of(text)}
+    valid = beginnings(held_out, config)
+    tests = {name: beginnings(text, config) for name, text in tests.items()}
+    train = for_training(beginnings(train, config, known), valid, *tests.values())
+    tokenizer = learn_tokenizer((text for pair in train for text in pair), config.vocabulary_size)
     batches = make_batches(train, valid, tokenizer, config.training, config.lengths)
     return Data(tokenizer, *batches, tests)
 
 
-def read_beginnings(paths, config, known=frozenset()):
+def read_paragraphs(*paths):
+    """The lines of text files, up to a tab, as sources of `Pairs` without targets."""
+    lines = [(n, line) for path in paths for n, line in enumerate(read_lines(path), start=1)]
+    return Pairs(
+        [(line.split("\t")[0], "") for _, line in lines],
+        [number for number, _ in lines],
+        " and ".join(map(str, paths)),
+    )
+
+
+def beginnings(text, config, known=frozenset()):
     """Pairs of (words before a place, what follows to the end of the sentence).
 
     Sentences that are `known` are left out: they are held out.
     """
     chance = random.Random(config.training.seed)
-    pairs = Pairs([], [], ", ".join(paths))
+    pairs = Pairs([], [], text.origin)
     num_known = 0
-    for path in paths:
-        for sentence, number, words, start, end in sentences_of(path):
-            places = sorted(chance.sample(range(start, end), min(config.places, end - start)))
-            num_known += sentence in known
-            for place in places if sentence not in known else ():
-                if place > 0:  # something has begun
-                    source = words[max(0, place - config.context_words) : place]
-                    pairs.append((" ".join(source), " ".join(words[place:end])))
-                    pairs.lines.append(number)
+    for sentence, number, words, start, end in sentences_of(text):
+        places = sorted(chance.sample(range(start, end), min(config.places, end - start)))
+        num_known += sentence in known
+        for place in places if sentence not in known else ():
+            if place > 0:  # something has begun
+                source = words[max(0, place - config.context_words) : place]
+                pairs.append((" ".join(source), " ".join(words[place:end])))
+                pairs.lines.append(number)
     if not pairs:
-        raise DataError(f"{pairs.origin} must hold sentences of two words. Received: none")
+        raise DataError(
+            f"{pairs.origin} must hold sentences of two words that are not held out. Received: none "
+            f"of {len(text)} lines"
+        )
     if num_known:
         pairs.dropped["a held-out sentence"] = num_known
     return pairs
 
 
-def sentences_of(path):
-    """(sentence, line number, the paragraph's words, first, behind the last) of a text."""
-    for number, line in enumerate(read_lines(path), start=1):
-        words = line.split("\t")[0].split()
+def sentences_of(text):
+    """(sentence, line number, the paragraph's words, first, behind the last) of paragraphs."""
+    for number, (paragraph, _) in zip(text.lines, text, strict=True):
+        words = paragraph.split()
         for start, end in sentences(words):
             yield " ".join(words[start:end]), number, words, start, end
 
@@ -175,7 +197,8 @@ def train(config):
             test: perplexities(config, model, data, pairs) for test, pairs in data.tests.items()
         }
         examples = {test: samples(config, reports, pairs) for test, pairs in data.tests.items()}
-        write_report(config, folder, model, history, scores, examples, reports)
+        batches = data.train, data.valid
+        write_report(config, folder, model, history, scores, examples, reports, batches)
     return Result(model, data.tokenizer, scores, reports)
 
 
@@ -185,7 +208,9 @@ def perplexities(config, model, data, pairs):
     batches = Batches(pairs, data.tokenizer, **options)
     num_tokens = sum(float(weight.sum()) for *_, weight in batches.dataset().as_numpy_iterator())
     nats = nats_a_token(model, batches) * num_tokens
-    targets = [target for _, target in pairs]
+    # What is cut off is not predicted either.
+    rows = data.tokenizer.encode([target for _, target in pairs])
+    targets = data.tokenizer.decode([ids[: config.max_target_length - 1] for ids in rows])
     return {
         "Keras": {
             "perplexity a token": math.exp(nats / num_tokens),

@@ -2,8 +2,14 @@
 
 import codecs
 import gzip
+import hashlib
 import unicodedata
 from pathlib import Path
+
+from .fetch.split import comparable
+
+HELD_OUT = 20  # one source of so many is held out where no held-out pairs are given
+MAX_HELD_OUT = 1000
 
 
 class DataError(ValueError):
@@ -70,6 +76,82 @@ def read_pairs(path, target_path=None):
     if not pairs:
         raise DataError(f"{path} must hold a pair a line. Received: {num_empty} with an empty side")
     return Pairs(pairs, lines, str(path), {"an empty side": num_empty})
+
+
+def read_splits(config, read=read_pairs):
+    """What a recipe trains on, what it holds out, and what it is scored on in the end.
+
+    Args:
+        config: A recipe's Config, with the files `train`, `valid` and `test`.
+        read: What makes `Pairs` of the files of a split.
+
+    Returns:
+        `Pairs` to train on, none of whose sources is in the others; `Pairs` held out: of `valid`, or
+        `hold_out` of `train`; and a dict, name of a test to its `Pairs`: `test`, or what is held out.
+    """
+    train, valid = read(*config.train), held_out_files(config.train, config.valid)
+    if valid:
+        held_out, name = read(*valid), valid[0]
+    else:
+        train, held_out = hold_out(train)
+        name = held_out.origin
+    tests = {path: read(path) for path in config.test} or {name: held_out}
+    return for_training(train, held_out, *tests.values()), held_out, tests
+
+
+def input_files(config):
+    """All data files of a recipe's Config."""
+    return (*config.train, *held_out_files(config.train, config.valid), *config.test)
+
+
+def held_out_files(train, valid):
+    """`valid`; if that is empty, and `train` the package's own data, the held-out part of that."""
+    if valid or not is_of_package(train):
+        return tuple(valid)
+    return tuple(path.replace(".train.", ".valid.") for path in train)
+
+
+def is_of_package(paths):
+    """Whether the files are the package's own."""
+    return all(Path(path).parent == _DATA for path in paths)
+
+
+def hold_out(pairs):
+    """Parts `pairs` in those to train on and those held out: one source in 20, at most 1,000.
+
+    Which ones hangs on their letters alone, so that a line more changes little. Sources that differ in
+    case, digits and punctuation only are on one side; text that is nearly the same may be on both.
+
+    Args:
+        pairs: `Pairs`.
+
+    Returns:
+        Two `Pairs`.
+
+    Raises:
+        DataError: There is but one source.
+
+    Example:
+        >>> from seq2lite.recipes.pairs import Pairs, hold_out
+        >>> train, held_out = hold_out(Pairs([(f"{n} files", "") for n in "abcdefghij"]))
+        >>> len(train), len(held_out)
+        (9, 1)
+    """
+    keys = {source: comparable(source) or source for source, _ in pairs}
+    order = sorted(set(keys.values()), key=lambda key: hashlib.sha256(key.encode()).digest())
+    if len(order) < 2:
+        raise DataError(
+            f"{pairs.origin} must hold several sources, of which some are held out. "
+            f"Received: {len(pairs)} pairs of one"
+        )
+    chosen = set(order[: min(MAX_HELD_OUT, -(-len(order) // HELD_OUT))])
+    parts = [
+        pairs.where(lambda source, _, side=side: (keys[source] in chosen) == side, "another part")
+        for side in (False, True)
+    ]
+    parts[0].dropped, parts[1].dropped = pairs.dropped, {}
+    parts[1].origin = f"one in {HELD_OUT} of {pairs.origin}"
+    return tuple(parts)
 
 
 def for_training(pairs, *held_out):

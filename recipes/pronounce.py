@@ -1,7 +1,7 @@
 """Spelling to phones: how a word is said (grapheme to phoneme).
 
     python -m seq2lite.recipes.pronounce
-    python -m seq2lite.recipes.pronounce --train my.tsv --valid my-valid.tsv --output runs/mine
+    python -m seq2lite.recipes.pronounce --train my.tsv --output runs/mine
 
 Needs: nothing but this package; by default it trains on a part of CMUdict that comes with it (all of
 it: `python -m seq2lite.recipes.fetch g2p`). A line is a word, a tab, and its phones with spaces
@@ -22,7 +22,7 @@ from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import export_bundles
 from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
-from seq2lite.recipes.pairs import G2P_TRAIN, G2P_VALID, for_training, read_pairs
+from seq2lite.recipes.pairs import G2P_TRAIN, input_files, read_pairs, read_splits
 from seq2lite.recipes.precision import precision
 from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
@@ -39,11 +39,14 @@ class Config:
         (str(G2P_TRAIN),), "word, tab, phones a line; or a file of each; .gz or plain"
     )
     valid: tuple[str, ...] = option(
-        (str(G2P_VALID),), "held-out pairs of the same form, which choose the best round"
+        (),
+        "held-out pairs of the same form, which choose the best round; default: a part of --train",
     )
     test: tuple[str, ...] = option((), "files of pairs to score in the end; default: --valid")
     output: str = option("runs/pronounce", "run folder")
-    overwrite: bool = option(False, "replace what a finished run left in the folder")
+    overwrite: bool = option(
+        False, "replace the run in the folder: a finished one, or one of other options"
+    )
     preset: str = option("transformer_tiny", f"one of {', '.join(zoo.list_presets())}")
     dropout: float = option(0.1, "of the preset's layers")
     max_length: int = option(32, "letters, or phones; longer words are cut")
@@ -55,7 +58,7 @@ class Config:
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
-        require_files(train=self.train, valid=self.valid)
+        require_files(self.train, self.valid)
         if self.quantizations:
             check_quantizations(self.quantizations)
         length_limits(self.max_length)
@@ -63,7 +66,7 @@ class Config:
     @property
     def inputs(self):
         """The data files."""
-        return (*self.train, *self.valid, *self.test)
+        return input_files(self)
 
 
 Data = namedtuple("Data", ["tokenizer", "train", "valid", "tests"])
@@ -72,16 +75,14 @@ Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 
 def build_data(config):
     """Reads the words, takes their letters and phones as symbols, and makes the batches."""
-    valid = read_words(config.valid)
-    tests = {path: pronunciations(read_words([path])) for path in config.test}
-    tests = tests or {config.valid[0]: pronunciations(valid)}
-    train = for_training(read_words(config.train), valid, *tests.values())
+    train, valid, tests = read_splits(config, read_words)
     tokenizer = symbol_tokenizer(*zip(*train, strict=True))
     lengths = (config.max_length, config.max_length)
+    tests = {name: pronunciations(words) for name, words in tests.items()}
     return Data(tokenizer, *make_batches(train, valid, tokenizer, config.training, lengths), tests)
 
 
-def read_words(paths):
+def read_words(*paths):
     """Pairs of (word, phones); letters with spaces between them are joined."""
     pairs = read_pairs(*paths)
     if all(len(letter) == 1 for word, _ in pairs for letter in word.split(" ")):
@@ -124,7 +125,17 @@ def train(config):
             decode.max_lengths,
         )
         scores, examples = evaluate(model, reports, score, data.tests)
-        write_report(config, folder, model, history, scores, examples, reports, score.name)
+        write_report(
+            config,
+            folder,
+            model,
+            history,
+            scores,
+            examples,
+            reports,
+            (data.train, data.valid),
+            score,
+        )
     return Result(model, data.tokenizer, scores, reports)
 
 

@@ -13,12 +13,14 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from ..export import load
 from ..export.whole import write_whole
+from .batches import describe
 from .bundles import bundle_decoder
 from .command import program
 from .run_folder import RECORD, save_text
 from .scores import signatures
-from .training import spread
+from .training import best_round, spread
 
 NUM_EXAMPLES = 12
 PACKAGES = (
@@ -27,6 +29,8 @@ PACKAGES = (
     "keras",
     "sentencepiece",
     "sacrebleu",
+    "rouge-score",
+    "rapidfuzz",
     "ai-edge-litert",
     "numpy",
 )
@@ -62,7 +66,7 @@ def evaluate(model, reports, score, tests, baselines=None):
     return scores, examples
 
 
-def write_report(config, folder, model, history, scores, examples, reports, chosen_by="val_loss"):
+def write_report(config, folder, model, history, scores, examples, reports, batches, score=None):
     """Writes `report.md`, its curves, and the same numbers as JSON; prints the scores.
 
     Args:
@@ -73,12 +77,13 @@ def write_report(config, folder, model, history, scores, examples, reports, chos
         scores: As `evaluate` gives them.
         examples: As `evaluate` gives them.
         reports: dict, quantization to the `export.Report` of its bundle.
-        chosen_by: Name of the number in `history` that chose the best round.
+        batches: `Batches` that it was trained on, and held-out ones.
+        score: The `Score` that chose the best round; None: the loss on held-out text did.
     """
-    draw_curves(history, chosen_by, folder / "curves.png")
+    draw_curves(history, score and score.name, folder / "curves.png")
     save_text(folder / "history.json", json.dumps(history, indent=1))
     save_text(folder / "scores.json", json.dumps(scores, indent=1, ensure_ascii=False))
-    lines = _report(config, folder, model, history, scores, examples, reports)
+    lines = _report(config, folder, model, history, scores, examples, reports, batches, score)
     save_text(folder / "report.md", "\n".join(lines) + "\n")
     Console(width=None if Console().is_terminal else 120).print(score_table(scores))
     print(f"report: {folder / 'report.md'}", flush=True)
@@ -106,7 +111,7 @@ def draw_curves(history, name, path):
 
     Args:
         history: List of dicts, one a round.
-        name: Of the score that chose the best one.
+        name: Of the score that chose the best one; None: the loss did.
         path: File to write.
     """
     figure = Figure(figsize=(8, 3), layout="constrained")
@@ -127,14 +132,16 @@ def draw_curves(history, name, path):
     write_whole(path, lambda partial: figure.savefig(partial, dpi=120))
 
 
-def _report(config, folder, model, history, scores, examples, reports):
+def _report(config, folder, model, history, scores, examples, reports, batches, score):
     options = json.loads((folder / RECORD).read_text("utf-8"))
     recipe = inspect.getfile(type(config))  # a copy of one has its own name
     yield f"# {Path(recipe).stem}: {config.preset}\n"
     yield (
         f"`{model.name}`, {model.count_params():,} parameters. {len(history)} rounds took "
-        f"{sum(h['seconds'] for h in history) / 60:.1f} minutes, the scores after each among them."
+        f"{sum(h['seconds'] for h in history) / 60:.1f} minutes, the scores after each among them. "
+        f"{_shipped(config, history, score)}\n"
     )
+    yield from (f"- {line}" for line in describe(*batches))
     yield "\n## Scores\n"
     metrics = list(next(iter(next(iter(scores.values())).values())))
     yield from _table(
@@ -148,6 +155,9 @@ def _report(config, folder, model, history, scores, examples, reports):
     )
     if "BLEU" in metrics or "chrF" in metrics:
         yield "\n" + ", ".join(f"{name} `{said}`" for name, said in signatures().items())
+    greedy = [name for name in reports if load(reports[name].path).beam_ids is None]
+    if greedy and config.search.num_beams > 1:
+        yield f"\nWhere Keras has {config.search.num_beams} beams, {', '.join(greedy)} has one: it searches greedily."
     yield "\n## Curves\n\n![Loss and score of each round](curves.png)\n"
     yield from _table(
         list(history[0]), [[_number(value) for value in row.values()] for row in history]
@@ -162,7 +172,11 @@ def _report(config, folder, model, history, scores, examples, reports):
         )
         yield ""
     yield "## How to repeat it\n\n```sh"
-    yield shlex.join(["python", *program(), *sys.argv[1:]])
+    backend = options.get("backend", keras.backend.backend())
+    arguments = [argument for argument in sys.argv[1:] if argument != "--finish"]
+    yield ("KERAS_BACKEND=jax " if backend == "jax" else "") + shlex.join(
+        ["python", *program(), *arguments]
+    )
     yield "```\n"
     yield from _table(
         ["option", "value"], [[k, json.dumps(v, ensure_ascii=False)] for k, v in options.items()]
@@ -172,14 +186,27 @@ def _report(config, folder, model, history, scores, examples, reports):
         ["", "version"],
         [
             ["Python", platform.python_version()],
-            ["Keras backend of the training", options.get("backend", keras.backend.backend())],
+            ["Keras backend of the training", backend],
             *([name, version(name)] for name in PACKAGES),
+            *([["jax", version("jax")]] if backend == "jax" else []),
         ],
     )
     if reports:
         yield "\nEach bundle has a report of its own: " + ", ".join(
             f"[{name}]({name}/report.md)" for name in reports
         )
+
+
+def _shipped(config, history, score):
+    """Which round's weights these are."""
+    best = best_round(history, score)
+    first = max(1, best - config.training.average + 1)
+    is_scored = score is not None and score.name in history[0]
+    why = f"best {score.name}" if is_scored else "least loss"
+    which = (
+        f"Round {best} ships" if first == best else f"The mean of rounds {first} to {best} ships"
+    )
+    return f"{which}, by the {why} on held-out text."
 
 
 def _table(header, rows):

@@ -11,12 +11,16 @@ from filelock import FileLock, Timeout
 
 from ..export.whole import write_whole
 from . import distribution
+from .data_service import require_reachable
+from .precision import choose_precision
 
 RECORD = "seq2lite-run.json"  # the run's options; by it a folder is known as a run's
 CHECKPOINTS = "checkpoints"  # folder, in that of the run, of what a stopped training goes on from
+TOKENIZER = "tokenizer.model"
 DONE = "done"
 LOCK = ".lock"
 # What has no part in the weights, so that a stopped run may go on with others.
+_CONTENT = "content of"
 FREE = ("overwrite", "finish", "quantizations", "tensorboard", "data_service")
 
 
@@ -29,31 +33,46 @@ def check_run_folder(config, inputs=()):
 
     Raises:
         ValueError: The folder holds something else: a finished run, a run of other options or of
-            other data, one that another process is at work on, or files of another origin;
-            nothing is touched.
+            other data, one that another process is at work on, the run's own inputs, or files of
+            another origin; nothing is touched. Or this backend, or these devices, cannot do the run.
+        OSError: The data service does not answer.
     """
-    folder = Path(config.output)
+    folder, training = Path(config.output), config.training
+    distribution.require_able(training)
+    if training.data_service and not (training.finish or distribution.is_trained()):
+        require_reachable(training.data_service)
     if not distribution.is_first():
         return
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`output` must be a folder. Received: {folder}, which is a file")
-    if config.training.finish and not any((folder / CHECKPOINTS).glob("*")):
+    if training.finish and not any((folder / CHECKPOINTS).glob("round-*.npz")):
         raise ValueError(
             "`finish` must find a round that an earlier run of the same options has ended. "
             f"Received: {folder}, which has none"
         )
-    if not folder.is_dir() or {path.name for path in folder.iterdir()} <= {LOCK}:
+    for path in inputs:
+        if folder.resolve() in Path(path).resolve().parents:
+            raise ValueError(
+                f"`output` must not be a folder that the run reads from. Received: {folder}, which "
+                f"holds {path}"
+            )
+    if not folder.is_dir() or all(_is_nothing(path.name) for path in folder.iterdir()):
         return
     here = Path.cwd()
     if not (folder / RECORD).is_file() or folder.resolve() in (here, *here.parents):
         raise ValueError(
             f"`output` must be a new folder, or one of an earlier run. Received: {folder}"
         )
-    if not config.overwrite:
+    if training.finish or not config.overwrite:
         _require_same_run(folder, _options(config, inputs))
     if (folder / LOCK).exists():
         with _alone(folder):
             pass
+
+
+def _is_nothing(name):
+    """Whether it is what a process leaves that is killed before it has begun."""
+    return name == LOCK or name.startswith(f".{RECORD}.partial-")
 
 
 def _can_go_on(folder, options):
@@ -97,6 +116,7 @@ def open_run(config, inputs=()):
     """
     check_run_folder(config, inputs)
     folder, options = Path(config.output), _options(config, inputs)
+    distribution.require_same(**_joint(options))
     if not distribution.is_first():
         yield folder  # which is process 0's
         return
@@ -113,16 +133,28 @@ def open_run(config, inputs=()):
         (folder / LOCK).unlink(missing_ok=True)
 
 
+def _joint(options):
+    """What must be so in every process: all that has a part in the weights; paths may differ."""
+    digests = [value for name, value in options.items() if name.startswith(_CONTENT)]
+    alone = (*FREE, "output", "train", "valid", "test", "teacher")
+    names = [name for name in options if name not in alone and not name.startswith(_CONTENT)]
+    return {name: options[name] for name in names} | {"content of the data": digests}
+
+
 def _options(config, inputs):
-    """Every option by name, those of groups too, and the checksum of every data file."""
+    """Every option by name, those of groups too, and the checksum of every data file.
+
+    The precision is what `auto` stands for here.
+    """
     options = {}
     for name, value in dataclasses.asdict(config).items():
         options |= value if isinstance(value, dict) else {name: value}
     del options["overwrite"]
     options |= distribution.run_options()
+    options["precision"] = choose_precision(options["precision"])
     for path in inputs:
         content = Path(path).read_bytes() if Path(path).is_file() else b""
-        options[f"content of {path}"] = hashlib.sha256(content).hexdigest()
+        options[f"{_CONTENT} {path}"] = hashlib.sha256(content).hexdigest()
     return json.loads(json.dumps(options))
 
 
@@ -166,7 +198,24 @@ def save_text(path, text):
 def save_model(model, tokenizer, folder):
     """`model.keras`, without optimizer and loss, and `tokenizer.model`: they load with the zoo alone."""
     write_whole(Path(folder) / "model.keras", lambda partial: model.save(partial))
+    save_tokenizer(tokenizer, folder)
+
+
+def save_tokenizer(tokenizer, folder):
+    """`tokenizer.model`."""
     write_whole(
-        Path(folder) / "tokenizer.model",
-        lambda partial: partial.write_bytes(tokenizer.model_bytes),
+        Path(folder) / TOKENIZER, lambda partial: partial.write_bytes(tokenizer.model_bytes)
     )
+
+
+def require_same_tokenizer(tokenizer, folder):
+    """Raises ValueError where the training in `folder` was begun with another tokenizer.
+
+    Another release of SentencePiece may learn another one from the same text.
+    """
+    path = Path(folder) / TOKENIZER
+    if not path.is_file() or path.read_bytes() != tokenizer.model_bytes:
+        raise ValueError(
+            f"{path} must be the tokenizer that this run learns from its data, as when it was begun. "
+            "Received: another one, of another release of sentencepiece perhaps"
+        )

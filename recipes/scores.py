@@ -1,5 +1,7 @@
 """What outputs are worth, beside their references: the field's own measures, by its own packages."""
 
+import re
+
 import sacrebleu
 from rapidfuzz.distance import Levenshtein
 from rouge_score import rouge_scorer
@@ -27,7 +29,10 @@ def translation_scores(outputs, references):
 
 
 def rouge_scores(outputs, references):
-    """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004), by rouge-score, which reads letters a to z and digits alone.
+    """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004), by rouge-score.
+
+    Words are runs of letters and digits in lower case, of any script: in English those that rouge-score
+    finds by itself, which reads a to z alone. No stemming.
 
     Args:
         outputs: List of str.
@@ -110,5 +115,12 @@ def _plain(text):
     return " ".join(text.lower().split())
 
 
+class _Words:
+    """A tokenizer as rouge-score takes it."""
+
+    def tokenize(self, text):
+        return re.findall(r"[^\W_]+", text.lower())
+
+
 _TRANSLATION = {"BLEU": sacrebleu.BLEU(), "chrF": sacrebleu.CHRF()}
-_ROUGE = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"])
+_ROUGE = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_Words())

@@ -23,7 +23,7 @@ from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import export_bundles
 from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
-from seq2lite.recipes.pairs import DOCSTRINGS_TRAIN, DOCSTRINGS_VALID, for_training, read_pairs
+from seq2lite.recipes.pairs import DOCSTRINGS_TRAIN, input_files, read_splits
 from seq2lite.recipes.precision import precision
 from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
@@ -40,11 +40,14 @@ class Config:
         (str(DOCSTRINGS_TRAIN),), "text, tab, summary a line; or a file of each; .gz or plain"
     )
     valid: tuple[str, ...] = option(
-        (str(DOCSTRINGS_VALID),), "held-out pairs of the same form, which choose the best round"
+        (),
+        "held-out pairs of the same form, which choose the best round; default: a part of --train",
     )
     test: tuple[str, ...] = option((), "files of pairs to score in the end; default: --valid")
     output: str = option("runs/summarize", "run folder")
-    overwrite: bool = option(False, "replace what a finished run left in the folder")
+    overwrite: bool = option(
+        False, "replace the run in the folder: a finished one, or one of other options"
+    )
     preset: str = option("transformer_tiny", f"one of {', '.join(zoo.list_presets())}")
     dropout: float = option(0.1, "of the preset's layers")
     vocabulary_size: int = option(8000, "pieces of the SentencePiece model")
@@ -62,7 +65,7 @@ class Config:
         if self.quantizations:
             check_quantizations(self.quantizations)
         length_limits(*self.lengths)
-        require_files(train=self.train, valid=self.valid)
+        require_files(self.train, self.valid)
 
     @property
     def lengths(self):
@@ -72,7 +75,7 @@ class Config:
     @property
     def inputs(self):
         """The data files."""
-        return (*self.train, *self.valid, *self.test)
+        return input_files(self)
 
 
 Data = namedtuple("Data", ["tokenizer", "train", "valid", "tests"])
@@ -81,12 +84,8 @@ Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 
 def build_data(config):
     """Reads the pairs, learns the tokenizer, and makes the batches."""
-    valid = read_pairs(*config.valid)
-    tests = {path: read_pairs(path) for path in config.test} or {config.valid[0]: valid}
-    train = for_training(read_pairs(*config.train), valid, *tests.values())
-    tokenizer = learn_tokenizer(
-        (text for pair in train for text in pair), config.vocabulary_size, config.training.seed
-    )
+    train, valid, tests = read_splits(config)
+    tokenizer = learn_tokenizer((text for pair in train for text in pair), config.vocabulary_size)
     batches = make_batches(train, valid, tokenizer, config.training, config.lengths)
     return Data(tokenizer, *batches, tests)
 
@@ -130,7 +129,17 @@ def train(config):
             data.tests,
             {f"first {n} words": lambda texts: lead(texts, n)},
         )
-        write_report(config, folder, model, history, scores, examples, reports, score.name)
+        write_report(
+            config,
+            folder,
+            model,
+            history,
+            scores,
+            examples,
+            reports,
+            (data.train, data.valid),
+            score,
+        )
     return Result(model, data.tokenizer, scores, reports)
 
 

@@ -1,6 +1,7 @@
 """Tokenizers, learned from text or made of given symbols: SentencePiece models."""
 
 import io
+import re
 
 import sentencepiece
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
@@ -8,8 +9,10 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from ..export.tokenizer import Tokenizer
 from .pairs import DataError
 
+SPECIAL, BYTES = 4, 256  # pieces that every tokenizer has
 
-def learn_tokenizer(texts, vocabulary_size, seed=0):
+
+def learn_tokenizer(texts, vocabulary_size):
     """Learns a joint unigram model with byte fallback: every text comes back as it was.
 
     But for U+2581, SentencePiece's own mark of a space, which comes back as a space.
@@ -19,16 +22,14 @@ def learn_tokenizer(texts, vocabulary_size, seed=0):
     Args:
         texts: Iterable of str, of both languages.
         vocabulary_size: Number of pieces, the special ids and 256 bytes among them.
-        seed: Of the sample that SentencePiece takes of very large text.
 
     Returns:
         A `Tokenizer`. pad 0, unknown 1, start 2, end 3.
 
     Raises:
-        DataError: The text is too small for so many pieces.
+        DataError: The text is too small for so many pieces, or has too many characters for so few.
     """
     model = io.BytesIO()
-    sentencepiece.set_random_generator_seed(seed)
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(texts),
@@ -47,9 +48,16 @@ def learn_tokenizer(texts, vocabulary_size, seed=0):
             minloglevel=2,
         )
     except RuntimeError as error:
+        said = str(error).rpartition("] ")[2]
+        if vocabulary_size < 1 or (found := re.search(r"required_chars\. \d+ vs (\d+)", said)):
+            least = int(found[1]) if vocabulary_size > 0 else SPECIAL + BYTES + 1
+            raise DataError(
+                f"`vocabulary_size` must be at least {least}, for {SPECIAL} special ids, {BYTES} bytes "
+                f"and every character of the training text. Received: {vocabulary_size}"
+            ) from error
         raise DataError(
             "The training text must hold enough different pieces for "
-            f"vocabulary_size={vocabulary_size}. Received: {str(error).rpartition('] ')[2]}"
+            f"vocabulary_size={vocabulary_size}. Received: {said}"
         ) from error
     return Tokenizer(model.getvalue())
 
@@ -78,7 +86,7 @@ def symbol_tokenizer(sources, targets):
     letters = sorted({letter for text in sources for letter in text if not letter.isspace()})
     first = sorted({space + text[0] for text in sources})
     words = sorted({space + word for text in targets for word in text.split()})
-    proto = ModelProto.FromString(learn_tokenizer(["a"] * 9, 4 + 256 + 2).model_bytes)
+    proto = ModelProto.FromString(learn_tokenizer(["a"] * 9, SPECIAL + BYTES + 2).model_bytes)
     kept = [p for p in proto.pieces if p.type != ModelProto.SentencePiece.NORMAL]
     del proto.pieces[:]
     proto.pieces.extend(kept)

@@ -19,12 +19,11 @@ from ..export.signatures import float32_twin
 from . import distribution
 from .checkpoints import Checkpoints
 from .command import option
-from .data_service import require_reachable
 from .loss import SmoothedCrossentropy
 from .precision import PRECISIONS
 from .progress import Progress, StopAtNonFinite
 from .replicas import joint_clipping
-from .run_folder import CHECKPOINTS
+from .run_folder import CHECKPOINTS, require_same_tokenizer, save_tokenizer
 from .schedules import SCHEDULES, schedule
 
 
@@ -46,11 +45,16 @@ class Training:
     alpha: float = option(0.0, "SentencePiece sampling, such as 0.3; 0: the likeliest pieces")
     precision: str = option("auto", f"of the products; of {', '.join(PRECISIONS)}")
     checkpoint_steps: int = option(0, "batches of a round, about; 0: an epoch")
-    score_pairs: int = option(200, "held-out pairs scored in each round; 0: none, the loss chooses")
+    score_pairs: int = option(
+        200,
+        "held-out pairs scored in each round; 0: none, the loss chooses, as it does in `generate`",
+    )
     patience: int = option(0, "rounds without a better score that end the training; 0: no end")
     finish: bool = option(False, "train no more: export and score the best round there is")
     tensorboard: bool = option(False, "write logs for TensorBoard")
-    deterministic: bool = option(False, "only operations that always give the same, if slower ones")
+    deterministic: bool = option(
+        False, "TensorFlow: only operations that always give the same, if slower ones"
+    )
     data_service: str = option(
         "", "address of a tf.data service that makes the batches, or several with commas between"
     )
@@ -143,12 +147,10 @@ def fit(model, train, valid, training, folder, score=None):
 
     Raises:
         ValueError: The loss became infinite or no number, or worse than a guess.
-        OSError: A checkpoint could not be written, or a data service not be reached.
+        OSError: A checkpoint could not be written.
     """
     if training.deterministic and keras.backend.backend() == "tensorflow":
         tf.config.experimental.enable_op_determinism()
-    if training.data_service:
-        require_reachable(training.data_service)
     num_batches = training.epochs * train.num_batches
     num_rounds = -(-num_batches // (training.checkpoint_steps or train.num_batches))
     round_batches = -(
@@ -162,6 +164,14 @@ def fit(model, train, valid, training, folder, score=None):
     if distribution.is_first():
         checkpoints.require_space()
     history = checkpoints.restore()
+    if training.finish and not history:
+        raise ValueError(
+            f"`finish` must find a whole checkpoint. Received: {folder}, which has none"
+        )
+    if distribution.is_first():
+        keep = require_same_tokenizer if history else save_tokenizer
+        keep(train.tokenizer, folder)
+    score = score if training.score_pairs else None
     rounds = _Rounds(model, checkpoints, history, valid, training, score)
     if history and not distribution.is_trained():
         print(f"goes on after round {len(history)} of {num_rounds}", flush=True)
@@ -200,6 +210,24 @@ def spread(items, count):
     return items[:: max(1, -(-len(items) // count))] if count else []
 
 
+def best_round(history, score=None):
+    """Number of the round with the best score; of equal ones, or without scores, that of the least loss.
+
+    Args:
+        history: List of dicts, one a round, as `fit` gives it.
+        score: The `decoding.Score` that they hold; None: none.
+    """
+
+    def worth(i):
+        loss = -history[i]["val_loss"]
+        if score is None or score.name not in history[i]:
+            return loss
+        value = history[i][score.name]
+        return (value if score.mode == "max" else -value), loss
+
+    return 1 + max(range(len(history)), key=worth)
+
+
 def nats_a_token(model, batches):
     """Cross-entropy of a model on an epoch of `Batches`, unsmoothed: the mean over all tokens."""
     if not model.compiled:
@@ -226,10 +254,17 @@ class _Rounds(keras.callbacks.Callback):
         # What is scored computes in float32, as files do.
         self.shipped = float32_twin(model)
         self.scored_pairs = spread(score.pairs, training.score_pairs) if score else []
+        self.most_loss = math.log(model.vocabulary_size) + 1  # a nat above that of a guess
         self.started = time.perf_counter()
 
+    def on_train_batch_end(self, batch, logs=None):
+        # Its mean in this round, of enough batches, none of them of the warm-up.
+        if batch > self.training.warmup_steps and batch >= 100:
+            self.check_divergence(logs["loss"])
+
     def on_epoch_end(self, epoch, logs=None):
-        self.check_divergence(logs["loss"])
+        if self.history:
+            self.check_divergence(logs["loss"])
         measured = distribution.from_first(lambda: self.measured(logs["loss"]))
         if not math.isfinite(measured["val_loss"]):
             raise ValueError(
@@ -247,11 +282,8 @@ class _Rounds(keras.callbacks.Callback):
             }
         )
         self.started = time.perf_counter()
-        best = self.best_round()
         if distribution.is_first():
-            self.checkpoints.save(
-                self.history, also_keep=range(best - self.training.average + 1, best + 1)
-            )
+            self.checkpoints.save(self.history, also_keep=self.best_rounds())
         if self.is_enough():
             self.model.stop_training = True
 
@@ -268,24 +300,25 @@ class _Rounds(keras.callbacks.Callback):
             }
 
     def check_divergence(self, loss):
-        guess = math.log(self.shipped.vocabulary_size)
-        warm = len(self.history) > 0
-        if warm and loss > guess + 1:
+        if loss > self.most_loss:
             raise ValueError(
-                f"The loss must fall below that of a guess, {guess:.2f}. Received: {loss:.2f} in "
+                f"The loss must fall below that of a guess, {self.most_loss - 1:.2f}. Received: {loss:.2f} in "
                 f"round {len(self.history) + 1}: the training has diverged. Try a lower "
                 f"--learning-rate or a longer --warmup-steps; --finish exports the best of the earlier "
                 "rounds"
             )
 
     def best_round(self):
-        """Number of the round with the best score, or the least loss where nothing is scored."""
-        name, sign = (
-            (self.score.name, 1 if self.score.mode == "max" else -1)
-            if self.scored_pairs
-            else ("val_loss", -1)
-        )
-        return 1 + max(range(len(self.history)), key=lambda i: sign * self.history[i][name])
+        return best_round(self.history, self.score)
+
+    def best_rounds(self):
+        """Numbers of the rounds that the best model is the average of, and the best one before this round.
+
+        If the checkpoint of this one is torn, the best one is that again.
+        """
+        count, average = len(self.history), self.training.average
+        best = {best_round(self.history[:n], self.score) for n in (max(1, count - 1), count)}
+        return {number - i for number in best for i in range(average)}
 
     def is_enough(self):
         patience = self.training.patience

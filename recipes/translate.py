@@ -1,10 +1,10 @@
 """Machine translation: from two columns of text to a file that translates.
 
     python -m seq2lite.recipes.translate
-    python -m seq2lite.recipes.translate --train my.tsv --valid my-valid.tsv --output runs/mine
-    python -m seq2lite.recipes.translate --train my.en my.de --valid valid.en valid.de
+    python -m seq2lite.recipes.translate --train my.tsv --output runs/mine
+    python -m seq2lite.recipes.translate --train my.en my.de --valid valid.en valid.de --languages en de
 
-Needs: nothing but this package; by default it trains on 12,788 English-Korean strings of Visual
+Needs: nothing but this package; by default it trains on 12,722 English-Korean strings of Visual
 Studio Code's interface, which come with it. Gives, in `--output`: `report.md` with curves, scores and
 examples, `model.keras`, and a bundle for each quantization (`float32/`, `int8/`). A run that was
 stopped goes on when the same command is given again. Time and scores: docs/results.md.
@@ -22,7 +22,7 @@ from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import export_bundles
 from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
-from seq2lite.recipes.pairs import VSCODE_TRAIN, VSCODE_VALID, for_training, read_pairs
+from seq2lite.recipes.pairs import VSCODE_TRAIN, input_files, is_of_package, read_splits
 from seq2lite.recipes.precision import precision
 from seq2lite.recipes.report import evaluate, write_report
 from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
@@ -39,16 +39,21 @@ class Config:
         (str(VSCODE_TRAIN),), "source, tab, target a line; or a file of each; .gz or plain"
     )
     valid: tuple[str, ...] = option(
-        (str(VSCODE_VALID),), "held-out pairs of the same form, which choose the best round"
+        (),
+        "held-out pairs of the same form, which choose the best round; default: a part of --train",
     )
     test: tuple[str, ...] = option((), "files of pairs to score in the end; default: --valid")
     output: str = option("runs/translate", "run folder")
-    overwrite: bool = option(False, "replace what a finished run left in the folder")
+    overwrite: bool = option(
+        False, "replace the run in the folder: a finished one, or one of other options"
+    )
     preset: str = option("transformer_tiny", f"one of {', '.join(zoo.list_presets())}")
     dropout: float = option(0.1, "of the preset's layers")
     vocabulary_size: int = option(4000, "pieces of the joint SentencePiece model")
     max_length: int = option(96, "tokens; longer sentences are cut")
-    languages: tuple[str, ...] = option(("en", "ko"), "tags of source and target")
+    languages: tuple[str, ...] = option(
+        (), "tags of source and target, for the bundle; default: none, en ko of the package's data"
+    )
     quantizations: tuple[str, ...] = option(
         ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
     )
@@ -60,14 +65,19 @@ class Config:
         if self.quantizations:
             check_quantizations(self.quantizations)
         length_limits(self.max_length)
-        require_files(train=self.train, valid=self.valid)
-        if len(self.languages) != 2:
+        require_files(self.train, self.valid)
+        if len(self.languages) not in (0, 2):
             raise ValueError(f"`languages` must be two tags. Received: {' '.join(self.languages)}")
+
+    @property
+    def tags(self):
+        """Of source and target; None where nobody said."""
+        return self.languages or (("en", "ko") if is_of_package(self.train) else None)
 
     @property
     def inputs(self):
         """The data files."""
-        return (*self.train, *self.valid, *self.test)
+        return input_files(self)
 
 
 Data = namedtuple("Data", ["tokenizer", "train", "valid", "tests"])
@@ -76,12 +86,8 @@ Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 
 def build_data(config):
     """Reads the pairs, learns the tokenizer, and makes the batches."""
-    valid = read_pairs(*config.valid)
-    tests = {path: read_pairs(path) for path in config.test} or {config.valid[0]: valid}
-    train = for_training(read_pairs(*config.train), valid, *tests.values())
-    tokenizer = learn_tokenizer(
-        (text for pair in train for text in pair), config.vocabulary_size, config.training.seed
-    )
+    train, valid, tests = read_splits(config)
+    tokenizer = learn_tokenizer((text for pair in train for text in pair), config.vocabulary_size)
     lengths = (config.max_length, config.max_length)
     return Data(tokenizer, *make_batches(train, valid, tokenizer, config.training, lengths), tests)
 
@@ -111,10 +117,20 @@ def train(config):
             data.train.pairs,
             data.valid.pairs,
             decode.max_lengths,
-            config.languages,
+            config.tags,
         )
         scores, examples = evaluate(model, reports, score, data.tests)
-        write_report(config, folder, model, history, scores, examples, reports, score.name)
+        write_report(
+            config,
+            folder,
+            model,
+            history,
+            scores,
+            examples,
+            reports,
+            (data.train, data.valid),
+            score,
+        )
     return Result(model, data.tokenizer, scores, reports)
 
 

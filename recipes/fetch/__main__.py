@@ -48,7 +48,7 @@ def fetch(options):
             f"as en-ko. Received: {options.name}"
         )
     output = options.output or f"data/{options.name}"
-    if check_output(output, options.overwrite):
+    if check_output(output, options.overwrite, options.name):
         wrong = verify(output)
         if wrong:
             raise FetchError(

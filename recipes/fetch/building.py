@@ -50,8 +50,8 @@ class Built:
     notes: list = dataclasses.field(default_factory=list)
 
 
-def check_output(output, overwrite):
-    """Raises FetchError where `output` must not be written. True: it is there already, whole."""
+def check_output(output, overwrite, name):
+    """Raises FetchError where `output` must not be written. True: the set `name` is there already."""
     output = Path(output)
     try:
         check_parents(output)
@@ -61,26 +61,42 @@ def check_output(output, overwrite):
         return False
     if output.is_dir() and not any(output.iterdir()):
         return False
-    ours = output.is_dir() and (output / SUMS).is_file()
-    if overwrite and not ours:
+    sums = output / SUMS
+    if not sums.is_file() or sums.read_text("utf-8").partition("\n")[0] != _heading(name):
         raise FetchError(
-            f"`output` must be a fetched set to be replaced. Received: {output}, without {SUMS}"
+            f"`output` must be a new folder, or one that {name} was fetched to. Received: {output}, "
+            "which holds something else"
         )
-    if not overwrite and not ours:
-        raise FetchError(f"`output` must be a new folder. Received: {output}, which exists")
+    there = {str(f.relative_to(output)) for f in output.rglob("*") if not f.is_dir()}
+    strange = sorted(there - {SUMS, *_sums(output)})
+    if overwrite and strange:
+        raise FetchError(
+            f"`output` must hold nothing but the set, to be replaced. Received: {output}, with "
+            f"{', '.join(strange[:3])}{', …' if len(strange) > 3 else ''}"
+        )
     return not overwrite
 
 
 def verify(output):
     """Names of the files of a built set that are not as `SHA256SUMS` says."""
     output, wrong = Path(output), []
-    for line in (output / SUMS).read_text("utf-8").splitlines():
-        digest, _, name = line.partition("  ")
-        if line and not line.startswith("#"):
-            file = output / name
-            if not file.is_file() or _digest(file.read_bytes()) != digest:
-                wrong.append(name)
+    for name, digest in _sums(output).items():
+        file = output / name
+        if not file.is_file() or _digest(file.read_bytes()) != digest:
+            wrong.append(name)
     return wrong
+
+
+def _heading(name):
+    """The first line of the SHA256SUMS of a set, by which its folder is known."""
+    return f"# seq2lite's set {name}"
+
+
+def _sums(output):
+    """Name of each file of a built set to its checksum."""
+    lines = (output / SUMS).read_text("utf-8").splitlines()
+    pairs = (line.split("  ", 1) for line in lines if line and not line.startswith("#"))
+    return {name: digest for digest, name in pairs}
 
 
 def write(name, built, output, downloads, allow_other=False):
@@ -104,7 +120,8 @@ def write(name, built, output, downloads, allow_other=False):
     files |= {f"licences/{part.name}.txt": part.text.encode() for part in built.parts if part.text}
     files[LICENCES] = _licences(built).encode()
     files[README] = _readme(name, built).encode()
-    lines = [f"{_digest(content)}  {file}" for file, content in sorted(files.items())]
+    lines = [_heading(name)]
+    lines += [f"{_digest(content)}  {file}" for file, content in sorted(files.items())]
     lines += [
         "# Downloaded:",
         *(f"# {digest}  {file}" for file, digest in sorted(downloads.items())),

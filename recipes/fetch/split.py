@@ -7,6 +7,8 @@ from collections import defaultdict
 
 import numpy as np
 
+from .download import FetchError
+
 NEAR = 0.7  # Jaccard similarity of letter trigrams from which two texts count as the same
 BITS = 11
 NUM_BINS = 1 << BITS
@@ -53,7 +55,7 @@ def split(rows, sizes, *, near=NEAR, group=None, eligible=None, seed=1):
         A dict, each name of `sizes` and `train` to its rows, sorted.
 
     Raises:
-        ValueError: Not enough rows.
+        FetchError: Not enough rows.
 
     Example:
         >>> from seq2lite.recipes.fetch.split import split
@@ -80,7 +82,7 @@ def split(rows, sizes, *, near=NEAR, group=None, eligible=None, seed=1):
             if len(taken) == size:
                 break
         if len(taken) < 0.9 * size:
-            raise ValueError(
+            raise FetchError(
                 f"`sizes` must leave enough rows. Received: {name}={size}, but only "
                 f"{len(taken)} of {len(rows)} rows can be held out"
             )

@@ -103,6 +103,7 @@ def build(cache, options):
     """(source, target, origin, package or page); one side is English."""
     source, target = options.name.split("-")
     language = target if source == "en" else source
+    dashed = language.replace("_", "-")  # as packages and LibreOffice write pt_BR
     debian = Debian(cache, options.mirror)
     parts, rows = [], {}
 
@@ -112,7 +113,7 @@ def build(cache, options):
             if kept:
                 rows.setdefault(kept, (*kept, origin, where))
 
-    programs = [name.format(language=language.lower()) for name in PROGRAMS]
+    programs = [name.format(language=dashed.lower()) for name in PROGRAMS]
     inside = f"/{language}/LC_MESSAGES/"  # below /locale, or where LibreOffice has it
     for package, path in debian.get(programs, "programs"):
         files = members(path, lambda name: inside in f"/{name}" and name.endswith(".mo"))
@@ -122,12 +123,10 @@ def build(cache, options):
         if len(rows) > before:
             parts.append(_part(package, path))
     helps = debian.get(
-        [name.format(language=language.lower()) for name in HELP], "LibreOffice's help"
+        [name.format(language=dashed.lower()) for name in HELP], "LibreOffice's help"
     )
     if len(helps) == 2:
-        pages = [
-            _pages(path, tag) for (_, path), tag in zip(helps, ("en-US", language), strict=True)
-        ]
+        pages = [_pages(path, tag) for (_, path), tag in zip(helps, ("en-US", dashed), strict=True)]
         for page in sorted(pages[0].keys() & pages[1].keys()):
             english, other = (_paragraphs(pages[i][page]) for i in (0, 1))
             common = [key for key in english if key in other]
@@ -166,6 +165,7 @@ def build(cache, options):
             "Marks of keyboard shortcuts (&, _, ~) are taken out; texts longer than "
             f"{MAX_CHARACTERS} characters, untranslated ones and ones of unlike placeholders "
             "are left out.",
+            *([] if len(helps) == 2 else ["LibreOffice's help is not there in this language."]),
         ],
     )
 

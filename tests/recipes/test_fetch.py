@@ -330,11 +330,19 @@ def test_what_is_there_is_verified_and_never_replaced_unasked(mirror, tmp_path, 
     other = tmp_path / "mine"
     other.mkdir()
     (other / "letter.txt").write_text("dear")
-    for more, message in (((), "must be a new folder"), (["--overwrite"], "must be a fetched set")):
-        with pytest.raises(SystemExit):
-            fetch(mirror, tmp_path, *more, output="mine")
-        assert message in capsys.readouterr().err
+    for sums in (None, "", "# seq2lite's set g2p\n"):  # nothing, somebody's, another set's
+        if sums is not None:
+            (other / "SHA256SUMS").write_text(sums)
+        for more in ((), ["--overwrite"]):
+            with pytest.raises(SystemExit):
+                fetch(mirror, tmp_path, *more, output="mine")
+            assert "or one that debconf was fetched to" in capsys.readouterr().err
     assert (other / "letter.txt").read_text() == "dear"
+    (output / "letter.txt").write_text("dear")
+    with pytest.raises(SystemExit):
+        fetch(mirror, tmp_path, "--overwrite")
+    assert "with letter.txt" in capsys.readouterr().err
+    assert (output / "letter.txt").read_text() == "dear"
 
 
 @pytest.mark.parametrize("name", ["en", "ko-de", "en-en", "g2", "en-../x"])

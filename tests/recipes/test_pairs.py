@@ -6,21 +6,67 @@ import unicodedata
 
 import pytest
 
+from seq2lite.recipes import translate
+from seq2lite.recipes.fetch.split import NEAR, comparable, find_leaks
 from seq2lite.recipes.pairs import (
+    DOCSTRINGS_TRAIN,
+    G2P_TRAIN,
     VSCODE_TRAIN,
-    VSCODE_VALID,
     DataError,
     Pairs,
     for_training,
+    held_out_files,
+    hold_out,
     read_pairs,
+    read_splits,
 )
 
 
-def test_the_data_of_the_package_is_complete():
-    train, valid = read_pairs(VSCODE_TRAIN), read_pairs(VSCODE_VALID)
-    assert (len(train), len(valid)) == (12788, 233)
+@pytest.mark.parametrize(
+    ("train", "sizes", "near"),
+    [
+        (VSCODE_TRAIN, (12722, 233), NEAR),
+        (DOCSTRINGS_TRAIN, (3940, 300), NEAR),
+        (G2P_TRAIN, (3600, 400), None),
+    ],
+)
+def test_the_data_of_the_package_is_complete_and_nothing_held_out_is_nearly_trained_on(
+    train, sizes, near
+):
+    parts = [read_pairs(path) for path in (train, *held_out_files((str(train),), ()))]
+    assert tuple(map(len, parts)) == sizes
+    assert not find_leaks(parts[1], parts[0], near)
+    licence = train.name.replace(".train.tsv.gz", ".LICENSE.txt")
+    assert train.with_name(licence).is_file()
+
+
+def test_what_is_held_out_is_in_no_other_case_trained_on():
+    pairs = Pairs([(f"{'xyz'[i % 3]}{'abcdefghij' * (1 + i // 30)}", str(i)) for i in range(900)])
+    pairs.append((pairs[0][0].upper() + " 7!", "in another case"))
+    pairs.lines.append(901)
+    train, held_out = hold_out(pairs)
+    assert sorted([*train, *held_out]) == sorted(pairs)
+    sources = [{comparable(source) for source, _ in part} for part in (train, held_out)]
+    assert not sources[0] & sources[1]
+    assert len(sources[1]) == 5  # of 90
+    assert held_out.lines == [i + 1 for i, pair in enumerate(pairs) if pair in held_out]
+    # A source more changes no more than that.
+    grown = Pairs([*pairs, ("another", "one")])
+    assert len({s for s, _ in hold_out(grown)[1]} - {s for s, _ in held_out}) <= 1
+
+
+def test_one_source_alone_cannot_be_held_out_of():
+    with pytest.raises(DataError, match=r"must hold several sources.* Received: 2 pairs of one"):
+        hold_out(Pairs([("Open", "열기"), ("open.", "열다")]))
+
+
+def test_a_file_of_pairs_is_enough(tmp_path):
+    mine = tmp_path / "mine.tsv"
+    mine.write_text("".join(f"{a}{b}\t{b}{a}\n" for a in "abcdefgh" for b in "ijklmnop"), "utf-8")
+    train, valid, tests = read_splits(translate.Config(train=(str(mine),)))
+    assert (len(train), len(valid)) == (60, 4)
+    assert tests == {f"one in 20 of {mine}": valid}
     assert not {source for source, _ in train} & {source for source, _ in valid}
-    assert VSCODE_TRAIN.with_name("vscode.en-ko.MIT.LICENSE.txt").is_file()
 
 
 @pytest.mark.parametrize("name", ["pairs.tsv", "pairs.tsv.gz"])

@@ -8,8 +8,11 @@ import pytest
 
 from seq2lite.recipes import __main__ as recipes
 from seq2lite.recipes import ask, distill, generate, pronounce, summarize
+from seq2lite.recipes.decoding import Search
 from seq2lite.recipes.pairs import Pairs
 from seq2lite.recipes.squad import Example
+from seq2lite.recipes.training import Training
+from seq2lite.zoo.presets import PRESETS
 
 
 def write(folder, name, text):
@@ -20,13 +23,13 @@ def write(folder, name, text):
 
 def test_a_word_has_all_of_its_pronunciations(tmp_path):
     path = write(tmp_path, "words.tsv", "cat\tK AE1 T\nread\tR IY1 D\nread\tR EH1 D\n")
-    words = pronounce.read_words([path])
+    words = pronounce.read_words(path)
     assert pronounce.pronunciations(words) == [
         ("cat", ["K AE1 T"]),
         ("read", ["R IY1 D", "R EH1 D"]),
     ]
     spaced = write(tmp_path, "spaced.tsv", "c a t\tK AE1 T\n' b o u t\tB AW1 T\n")
-    assert pronounce.read_words([spaced]) == [("cat", "K AE1 T"), ("'bout", "B AW1 T")]
+    assert pronounce.read_words(spaced) == [("cat", "K AE1 T"), ("'bout", "B AW1 T")]
 
 
 def test_the_summary_to_beat_is_the_first_words():
@@ -53,17 +56,18 @@ def test_questions_come_from_squads_json_and_from_pairs(tmp_path):
     }  # fmt: skip
     path = write(tmp_path, "squad.json", json.dumps(squad))
     expected = [("answer: Seoul context: Seoul is big.", "Which?")]
-    assert ask.read_questions([path], ask.Config()) == expected
-    assert ask.read_questions([path, path], ask.Config()) == expected * 2
+    assert ask.read_questions(path) == expected
+    assert ask.read_questions(path, path) == expected * 2
     path = write(tmp_path, "pairs.tsv", "Seoul is big.\tWhich?\n")
-    assert ask.read_questions([path], ask.Config()) == [("Seoul is big.", "Which?")]
+    assert ask.read_questions(path) == [("Seoul is big.", "Which?")]
 
 
 def test_a_beginning_and_what_follows_are_a_sentence_of_the_text(tmp_path):
     text = "One two three. Four five six seven?\n\nEight nine\n"
     config = generate.Config(context_words=4, places=2)
-    found = generate.read_beginnings([write(tmp_path, "a.txt", text)], config)
-    assert found == generate.read_beginnings([str(tmp_path / "a.txt")], config)  # by the seed
+    text_file = generate.read_paragraphs(write(tmp_path, "a.txt", text))
+    found = generate.beginnings(text_file, config)
+    assert found == generate.beginnings(text_file, config)  # by the seed
     assert {target.split()[-1] for _, target in found} == {"three.", "seven?", "nine"}
     lines = text.splitlines()
     for line, (source, target) in zip(found.lines, found, strict=True):
@@ -73,7 +77,8 @@ def test_a_beginning_and_what_follows_are_a_sentence_of_the_text(tmp_path):
 def test_no_sentence_is_both_trained_on_and_held_out(tmp_path):
     train = write(tmp_path, "a.txt", "One two three. Four five six.\n")
     config = generate.Config(train=(train,), places=2)
-    found = generate.read_beginnings([train], config, known={"Four five six."})
+    paragraphs = generate.read_paragraphs(train)
+    found = generate.beginnings(paragraphs, config, known={"Four five six."})
     assert {target.split()[-1] for _, target in found} == {"three."}
     assert found.dropped == {"a held-out sentence": 1}
 
@@ -101,8 +106,89 @@ def test_a_teacher_is_asked_once_for_each_source(tmp_path):
 
 
 def test_what_is_no_teacher_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"`teacher` must be a bundle, or a folder .* Received"):
+    with pytest.raises(ValueError, match=r"`teacher` must be a bundle, a folder .* Received"):
         distill.load_teacher(distill.Config(teacher=str(tmp_path)))
+
+
+@pytest.fixture
+def a_tiny_transformer(monkeypatch):
+    """The recipes' own preset, smaller still."""
+    sizes = {"num_layers": 1, "model_dim": 16, "num_heads": 2, "feed_forward_dim": 16}
+    monkeypatch.setitem(PRESETS, "transformer_tiny", {"builder": "transformer", **sizes})
+
+
+def run(recipe, tmp_path, lines, **options):
+    """The run of a recipe on one file, some of which is held out."""
+    data = write(tmp_path, "data.txt", "".join(f"{line}\n" for line in lines))
+    training = Training(epochs=1, batch_tokens=512, score_pairs=2)
+    config = recipe.Config(
+        train=(data,), output=str(tmp_path / "run"), quantizations=(), training=training,
+        search=Search(num_beams=2), **{"vocabulary_size": 420, **options},
+    )  # fmt: skip
+    result = recipe.train(config)
+    report = (tmp_path / "run" / "report.md").read_text("utf-8")
+    assert "Round 1 ships, by the " in report and " held out; " in report
+    ((name, scores),) = result.scores.items()
+    assert name == f"one in 20 of {data}"
+    return scores, report
+
+
+def test_a_summary_is_scored_beside_the_first_words(a_tiny_transformer, tmp_path, pairs):
+    lines = [f"{source} {source}\t{source}" for source, _ in pairs]
+    lengths = {"max_source_length": 40, "max_target_length": 8}
+    scores, _ = run(summarize, tmp_path, lines, **lengths, baseline_words=5)
+    assert list(scores) == ["first 5 words", "Keras"]
+    assert scores["first 5 words"]["ROUGE-L"] > 50 > scores["Keras"]["ROUGE-L"] >= 0
+
+
+def test_a_question_is_scored_in_every_way(a_tiny_transformer, tmp_path, pairs):
+    lines = [f"{source}\tWhat is {source}?" for source, _ in pairs]
+    lengths = {"max_source_length": 40, "max_target_length": 8}
+    scores, _ = run(ask, tmp_path, lines, **lengths)
+    assert {"BLEU", "ROUGE-L", "exact match"} <= scores["Keras"].keys()
+
+
+def test_a_way_to_say_a_word_is_scored_and_taught(a_tiny_transformer, tmp_path):
+    lines = [f"{a} {b} {c}\t{a.upper()} {c.upper()}" for a in "abcd" for b in "efgh" for c in "ijk"]
+    config = {"preset": "transformer_tiny", "max_length": 8}
+    training = Training(epochs=1, batch_tokens=512, score_pairs=2)
+    data = write(tmp_path, "words.tsv", "\n".join(lines))
+    teacher = tmp_path / "teacher"
+    options = {"train": (data,), "quantizations": (), "training": training}
+    result = pronounce.train(pronounce.Config(output=str(teacher), **config, **options))
+    (scores,) = result.scores.values()
+    assert scores["Keras"]["PER"] >= 0 and scores["Keras"]["WER"] <= 100
+    student = distill.train(
+        distill.Config(
+            teacher=str(teacher / "model.keras"), measured_as="phones", preset="transformer_tiny",
+            output=str(tmp_path / "student"), max_source_length=8, max_target_length=8, **options,
+        )
+    )  # fmt: skip
+    (scores,) = student.scores.values()
+    assert scores["teacher"]["WER"] == result.scores.popitem()[1]["Keras"]["WER"]
+    taught = json.loads((tmp_path / "student/distilled/00000000.json").read_text("utf-8"))
+    assert len(taught) == len(student_sources := distill.build_data(
+        distill.Config(teacher=str(teacher), measured_as="phones", train=(data,))).train)  # fmt: skip
+    assert all(" " not in source for source, _ in student_sources)  # as the teacher was taught
+
+
+def test_text_is_generated_and_only_what_is_predicted_is_counted(
+    a_tiny_transformer, tmp_path, pairs
+):
+    lines = [f"{source} Then it was saved." for source, _ in pairs]
+    scores, _ = run(generate, tmp_path, lines, max_target_length=48)
+    found = scores["Keras"]
+    assert 1 < found["perplexity a token"] < 1000 and found["bits a character"] > 0
+    # Words that are cut off make the text no easier.
+    config = generate.Config(max_target_length=6)
+    data = generate.build_data(
+        generate.Config(train=(str(tmp_path / "data.txt"),), vocabulary_size=420)
+    )
+    model = generate.build_model(config, data)
+    short = generate.perplexities(config, model, data, [("It was", "saved now")])
+    long = generate.perplexities(config, model, data, [("It was", "saved now" + " and on" * 50)])
+    ratio = long["Keras"]["bits a character"] / short["Keras"]["bits a character"]
+    assert 0.5 < ratio < 2
 
 
 def test_every_recipe_is_listed_with_what_it_does(capsys):

@@ -1,4 +1,4 @@
-"""A killed training goes on to the very weights of one that was not."""
+"""A killed run goes on to the very weights of one that was not."""
 
 import multiprocessing
 import os
@@ -9,27 +9,20 @@ import time
 import killed_training
 import numpy as np
 import pytest
-from killed_training import run
+from killed_training import result_of, run
 
 pytestmark = pytest.mark.long
 
-# How often each family's training is killed: `make resume` says 20.
+# How often each family's run is killed: `make resume` says 20.
 NUM_KILLS = int(os.environ.get("SEQ2LITE_KILLS", "2"))
 
 
 @pytest.fixture(scope="module")
 def processes():
-    """Forks of one process that has imported all: a training begins at once."""
+    """Forks of one process that has imported all: a run begins at once."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["killed_training"])
     return context
-
-
-def start(processes, family, folder, tokenizer):
-    folder.mkdir(exist_ok=True)
-    process = processes.Process(target=run, args=(family, folder, tokenizer.model_bytes))
-    process.start()
-    return process
 
 
 def finish(process, seconds=240):
@@ -37,39 +30,41 @@ def finish(process, seconds=240):
     assert process.exitcode == 0
 
 
-def result_of(folder):
-    with np.load(folder / "result.npz") as arrays:
-        return {name: arrays[name] for name in arrays.files}
-
-
-@pytest.mark.parametrize("family", list(killed_training.MODELS))
-def test_a_training_killed_at_random_ends_with_the_weights_of_one_that_was_not(
-    family, tokenizer, tmp_path, processes
+@pytest.mark.parametrize("preset", list(killed_training.SIZES))
+def test_a_run_killed_at_random_ends_with_the_weights_of_one_that_was_not(
+    preset, pairs, tmp_path, processes
 ):
+    data = tmp_path / "data.tsv"
+    data.write_text("".join(f"{a}\t{b}\n" for a, b in pairs[:120]), "utf-8")
+
+    def start(folder):
+        process = processes.Process(target=run, args=(preset, folder, data))
+        process.start()
+        return process
+
     begin = time.perf_counter()
-    finish(start(processes, family, tmp_path / "whole", tokenizer))
+    finish(start(tmp_path / "whole"))
     duration = time.perf_counter() - begin
     expected = result_of(tmp_path / "whole")
     chance = random.Random(3)
     num_kills = num_late = 0
     broken = tmp_path / "broken"
     while num_kills < NUM_KILLS or not num_late:  # one that has a checkpoint to go on from
-        process = start(processes, family, broken, tokenizer)
-        process.join(chance.uniform(0.2, 1.0) * duration)
+        process = start(broken)
+        process.join(chance.uniform(0, 1) * duration)
         if process.exitcode is None:
             os.kill(process.pid, signal.SIGKILL)
             process.join()
             num_kills += 1
             num_late += any((broken / "checkpoints").glob("round-*.npz"))
-        else:  # it was too quick for us: the next one is another training
+        else:  # it was too quick for us: the next one is another run
             assert process.exitcode == 0
             assert_equal(result_of(broken), expected)
             broken = tmp_path / f"broken after {num_kills}"
-    finish(start(processes, family, broken, tokenizer))
+    finish(start(broken))
     assert_equal(result_of(broken), expected)
 
 
 def assert_equal(found, expected):
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    for array, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(array, other)

@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
+import keras
 import pytest
 
+from seq2lite.recipes import run_folder
 from seq2lite.recipes.run_folder import CHECKPOINTS, RECORD, check_run_folder, open_run
 from seq2lite.recipes.training import Training
 from seq2lite.recipes.translate import Config
@@ -50,6 +53,67 @@ def test_what_has_a_part_in_them_may_not(stopped):
     other = dataclasses.replace(stopped, training=Training(ema=0.9, seed=2))
     with pytest.raises(ValueError, match=r"Received: ema=0.9 \(there: 0.0\), seed=2 \(there: 1\)$"):
         check_run_folder(other)
+
+
+def everything(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_run_of_other_options_is_neither_finished_nor_replaced_by_finish(stopped, tmp_path):
+    training = Training(finish=True, seed=2)
+    before = everything(tmp_path)
+    for overwrite in (False, True):
+        other = dataclasses.replace(stopped, training=training, overwrite=overwrite)
+        with pytest.raises(ValueError, match=r"Received: seed=2 \(there: 1\)$"):
+            check_run_folder(other)
+    assert everything(tmp_path) == before
+
+
+def test_a_run_killed_as_it_makes_its_record_begins_anew(tmp_path):
+    config = Config(output=str(tmp_path))
+    (tmp_path / ".lock").touch()
+    (tmp_path / f".{RECORD}.partial-x1").mkdir()
+    (tmp_path / f".{RECORD}.partial-x1" / RECORD).write_text("{")
+    with open_run(config) as folder:
+        assert json.loads((folder / RECORD).read_text())["preset"] == config.preset
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["done", RECORD]
+
+
+def test_what_a_run_reads_from_is_not_what_it_replaces(tmp_path):
+    with open_run(Config(output=str(tmp_path / "teacher"))) as folder:
+        (folder / "model.keras").touch()
+    before = everything(tmp_path)
+    config = Config(output=str(tmp_path / "teacher"), overwrite=True)
+    with pytest.raises(ValueError, match=r"must not be a folder that the run reads from"):
+        check_run_folder(config, [str(folder / "model.keras")])
+    assert everything(tmp_path) == before
+
+
+def test_nothing_is_replaced_before_the_data_service_answers(stopped, tmp_path):
+    before = everything(tmp_path)
+    training = Training(seed=2, data_service="grpc://localhost:9")
+    config = dataclasses.replace(stopped, training=training, overwrite=True)
+    with pytest.raises(OSError, match="`data_service` must be running at grpc://localhost:9"):
+        check_run_folder(config)
+    assert everything(tmp_path) == before
+
+
+def test_a_run_knows_what_auto_stood_for(stopped, monkeypatch):
+    other = {"float32": "mixed_bfloat16", "mixed_bfloat16": "float32"}
+    here = json.loads((Path(stopped.output) / RECORD).read_text())["precision"]
+    check_run_folder(
+        dataclasses.replace(stopped, training=Training(precision=here))
+    )  # as good as auto
+    monkeypatch.setattr(run_folder, "choose_precision", lambda name: other[here])
+    with pytest.raises(ValueError, match=rf"precision='{other[here]}' \(there: '{here}'\)"):
+        check_run_folder(stopped)
+
+
+def test_a_backend_that_cannot_export_is_named_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    with pytest.raises(ValueError, match=r"`KERAS_BACKEND` must be tensorflow.*Received: torch"):
+        check_run_folder(Config(output=str(tmp_path / "run")))
+    assert not (tmp_path / "run").exists()
 
 
 def test_only_a_run_that_has_ended_a_round_can_be_finished(stopped, tmp_path):

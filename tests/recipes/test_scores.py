@@ -1,6 +1,7 @@
 """Scores, against values worked out by hand or printed in the field's papers."""
 
 import pytest
+from rouge_score import rouge_scorer
 
 from seq2lite.recipes.scores import error_rates, exact_match, rouge_scores, translation_scores
 
@@ -9,6 +10,15 @@ def test_rouge_is_the_mean_f_measure():
     # "police killed the gunman" and "police kill the gunman": Lin 2004, section 3.1.
     found = rouge_scores(["police kill the gunman", "x y"], ["police killed the gunman", "a b c"])
     assert found == pytest.approx({"ROUGE-1": 75 / 2, "ROUGE-2": 100 / 3 / 2, "ROUGE-L": 75 / 2})
+
+
+def test_rouge_reads_every_script_and_english_as_rouge_score_does():
+    korean, english = "파일을 지웠습니다", "It's the FILE_name of v2.0, isn't it?"
+    assert rouge_scores([korean], [korean])["ROUGE-L"] == 100
+    other = "it's a file name; v2"
+    plain = rouge_scorer.RougeScorer(["rougeL"]).score(english, other)["rougeL"].fmeasure
+    assert 0 < plain < 1
+    assert rouge_scores([other], [english])["ROUGE-L"] == pytest.approx(100 * plain)
 
 
 def test_bleu_and_chrf_are_sacrebleus():

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from killed_training import MODELS
 
 from seq2lite import zoo
 from seq2lite.recipes.batches import Batches
@@ -15,9 +14,22 @@ from seq2lite.recipes.checkpoints import Checkpoints
 from seq2lite.recipes.decoding import Score
 from seq2lite.recipes.loss import SmoothedCrossentropy
 from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
-from seq2lite.recipes.training import Training, compile_for_training, fit, nats_a_token, spread
+from seq2lite.recipes.training import (
+    Training,
+    best_round,
+    compile_for_training,
+    fit,
+    nats_a_token,
+    spread,
+)
 
 TRAINING = Training(epochs=2, batch_tokens=256, warmup_steps=3, score_pairs=0, precision="float32")
+
+
+MODELS = {
+    "transformer": {"num_layers": 1, "model_dim": 32, "num_heads": 2, "feed_forward_dim": 64},
+    "rnn_seq2seq": {"cell": "lstm", "num_layers": 1, "embedding_dim": 16, "hidden_dim": 24},
+}
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +272,47 @@ def test_a_run_can_be_finished_where_it_stopped(tokenizer, batches, tmp_path):
     assert nats == pytest.approx(history[0]["val_loss"], rel=1e-5) != history[1]["val_loss"]
 
 
+def test_of_equal_scores_the_least_loss_is_best():
+    history = [{"WER": 100.0, "val_loss": loss} for loss in (3.0, 1.0, 2.0)]
+    for mode in ("min", "max"):
+        assert best_round(history, Score("WER", None, None, [], mode)) == 2
+    history[2]["WER"] = 99.0
+    assert best_round(history, Score("WER", None, None, [], "min")) == 3
+    assert best_round(history, Score("WER", None, None, [], "max")) == 2
+    assert best_round(history) == best_round(history, Score("chrF", None, None, [])) == 2
+
+
+def test_the_best_round_before_a_torn_best_one_is_there(tokenizer, batches, tmp_path):
+    marks = [1.0, 5.0, 3.0, 4.0, 9.0]
+    left = iter(marks)
+    score = Score("mark", lambda *_: {"mark": next(left)}, lambda m, s: s, [("a", "b")])
+    training = dataclasses.replace(TRAINING, epochs=5, score_pairs=1)
+    fit(small_model(tokenizer), *batches, training, tmp_path, score)
+    files = sorted((tmp_path / "checkpoints").iterdir())
+    assert [file.stem for file in files] == [f"round-00000{n}" for n in (2, 4, 5)]
+    files[-1].write_bytes(b"torn")
+    training = dataclasses.replace(training, finish=True)
+    _, history = fit(small_model(tokenizer), *batches, training, tmp_path, score)
+    assert [h["mark"] for h in history] == marks[:4] and best_round(history, score) == 2
+
+
+def test_nothing_is_finished_where_all_checkpoints_are_torn(tokenizer, batches, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "round-000001.npz").write_bytes(b"torn")
+    training = dataclasses.replace(TRAINING, finish=True)
+    with pytest.raises(ValueError, match="`finish` must find a whole checkpoint"):
+        fit(small_model(tokenizer), *batches, training, tmp_path)
+
+
+def test_a_run_goes_on_with_its_own_tokenizer_alone(tokenizer, batches, tmp_path):
+    training = dataclasses.replace(TRAINING, epochs=1)
+    fit(small_model(tokenizer), *batches, training, tmp_path)
+    assert (tmp_path / "tokenizer.model").read_bytes() == tokenizer.model_bytes
+    (tmp_path / "tokenizer.model").write_bytes(tokenizer.model_bytes[:-1])
+    with pytest.raises(ValueError, match="must be the tokenizer that this run learns"):
+        fit(small_model(tokenizer), *batches, training, tmp_path)
+
+
 def test_a_loss_that_is_no_number_names_its_batch_at_once(tokenizer, batches, tmp_path):
     number = 3
 
@@ -283,23 +336,37 @@ def test_a_loss_that_is_no_number_names_its_batch_at_once(tokenizer, batches, tm
         fit(model, *batches, TRAINING, tmp_path)
 
 
-def test_a_training_that_diverges_is_explained_and_its_earlier_rounds_stay(
-    tokenizer, batches, tmp_path
-):
-    class Endless(keras.losses.Loss):
-        """Above a guess, and finite."""
+@pytest.fixture
+def diverging(tokenizer):
+    """A model whose loss is above that of a guess, and finite."""
 
+    class Diverged(keras.losses.Loss):
         def call(self, targets, logits):
             return 50.0 + 0 * keras.ops.mean(logits, -1)
 
     model = small_model(tokenizer)
     plain = model.compile
     model.compile = lambda optimizer, loss, **rest: plain(
-        optimizer, Endless(reduction="mean_with_sample_weight"), **rest
+        optimizer, Diverged(reduction="mean_with_sample_weight"), **rest
     )
+    return model
+
+
+def test_a_training_that_diverges_is_explained_and_its_earlier_rounds_stay(
+    diverging, batches, tmp_path
+):
     with pytest.raises(ValueError, match=r"Received: 50.00 in round 2: the training has diverged"):
-        fit(model, *batches, TRAINING, tmp_path)
+        fit(diverging, *batches, TRAINING, tmp_path)
     assert [file.name for file in tmp_path.rglob("*.npz")] == ["round-000001.npz"]
+
+
+def test_a_training_that_diverges_in_a_long_round_does_not_end_it(diverging, batches, tmp_path):
+    epochs = -(-150 // batches[0].num_batches)
+    steps = epochs * batches[0].num_batches
+    training = dataclasses.replace(TRAINING, epochs=epochs, checkpoint_steps=steps)
+    with pytest.raises(ValueError, match=r"Received: 50.00 in round 1: the training has diverged"):
+        fit(diverging, *batches, training, tmp_path)
+    assert int(diverging.optimizer.iterations) == 101
 
 
 def test_what_is_spread_is_from_all_over():

@@ -129,13 +129,15 @@ def test_a_student_learns_from_a_run(trained, pairs, tmp_path):
         max_source_length=24,
         max_target_length=24,
         quantizations=(),
-        training=distill.Training(epochs=1, batch_tokens=512, score_pairs=0),
+        training=distill.Training(epochs=4, batch_tokens=512, score_pairs=0),
         search=distill.Search(num_beams=1),
     )
     result = distill.train(options)
     (scores,) = result.scores.values()
     assert scores["teacher"]["MB"] > 1 and scores["teacher"]["ms a sentence"] > 0
     assert "chrF" in scores["Keras"]
+    history = json.loads((tmp_path / "student" / "history.json").read_text("utf-8"))
+    assert history[-1]["loss"] < 0.9 * history[0]["loss"]
     assert "| teacher |" in (tmp_path / "student" / "report.md").read_text("utf-8")
 
 
@@ -222,7 +224,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
 ):
     monkeypatch.chdir(tmp_path)
     Path("one-column.tsv").write_text("a\tb\nc\n")
-    Path("small.tsv").write_text("a\tb\n")
+    Path("small.tsv").write_text("a\tb\nc\td\n")
     Path("a.txt").write_text("a\n")
     Path("b.txt").write_text("a\nb\n")
     Path("thesis").mkdir()
