@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .PHONY: demo test test-long lint format wheel benchmark presets fuzz resume distributed clean
 
 demo: $(INSTALLED)
-	$(BIN)/python -m seq2lite.recipes.demo
+	$(BIN)/python -m seq2lite.recipes.demo --overwrite
 
 test: $(TOOLS)
 	$(BIN)/python -m pytest

@@ -176,18 +176,21 @@ def keras_step(model, jit_compile=False):
         jit_compile=jit_compile,
     )
     model.make_train_function()
-    # With autotune, an iterator's end can wait until 0.63 s have passed since its beginning.
-    options = tf.data.Options()
-    options.autotune.enabled = False
 
     def step(source, target, following):
         inputs = {"source": source, "target": target}
-        batch = (inputs, following, (following != 0).astype("float32"))
-        dataset = tf.data.Dataset.from_tensors(batch).with_options(options)
-        logs = model.train_function(iter(dataset))
+        logs = train_on(model, (inputs, following, (following != 0).astype("float32")))
         return float(tf.nest.flatten(logs)[0])
 
     return step
+
+
+def train_on(model, batch):
+    """One step; what `fit` logs of it."""
+    # With autotune, an iterator's end can wait until 0.63 s have passed since its beginning.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return model.train_function(iter(tf.data.Dataset.from_tensors(batch).with_options(options)))
 
 
 def pipeline_table(turns):
@@ -238,7 +241,7 @@ def training_rate(model, dataset, num_steps):
             tokens, start = 0, time.perf_counter()
         batch = next(remaining)
         tokens += num_tokens([tf.nest.map_structure(lambda x: x.numpy(), part) for part in batch])
-        model.train_function(iter(tf.data.Dataset.from_tensors(batch)))
+        train_on(model, batch)
     return tokens / (time.perf_counter() - start)
 
 

@@ -101,7 +101,14 @@ def run(name, options, cores):
         tests = sorted(options.data.glob("test*.tsv.gz"))
         command = [sys.executable, __file__, "--one", options.preset, name, options.epochs]
         command += ["--train", options.data / "train.tsv.gz", "--valid"]
-        command += [options.data / "valid.tsv.gz", "--test", *tests, "--output", folder]
+        command += [
+            options.data / "valid.tsv.gz",
+            "--test",
+            *tests,
+            "--quantizations",
+            "--output",
+            folder,
+        ]
         folder.parent.mkdir(parents=True, exist_ok=True)
         with open(f"{folder}.log", "a") as log:
             code = subprocess.run(

@@ -16,7 +16,8 @@ from rich.table import Table
 from seq2lite import export
 from seq2lite.recipes import translate
 from seq2lite.recipes.command import option, run_recipe
-from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
+from seq2lite.recipes.pairs import held_out_files, read_pairs
+from seq2lite.recipes.run_folder import check_run_folder
 from seq2lite.recipes.training import Training
 
 # What each family is trained with, where it differs from the recipe's defaults.
@@ -33,20 +34,29 @@ class Config:
     """What the demo depends on; each field is a flag."""
 
     output: str = option("runs/demo", "a folder a family")
+    overwrite: bool = option(False, "replace what an earlier demo left there")
 
 
 def train(config):
     """Trains, exports, and prints the table and the translations."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"`KERAS_BACKEND` must be tensorflow. Received: {keras.backend.backend()}")
+    runs = {
+        family: translate.Config(
+            training=TRAINING,
+            output=f"{config.output}/{options['preset']}",
+            overwrite=config.overwrite,
+            **options,
+        )
+        for family, options in FAMILIES.items()
+    }
+    for run in runs.values():
+        check_run_folder(run, run.inputs)
     results = {}
-    for family, options in FAMILIES.items():
+    for family, run in runs.items():
         print(f"\n{family}", flush=True)
-        output = f"{config.output}/{options['preset']}"
-        options = {"training": TRAINING, **options}
-        run = translate.Config(**options, output=output, overwrite=True)
         results[family] = translate.train(run)
-    pairs = read_pairs(VSCODE_VALID)
+    pairs = read_pairs(*held_out_files(run.train, run.valid))
     files = {
         family: {
             quantization: export.load(report.path)

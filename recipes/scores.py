@@ -90,12 +90,23 @@ def error_rates(outputs, references):
     Returns:
         dict of `"WER"`, the part of words that are none of their references, and `"PER"`, the least
         number of phones to insert, delete or replace, as a part of the reference's phones; in percent.
+        Where phones have a stress, as CMUdict's AE1, also `"WER, no stress"` and `"PER, no stress"`, of
+        phones alone, as most papers have it.
 
     Example:
         >>> from seq2lite.recipes.scores import error_rates
-        >>> error_rates(["K AE T", "D AO G"], [["K AE T"], ["D AA G", "D AO G Z"]])
-        {'WER': 50.0, 'PER': 16.666666666666668}
+        >>> rates = error_rates(["K AE0 T", "D AO1 G"], [["K AE1 T"], ["D AA1 G", "D AO1 G Z"]])
+        >>> {name: round(rate, 1) for name, rate in rates.items()}
+        {'WER': 100.0, 'PER': 33.3, 'WER, no stress': 50.0, 'PER, no stress': 16.7}
     """
+    rates = _error_rates(outputs, references)
+    plain = [[_STRESS.sub("", text) for text in texts] for texts in (outputs, *references)]
+    if plain[1:] != list(references):
+        rates |= {f"{n}, no stress": v for n, v in _error_rates(plain[0], plain[1:]).items()}
+    return rates
+
+
+def _error_rates(outputs, references):
     wrong = edits = phones = 0
     for output, allowed in zip(outputs, references, strict=True):
         distances = [(Levenshtein.distance(output.split(), r.split()), r) for r in allowed]
@@ -122,5 +133,6 @@ class _Words:
         return re.findall(r"[^\W_]+", text.lower())
 
 
+_STRESS = re.compile(r"(?<=[A-Z])[0-2](?= |$)")
 _TRANSLATION = {"BLEU": sacrebleu.BLEU(), "chrF": sacrebleu.CHRF()}
 _ROUGE = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_Words())

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from seq2lite import export
 from seq2lite.recipes import distribution
 from seq2lite.recipes.batches import Batches
 from seq2lite.recipes.data_service import require_reachable, serve
@@ -41,7 +42,7 @@ def environment(compiled, **more):
 
 
 @contextlib.contextmanager
-def workers(count, compiled, *arguments, **more):
+def workers(count, compiled, *arguments, command=(WORKER,), of_process=((), ()), **more):
     """The worker's processes, which meet on loopback; none outlives the test."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -55,7 +56,7 @@ def workers(count, compiled, *arguments, **more):
         }
         processes.append(
             subprocess.Popen(
-                [sys.executable, WORKER, *map(str, arguments)],
+                [sys.executable, *map(str, (*command, *arguments, *of_process[index]))],
                 env=environment(compiled, **(meeting if count > 1 else {}), **more),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -177,6 +178,39 @@ def test_variables_that_do_not_fit_are_named(variables, message, monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=re.escape(message)), distribution.run([]):
         pass
+
+
+@pytest.fixture
+def a_recipe(tmp_path, pairs):
+    """The command of a recipe whose output is the process's own."""
+    data = tmp_path / "data.tsv"
+    data.write_text("".join(f"{a}\t{b}\n" for a, b in pairs), "utf-8")
+    command = ["-m", "seq2lite.recipes.translate", "--train", data, "--preset", "rnn_tiny"]
+    command += ["--max-length", 8, "--vocabulary-size", 900, "--batch-tokens", 512, "--epochs", 1]
+    command += ["--quantizations", "int8", "--num-beams", 1, "--score-pairs", 0]
+    return command, [("--output", tmp_path / name) for name in ("first", "second")]
+
+
+def test_a_recipes_command_in_two_processes_ends_with_a_bundle(a_recipe, compiled, tmp_path):
+    command, outputs = a_recipe
+    with workers(2, compiled, command=command, of_process=outputs) as processes:
+        said = [process.communicate(timeout=400) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert len(export.load(tmp_path / "first" / "int8").generate(["Open File"])) == 1
+    report = (tmp_path / "first" / "report.md").read_text("utf-8")
+    assert "\nKERAS_BACKEND=jax python -m seq2lite.recipes.translate " in report
+    assert "| Keras backend of the training | jax |" in report
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_process_of_other_options_ends_the_run_and_names_them(a_recipe, compiled, tmp_path):
+    command, outputs = a_recipe
+    outputs[1] = (*outputs[1], "--seed", 2)
+    with workers(2, compiled, command=command, of_process=outputs) as processes:
+        said = [process.communicate(timeout=200)[1] for process in processes]
+    assert [process.returncode for process in processes] == [1, 1], said
+    assert "error: `seed` must be 1 as in process 0" in said[1] and said[1].count("Received: 2")
+    assert "error: another process of this run has ended" in said[0]
 
 
 KILLED = ("transformer", "epochs=6", "checkpoint_steps=2", "ema=0.9", "average=2")

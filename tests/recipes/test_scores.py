@@ -38,6 +38,12 @@ def test_a_word_is_wrong_if_it_is_none_of_its_pronunciations():
     found = error_rates(outputs, references)
     assert found["WER"] == pytest.approx(100 / 3)
     assert found["PER"] == pytest.approx(100 * 1 / (3 + 3 + 3))
+    outputs = ["K AE0 T", *outputs[1:]]
+    found = error_rates(outputs, references)
+    assert found["WER"] == pytest.approx(200 / 3)
+    assert found["WER, no stress"] == pytest.approx(100 / 3)
+    assert found["PER, no stress"] == pytest.approx(100 * 1 / (3 + 3 + 3))
+    assert error_rates(["a b"], [["a c"]]) == {"WER": 100, "PER": 50}
 
 
 def test_case_and_spaces_do_not_make_a_question_another():
