@@ -196,7 +196,7 @@ def test_a_recipes_command_in_two_processes_ends_with_a_bundle(a_recipe, compile
     with workers(2, compiled, command=command, of_process=outputs) as processes:
         said = [process.communicate(timeout=400) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
-    assert len(export.load(tmp_path / "first" / "int8").generate(["Open File"])) == 1
+    assert len(export.load(tmp_path / "first" / "int8").generate(["Open"])) == 1
     report = (tmp_path / "first" / "report.md").read_text("utf-8")
     assert "\nKERAS_BACKEND=jax python -m seq2lite.recipes.translate " in report
     assert "| Keras backend of the training | jax |" in report
