@@ -26,7 +26,7 @@ def test_a_tiny_family_goes_from_text_to_a_table_in_under_a_minute(
     output = capsys.readouterr().out
     for text in ("chrF", "Keras", "float32 file", "int8 file", "speed-up", "reference"):
         assert text in output
-    shown = [source for source, _ in pairs[:40] if f" {source} " in output]
+    shown = [source for source, _ in pairs[:40] if source[:12] in output]  # cells wrap
     assert len(shown) >= demo.NUM_SHOWN
     for quantization in ("float32", "int8"):
         assert (tmp_path / "demo" / "rnn_tiny" / quantization / "model.tflite").is_file()
