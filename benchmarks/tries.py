@@ -1,4 +1,4 @@
-"""What pays at this size: trainings that differ in one thing, in scores and in time (docs/recipes.md).
+"""What pays at this size: trainings that differ in one thing, in scores and in time.
 
     python benchmarks/tries.py DATA [--preset transformer_tiny] [--epochs 2] [--output runs/tries] [try …]
 

@@ -19,8 +19,8 @@ CHECKPOINTS = "checkpoints"  # folder, in that of the run, of what a stopped tra
 TOKENIZER = "tokenizer.model"
 DONE = "done"
 LOCK = ".lock"
+_CONTENT = "content of"  # how the names of data files' checksums begin, among the options
 # What has no part in the weights, so that a stopped run may go on with others.
-_CONTENT = "content of"
 FREE = ("overwrite", "finish", "quantizations", "tensorboard", "data_service")
 
 
