@@ -135,27 +135,9 @@ def train(config):
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
         save_model(model, data.tokenizer, folder)
-        reports = export_bundles(
-            config,
-            folder,
-            model,
-            data.tokenizer,
-            data.train.pairs,
-            data.valid.pairs,
-            config.lengths,
-        )
+        reports = export_bundles(config, folder, model, data)
         scores, examples = evaluate(model, reports, score, data.tests)
-        write_report(
-            config,
-            folder,
-            model,
-            history,
-            scores,
-            examples,
-            reports,
-            (data.train, data.valid),
-            score,
-        )
+        write_report(config, folder, model, data, history, score, reports, scores, examples)
     return Result(model, data.tokenizer, scores, reports)
 
 

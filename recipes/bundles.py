@@ -9,17 +9,15 @@ from .training import spread
 NUM_CALIBRATION = 256  # sentences of the training that 4-bit and integer files are calibrated on
 
 
-def export_bundles(config, folder, model, tokenizer, train, held_out, max_lengths, languages=None):
+def export_bundles(config, folder, model, data, languages=None):
     """A bundle in `folder` for each of the run's quantizations, with the run's search in it.
 
     Args:
-        config: The recipe's Config, with `quantizations` and `search`.
+        config: The recipe's Config, with `quantizations`, `search` and `lengths`.
         folder: The run's folder.
         model: The trained model.
-        tokenizer: Its `Tokenizer`.
-        train: List of (source, target) that it was trained on: what some files are calibrated on.
-        held_out: List of (source, reference) that it was not.
-        max_lengths: Most tokens of a source, the end among them, and of a target.
+        data: The recipe's Data: its tokenizer, the `Batches` that it was trained on, which some
+            files are calibrated on, and held-out ones.
         languages: Tags of source and target.
 
     Returns:
@@ -27,15 +25,16 @@ def export_bundles(config, folder, model, tokenizer, train, held_out, max_length
     """
     if not config.quantizations:
         return {}
+    max_source_length, max_target_length = config.lengths
     return to_bundle(
         model,
         folder,
-        tokenizer,
-        held_out,
+        data.tokenizer,
+        data.valid.pairs,
         quantization=config.quantizations,
-        calibration=[source for source, _ in spread(train, NUM_CALIBRATION)],
-        max_source_length=max_lengths[0],
-        max_target_length=max_lengths[1],
+        calibration=[source for source, _ in spread(data.train.pairs, NUM_CALIBRATION)],
+        max_source_length=max_source_length,
+        max_target_length=max_target_length,
         languages=languages,
         **dataclasses.asdict(config.search),
     )

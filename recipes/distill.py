@@ -111,7 +111,7 @@ class Config:
         return (*input_files(self), *teachers)
 
 
-Data = namedtuple("Data", ["train", "valid", "tests"])
+Data = namedtuple("Data", ["tokenizer", "train", "valid", "tests"])
 Teacher = namedtuple("Teacher", ["say", "tokenizer", "megabytes"])
 Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 CHUNK = 512  # sources that are written down at a time, so that a stop loses no more
@@ -140,11 +140,11 @@ def load_teacher(config):
     return Teacher(lambda texts: decode(model, texts), tokenizer, 4 * model.count_params() / 1e6)
 
 
-def build_data(config):
+def read_data(config):
     """Reads the pairs, as they are."""
     task = TASKS[config.measured_as]
     train, valid, tests = read_splits(config, task.read)
-    return Data(train, valid, {name: task.references(pairs) for name, pairs in tests.items()})
+    return train, valid, {name: task.references(pairs) for name, pairs in tests.items()}
 
 
 def _said(file, teacher, sources):
@@ -181,32 +181,22 @@ def train(config):
     """Asks the teacher, trains the student, exports, compares."""
     check_run_folder(config, config.inputs)
     teacher = load_teacher(config)
-    data = build_data(config)
+    train, valid, tests = read_data(config)
     model = build_model(config, teacher)
     decode = Decoder(teacher.tokenizer, config.search, config.lengths)
     task = TASKS[config.measured_as]
-    score = Score(task.score, task.measure, decode, task.references(data.valid), task.mode)
+    score = Score(task.score, task.measure, decode, task.references(valid), task.mode)
     with open_run(config, config.inputs) as folder:
-        pairs = distilled(config, teacher, data.train, folder)
-        batches = make_batches(
-            pairs, data.valid, teacher.tokenizer, config.training, config.lengths
-        )
-        model, history = fit(model, *batches, config.training, folder, score)
-        save_model(model, teacher.tokenizer, folder)
-        reports = export_bundles(
-            config,
-            folder,
-            model,
-            teacher.tokenizer,
-            pairs,
-            data.valid,
-            config.lengths,
-            config.languages or None,
-        )
-        scores, examples = evaluate(model, reports, score, data.tests, {"teacher": teacher.say})
-        add_size_and_speed(scores, config, teacher, reports, data.valid)
-        write_report(config, folder, model, history, scores, examples, reports, batches, score)
-    return Result(model, teacher.tokenizer, scores, reports)
+        pairs = distilled(config, teacher, train, folder)
+        batches = make_batches(pairs, valid, teacher.tokenizer, config.training, config.lengths)
+        data = Data(teacher.tokenizer, *batches, tests)
+        model, history = fit(model, data.train, data.valid, config.training, folder, score)
+        save_model(model, data.tokenizer, folder)
+        reports = export_bundles(config, folder, model, data, config.languages or None)
+        scores, examples = evaluate(model, reports, score, tests, {"teacher": teacher.say})
+        add_size_and_speed(scores, config, teacher, reports, valid)
+        write_report(config, folder, model, data, history, score, reports, scores, examples)
+    return Result(model, data.tokenizer, scores, reports)
 
 
 def add_size_and_speed(scores, config, teacher, reports, pairs):

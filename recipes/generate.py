@@ -184,21 +184,12 @@ def train(config):
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder)
         save_model(model, data.tokenizer, folder)
-        reports = export_bundles(
-            config,
-            folder,
-            model,
-            data.tokenizer,
-            data.train.pairs,
-            data.valid.pairs,
-            config.lengths,
-        )
+        reports = export_bundles(config, folder, model, data)
         scores = {
             test: perplexities(config, model, data, pairs) for test, pairs in data.tests.items()
         }
         examples = {test: samples(config, reports, pairs) for test, pairs in data.tests.items()}
-        batches = data.train, data.valid
-        write_report(config, folder, model, history, scores, examples, reports, batches)
+        write_report(config, folder, model, data, history, None, reports, scores, examples)
     return Result(model, data.tokenizer, scores, reports)
 
 

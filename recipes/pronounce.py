@@ -61,7 +61,12 @@ class Config:
         require_files(self.train, self.valid)
         if self.quantizations:
             check_quantizations(self.quantizations)
-        length_limits(self.max_length)
+        length_limits(*self.lengths)
+
+    @property
+    def lengths(self):
+        """Most tokens of a source and of a target."""
+        return self.max_length, self.max_length
 
     @property
     def inputs(self):
@@ -76,10 +81,10 @@ Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 def build_data(config):
     """Reads the words, takes their letters and phones as symbols, and makes the batches."""
     train, valid, tests = read_splits(config, read_words)
-    tokenizer = symbol_tokenizer(*zip(*train, strict=True))
-    lengths = (config.max_length, config.max_length)
     tests = {name: pronunciations(words) for name, words in tests.items()}
-    return Data(tokenizer, *make_batches(train, valid, tokenizer, config.training, lengths), tests)
+    tokenizer = symbol_tokenizer(*zip(*train, strict=True))
+    batches = make_batches(train, valid, tokenizer, config.training, config.lengths)
+    return Data(tokenizer, *batches, tests)
 
 
 def read_words(*paths):
@@ -110,32 +115,14 @@ def train(config):
     check_run_folder(config, config.inputs)
     data = build_data(config)
     model = build_model(config, data)
-    decode = Decoder(data.tokenizer, config.search, (config.max_length, config.max_length))
+    decode = Decoder(data.tokenizer, config.search, config.lengths)
     score = Score("WER", error_rates, decode, pronunciations(data.valid.pairs), mode="min")
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
         save_model(model, data.tokenizer, folder)
-        reports = export_bundles(
-            config,
-            folder,
-            model,
-            data.tokenizer,
-            data.train.pairs,
-            data.valid.pairs,
-            decode.max_lengths,
-        )
+        reports = export_bundles(config, folder, model, data)
         scores, examples = evaluate(model, reports, score, data.tests)
-        write_report(
-            config,
-            folder,
-            model,
-            history,
-            scores,
-            examples,
-            reports,
-            (data.train, data.valid),
-            score,
-        )
+        write_report(config, folder, model, data, history, score, reports, scores, examples)
     return Result(model, data.tokenizer, scores, reports)
 
 

@@ -66,24 +66,24 @@ def evaluate(model, reports, score, tests, baselines=None):
     return scores, examples
 
 
-def write_report(config, folder, model, history, scores, examples, reports, batches, score=None):
+def write_report(config, folder, model, data, history, score, reports, scores, examples):
     """Writes `report.md`, its curves, and the same numbers as JSON; prints the scores.
 
     Args:
         config: The recipe's Config.
         folder: The run's folder.
         model: The trained model.
+        data: The recipe's Data, with the `Batches` that it was trained on and held-out ones.
         history: List of dicts, one a round, as `fit` gives it.
+        score: The `Score` that chose the best round; None: the loss on held-out text did.
+        reports: dict, quantization to the `export.Report` of its bundle.
         scores: As `evaluate` gives them.
         examples: As `evaluate` gives them.
-        reports: dict, quantization to the `export.Report` of its bundle.
-        batches: `Batches` that it was trained on, and held-out ones.
-        score: The `Score` that chose the best round; None: the loss on held-out text did.
     """
     draw_curves(history, score and score.name, folder / "curves.png")
     save_text(folder / "history.json", json.dumps(history, indent=1))
     save_text(folder / "scores.json", json.dumps(scores, indent=1, ensure_ascii=False))
-    lines = _report(config, folder, model, history, scores, examples, reports, batches, score)
+    lines = _report(config, folder, model, data, history, score, reports, scores, examples)
     save_text(folder / "report.md", "\n".join(lines) + "\n")
     Console(width=None if Console().is_terminal else 120).print(score_table(scores))
     print(f"report: {folder / 'report.md'}", flush=True)
@@ -132,7 +132,7 @@ def draw_curves(history, name, path):
     write_whole(path, lambda partial: figure.savefig(partial, dpi=120))
 
 
-def _report(config, folder, model, history, scores, examples, reports, batches, score):
+def _report(config, folder, model, data, history, score, reports, scores, examples):
     options = json.loads((folder / RECORD).read_text("utf-8"))
     recipe = inspect.getfile(type(config))  # a copy of one has its own name
     yield f"# {Path(recipe).stem}: {config.preset}\n"
@@ -141,7 +141,7 @@ def _report(config, folder, model, history, scores, examples, reports, batches, 
         f"{sum(h['seconds'] for h in history) / 60:.1f} minutes, the scores after each among them. "
         f"{_shipped(config, history, score)}\n"
     )
-    yield from (f"- {line}" for line in describe(*batches))
+    yield from (f"- {line}" for line in describe(data.train, data.valid))
     yield "\n## Scores\n"
     metrics = list(next(iter(next(iter(scores.values())).values())))
     yield from _table(

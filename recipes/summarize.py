@@ -112,34 +112,12 @@ def train(config):
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
         save_model(model, data.tokenizer, folder)
-        reports = export_bundles(
-            config,
-            folder,
-            model,
-            data.tokenizer,
-            data.train.pairs,
-            data.valid.pairs,
-            config.lengths,
-        )
-        n = config.baseline_words
-        scores, examples = evaluate(
-            model,
-            reports,
-            score,
-            data.tests,
-            {f"first {n} words": lambda texts: lead(texts, n)},
-        )
-        write_report(
-            config,
-            folder,
-            model,
-            history,
-            scores,
-            examples,
-            reports,
-            (data.train, data.valid),
-            score,
-        )
+        reports = export_bundles(config, folder, model, data)
+        baseline = {
+            f"first {config.baseline_words} words": lambda s: lead(s, config.baseline_words)
+        }
+        scores, examples = evaluate(model, reports, score, data.tests, baseline)
+        write_report(config, folder, model, data, history, score, reports, scores, examples)
     return Result(model, data.tokenizer, scores, reports)
 
 

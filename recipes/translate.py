@@ -64,7 +64,7 @@ class Config:
         check_choices("preset", [self.preset], zoo.list_presets())
         if self.quantizations:
             check_quantizations(self.quantizations)
-        length_limits(self.max_length)
+        length_limits(*self.lengths)
         require_files(self.train, self.valid)
         if len(self.languages) not in (0, 2):
             raise ValueError(f"`languages` must be two tags. Received: {' '.join(self.languages)}")
@@ -73,6 +73,11 @@ class Config:
     def tags(self):
         """Of source and target; None where nobody said."""
         return self.languages or (("en", "ko") if is_of_package(self.train) else None)
+
+    @property
+    def lengths(self):
+        """Most tokens of a source and of a target."""
+        return self.max_length, self.max_length
 
     @property
     def inputs(self):
@@ -88,8 +93,8 @@ def build_data(config):
     """Reads the pairs, learns the tokenizer, and makes the batches."""
     train, valid, tests = read_splits(config)
     tokenizer = learn_tokenizer((text for pair in train for text in pair), config.vocabulary_size)
-    lengths = (config.max_length, config.max_length)
-    return Data(tokenizer, *make_batches(train, valid, tokenizer, config.training, lengths), tests)
+    batches = make_batches(train, valid, tokenizer, config.training, config.lengths)
+    return Data(tokenizer, *batches, tests)
 
 
 def build_model(config, data):
@@ -104,33 +109,14 @@ def train(config):
     check_run_folder(config, config.inputs)
     data = build_data(config)
     model = build_model(config, data)
-    decode = Decoder(data.tokenizer, config.search, (config.max_length, config.max_length))
+    decode = Decoder(data.tokenizer, config.search, config.lengths)
     score = Score("chrF", translation_scores, decode, data.valid.pairs)
     with open_run(config, config.inputs) as folder:
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
         save_model(model, data.tokenizer, folder)
-        reports = export_bundles(
-            config,
-            folder,
-            model,
-            data.tokenizer,
-            data.train.pairs,
-            data.valid.pairs,
-            decode.max_lengths,
-            config.tags,
-        )
+        reports = export_bundles(config, folder, model, data, config.tags)
         scores, examples = evaluate(model, reports, score, data.tests)
-        write_report(
-            config,
-            folder,
-            model,
-            history,
-            scores,
-            examples,
-            reports,
-            (data.train, data.valid),
-            score,
-        )
+        write_report(config, folder, model, data, history, score, reports, scores, examples)
     return Result(model, data.tokenizer, scores, reports)
 
 

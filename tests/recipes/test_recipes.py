@@ -167,9 +167,11 @@ def test_a_way_to_say_a_word_is_scored_and_taught(a_tiny_transformer, tmp_path):
     (scores,) = student.scores.values()
     assert scores["teacher"]["WER"] == result.scores.popitem()[1]["Keras"]["WER"]
     taught = json.loads((tmp_path / "student/distilled/00000000.json").read_text("utf-8"))
-    assert len(taught) == len(student_sources := distill.build_data(
-        distill.Config(teacher=str(teacher), measured_as="phones", train=(data,))).train)  # fmt: skip
-    assert all(" " not in source for source, _ in student_sources)  # as the teacher was taught
+    student_pairs, *_ = distill.read_data(
+        distill.Config(teacher=str(teacher), measured_as="phones", train=(data,))
+    )
+    assert len(taught) == len(student_pairs)
+    assert all(" " not in source for source, _ in student_pairs)  # as the teacher was taught
 
 
 def test_text_is_generated_and_only_what_is_predicted_is_counted(
