@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from .attention import GlobalAttention
 from .contract import Seq2Seq, added
+from .dropout import Dropout
 from .embedding import token_embeddings
 from .recurrence import CELLS, Recurrence, reversed_places, scan_time, take_places
 from .rnn_options import RNNOptions
@@ -241,7 +242,7 @@ class RNNSeq2Seq(Seq2Seq):
                 layers.Dense(2 * self.read_out_dim, name="read_out"),
                 (None, read_dim + options.embedding_dim),
             )
-        self.dropout = layers.Dropout(options.dropout, name="dropout")
+        self.dropout = Dropout(options.dropout, name="dropout")
 
     def call(self, inputs, training=False, return_attention=False):
         """Logits of every next token, given the true ones before it (teacher forcing)."""

@@ -7,7 +7,7 @@ is one matrix multiplication, in training, in the encoder and in a step on a dev
 import math
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from .attention import pushed
 from .contract import (
@@ -21,6 +21,7 @@ from .contract import (
     require_rate,
     require_sizes,
 )
+from .dropout import Dropout
 from .embedding import TokenEmbedding, token_embeddings
 from .normalization import NORMS
 from .positions import POSITIONS, RelativeBias, rotation, sinusoidal_encoding
@@ -260,7 +261,7 @@ class Transformer(Seq2Seq):
         if norm_first:
             self.encoder_norm = added(NORMS[norm](name="encoder_norm"), shape)
             self.decoder_norm = added(NORMS[norm](name="decoder_norm"), shape)
-        self.dropout = layers.Dropout(dropout, name="dropout")
+        self.dropout = Dropout(dropout, name="dropout")
 
     def call(self, inputs, training=False, return_attention=False):
         """Logits of every next token, given the true ones before it (teacher forcing)."""

@@ -3,6 +3,7 @@
 from keras import layers, ops
 
 from .attention import CrossAttention, SelfAttention
+from .dropout import Dropout
 from .normalization import NORMS
 from .recurrence import scan_time
 
@@ -44,7 +45,7 @@ class EncoderLayer(layers.Layer):
         )
         self.self_attention_norm = NORMS[norm](name="self_attention_norm")
         self.feed_forward_norm = NORMS[norm](name="feed_forward_norm")
-        self.dropout = layers.Dropout(dropout, name="dropout")
+        self.dropout = Dropout(dropout, name="dropout")
 
     def self_attention_layer(self, dim, num_heads, num_key_heads):
         """What reads the layer's own sequence."""
@@ -153,7 +154,7 @@ class FeedForward(layers.Layer):
         # SwiGLU's W and V are one product.
         self.inner = layers.Dense(inner_dim * (2 if activation == "swiglu" else 1), name="inner")
         self.outer = layers.Dense(dim, name="outer")
-        self.dropout = layers.Dropout(dropout, name="dropout")
+        self.dropout = Dropout(dropout, name="dropout")
 
     def build(self, shape):
         self.inner.build(shape)

@@ -1,0 +1,67 @@
+"""Dropout: the zoo's own draws, of 16 bits an element."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seq2lite.zoo.dropout import Dropout
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_the_rate_is_dropped_and_the_rest_scaled(rate, dtype):
+    x = np.ones((400, 1000), "float32")
+    y = np.float32(keras.ops.cast(Dropout(rate, seed=1, dtype=dtype)(x, training=True), "float32"))
+    kept = y != 0
+    # Five standard deviations of the part of 400,000 that are dropped.
+    assert abs(1 - kept.mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / x.size)
+    np.testing.assert_allclose(y[kept], 1 / (1 - rate), rtol=1e-4 if dtype == "float32" else 8e-3)
+
+
+def test_elements_are_dropped_independently():
+    dropped = np.array(Dropout(0.3, seed=2)(np.ones((1000, 1001)), training=True)) == 0
+    centred = dropped.ravel() - dropped.mean()
+    for apart in (1, 2, 3, 4, 8, 1001):
+        together = np.mean(centred[apart:] * centred[:-apart]) / centred.var()
+        assert abs(together) < 5 / np.sqrt(centred.size), apart
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1,), (5, 7), (3, 2, 3)])
+def test_any_number_of_elements_has_its_draws(shape):
+    layer = Dropout(0.5, seed=3)
+    assert layer(np.ones(shape), training=True).shape == shape
+
+
+def test_each_call_draws_anew_and_the_seed_decides():
+    x = np.ones((8, 64))
+    layer, same, other = Dropout(0.5, seed=4), Dropout(0.5, seed=4), Dropout(0.5, seed=5)
+    first, second = np.array(layer(x, training=True)), np.array(layer(x, training=True))
+    assert (first != second).any() and (first != np.array(other(x, training=True))).any()
+    np.testing.assert_array_equal(first, same(x, training=True))
+
+
+def test_a_gradient_passes_where_the_element_did():
+    layer, x = Dropout(0.4, seed=6), tf.ones((9, 11))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x, training=True)
+    np.testing.assert_array_equal(tape.gradient(y, x), y)
+
+
+def test_a_graph_of_unknown_shape_and_xla_draw_the_same():
+    x = np.ones((6, 10), "float32")
+
+    def graph(**options):
+        layer = Dropout(0.5, seed=7)
+        signature = [tf.TensorSpec([None, None])]
+        return tf.function(lambda x: layer(x, training=True), signature, **options)(x)
+
+    np.testing.assert_array_equal(graph(), Dropout(0.5, seed=7)(x, training=True))
+    np.testing.assert_array_equal(graph(), graph(jit_compile=True))
+
+
+def test_nothing_is_dropped_out_of_training():
+    x = np.ones((4, 4), "float32")
+    np.testing.assert_array_equal(Dropout(0.9)(x), x)
+    np.testing.assert_array_equal(Dropout(0.0)(x, training=True), x)
