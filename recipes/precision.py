@@ -25,7 +25,9 @@ def choose_precision(name="auto"):
     | `AVX512_CORE` | 930 | 2130 | 896 | 1777 |
     | `AVX2` | 1044 | the process dies | 946 | the process dies |
 
-    XLA in float32 took 1115 and 1164 there. No GPU was measured.
+    XLA in float32 took 1115 and 1164 there. Under JAX, which compiles by XLA, bfloat16 took 1.06 and
+    1.21 times as long as float32 (another machine, with AMX; least of 6 turns on one busy core). No GPU
+    was measured; under JAX none is looked for.
 
     Args:
         name: One of PRECISIONS.
@@ -40,6 +42,8 @@ def choose_precision(name="auto"):
     """
     if name != "auto":
         return name
+    if keras.backend.backend() != "tensorflow":
+        return "float32"
     capability = gpu_capability()
     if capability is None:
         return "mixed_bfloat16" if multiplies_bfloat16() else "float32"

@@ -23,6 +23,12 @@ def test_a_processor_gets_bfloat16_where_it_multiplies_it(machine, bfloat16, pol
     assert choose_precision() == policy
 
 
+def test_xla_on_a_processor_gains_nothing_by_bfloat16(machine, monkeypatch):
+    machine(bfloat16=True)
+    monkeypatch.setattr(precision.keras.backend, "backend", lambda: "jax")
+    assert choose_precision() == "float32"
+
+
 def test_what_is_asked_for_is_what_is_given(machine):
     machine(bfloat16=True)
     assert choose_precision("float32") == "float32"
