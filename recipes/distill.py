@@ -27,6 +27,7 @@ from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.container import is_bundle
 from seq2lite.export.signatures import length_limits
 from seq2lite.recipes import distribution
+from seq2lite.recipes.architecture import builder_options
 from seq2lite.recipes.ask import read_questions
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import bundle_decoder, export_bundles
@@ -76,6 +77,9 @@ class Config:
     )
     preset: str = option("student_tiny", f"one of {', '.join(zoo.list_presets())}")
     dropout: float = option(0.1, "of the preset's layers")
+    architecture: tuple[str, ...] = option(
+        (), "what differs from the preset, as num_layers=3 (docs/zoo.md has all options)"
+    )
     max_source_length: int = option(96, "tokens of a source; what is longer is cut")
     max_target_length: int = option(96, "tokens of a target")
     measured_as: str = option("translation", f"what a target is; of {', '.join(TASKS)}")
@@ -88,6 +92,7 @@ class Config:
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
+        builder_options(self.preset, self.architecture)
         require_files(self.train, self.valid)
         if self.quantizations:
             check_quantizations(self.quantizations)
@@ -174,7 +179,10 @@ def build_model(config, teacher):
     """The student, over the teacher's tokens."""
     keras.utils.set_random_seed(config.training.seed)
     with precision(config.training.precision):
-        return zoo.build(config.preset, dropout=config.dropout, **teacher.tokenizer.vocabulary)
+        options = builder_options(config.preset, config.architecture)
+        return zoo.build(
+            config.preset, dropout=config.dropout, **options, **teacher.tokenizer.vocabulary
+        )
 
 
 def train(config):

@@ -23,6 +23,7 @@ from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.host_search import check_sampling
 from seq2lite.export.runtime import require_positive
 from seq2lite.export.signatures import length_limits
+from seq2lite.recipes.architecture import builder_options
 from seq2lite.recipes.batches import Batches, make_batches
 from seq2lite.recipes.bundles import export_bundles
 from seq2lite.recipes.command import check_choices, option, run_recipe
@@ -61,6 +62,9 @@ class Config:
     )
     preset: str = option("transformer_tiny", f"one of {', '.join(zoo.list_presets())}")
     dropout: float = option(0.1, "of the preset's layers")
+    architecture: tuple[str, ...] = option(
+        (), "what differs from the preset, as num_layers=3 (docs/zoo.md has all options)"
+    )
     vocabulary_size: int = option(4000, "pieces of the SentencePiece model")
     context_words: int = option(48, "words before a place that the model reads")
     max_source_length: int = option(96, "tokens of them")
@@ -76,6 +80,7 @@ class Config:
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
+        builder_options(self.preset, self.architecture)
         if self.quantizations:
             check_quantizations(self.quantizations)
         length_limits(*self.lengths)
@@ -173,7 +178,10 @@ def build_model(config, data):
     """The preset, with random weights."""
     keras.utils.set_random_seed(config.training.seed)
     with precision(config.training.precision):
-        return zoo.build(config.preset, dropout=config.dropout, **data.tokenizer.vocabulary)
+        options = builder_options(config.preset, config.architecture)
+        return zoo.build(
+            config.preset, dropout=config.dropout, **options, **data.tokenizer.vocabulary
+        )
 
 
 def train(config):

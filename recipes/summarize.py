@@ -19,6 +19,7 @@ import keras
 from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.signatures import length_limits
+from seq2lite.recipes.architecture import builder_options
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import export_bundles
 from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
@@ -50,6 +51,9 @@ class Config:
     )
     preset: str = option("transformer_tiny", f"one of {', '.join(zoo.list_presets())}")
     dropout: float = option(0.1, "of the preset's layers")
+    architecture: tuple[str, ...] = option(
+        (), "what differs from the preset, as num_layers=3 (docs/zoo.md has all options)"
+    )
     vocabulary_size: int = option(8000, "pieces of the SentencePiece model")
     max_source_length: int = option(192, "tokens of a text; what is longer is cut")
     max_target_length: int = option(32, "tokens of a summary")
@@ -62,6 +66,7 @@ class Config:
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
+        builder_options(self.preset, self.architecture)
         if self.quantizations:
             check_quantizations(self.quantizations)
         length_limits(*self.lengths)
@@ -99,7 +104,10 @@ def build_model(config, data):
     """The preset, with random weights."""
     keras.utils.set_random_seed(config.training.seed)
     with precision(config.training.precision):
-        return zoo.build(config.preset, dropout=config.dropout, **data.tokenizer.vocabulary)
+        options = builder_options(config.preset, config.architecture)
+        return zoo.build(
+            config.preset, dropout=config.dropout, **options, **data.tokenizer.vocabulary
+        )
 
 
 def train(config):

@@ -1,0 +1,47 @@
+"""What a recipe changes of its preset, as its flag says it."""
+
+import inspect
+import json
+
+from ..zoo.presets import BUILDERS, PRESETS
+
+# What the recipe itself gives the builder: the tokenizer's, and that of a flag of its own.
+GIVEN = {"name", "dropout", "vocabulary_size", "source_vocabulary_size"}
+GIVEN |= {"pad_id", "start_id", "end_id"}
+
+
+def builder_options(preset, changes):
+    """The options of the preset's builder that `changes` name.
+
+    Args:
+        preset: One of `zoo.list_presets()`.
+        changes: Tuple of str, `name=value`; a value is JSON, or else a string, and a list a tuple.
+
+    Returns:
+        dict, name to value.
+
+    Raises:
+        ValueError: One has no such form, is none of the builder's, or is named twice.
+
+    Example:
+        >>> from seq2lite.recipes.architecture import builder_options
+        >>> builder_options("transformer_tiny", ("num_layers=[6,2]", "positions=rotary"))
+        {'num_layers': (6, 2), 'positions': 'rotary'}
+    """
+    builder = BUILDERS[PRESETS[preset]["builder"]]
+    allowed = sorted(set(inspect.signature(builder).parameters) - GIVEN)
+    options = {}
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals or name not in allowed or name in options:
+            raise ValueError(
+                f"`architecture` must be name=value, each name once and of {', '.join(allowed)}. "
+                f"Received: {' '.join(changes)}"
+            )
+        try:
+            options[name] = json.loads(value)
+        except json.JSONDecodeError:
+            options[name] = value
+        if isinstance(options[name], list):
+            options[name] = tuple(options[name])
+    return options
