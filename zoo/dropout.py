@@ -1,7 +1,7 @@
 """Dropout that draws half the random bits of Keras's, which a CPU makes one by one."""
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 
 class Dropout(layers.Dropout):
@@ -22,21 +22,15 @@ class Dropout(layers.Dropout):
     """
 
     def call(self, inputs, training=False):
-        if keras.backend.backend() != "tensorflow" or not training or self.rate == 0:
+        is_plain = 0 < self.rate < 1 and self.noise_shape is None
+        if not training or not is_plain or keras.backend.backend() != "tensorflow":
             return super().call(inputs, training)
-        import tensorflow as tf
-
         dropped = min(round(self.rate * 2**16), 2**16 - 1)  # of 65,536
-        shape, size = tf.shape(inputs), tf.size(inputs)
-        # Four elements of each draw.
-        bits = tf.random.stateless_uniform(
-            [(size + 3) // 4],
-            tf.cast(self.seed_generator.next(), tf.int64),
-            minval=None,
-            maxval=None,
-            dtype=tf.int64,
-        )
-        bits = tf.reshape(tf.bitcast(bits, tf.int16), [-1])[:size]
-        is_kept = tf.reshape(bits >= dropped - 2**15, shape)
+        num_elements = ops.size(inputs)
+        # Two elements of each draw. Their last axis is known, for `view`.
+        shape = ((num_elements + 1) // 2, 1)
+        draws = keras.random.randint(shape, -(2**31), 2**31 - 1, seed=self.seed_generator)
+        bits = ops.reshape(ops.view(draws, "int16"), (-1,))[:num_elements]
+        is_kept = ops.reshape(bits >= dropped - 2**15, ops.shape(inputs))
         # A product of floats, forwards and backwards, is faster than a choice.
-        return inputs * (tf.cast(is_kept, inputs.dtype) * (2**16 / (2**16 - dropped)))
+        return inputs * (ops.cast(is_kept, inputs.dtype) * (2**16 / (2**16 - dropped)))

@@ -61,6 +61,15 @@ def test_a_graph_of_unknown_shape_and_xla_draw_the_same():
     np.testing.assert_array_equal(graph(), graph(jit_compile=True))
 
 
+def test_all_is_dropped_at_rate_one():
+    assert not np.array(Dropout(1.0)(np.ones((4, 4)), training=True)).any()
+
+
+def test_a_noise_shape_drops_rows_together():
+    y = np.array(Dropout(0.5, noise_shape=(64, 1), seed=8)(np.ones((64, 9)), training=True))
+    assert (y == y[:, :1]).all() and 0 < y[:, 0].astype(bool).sum() < 64
+
+
 def test_nothing_is_dropped_out_of_training():
     x = np.ones((4, 4), "float32")
     np.testing.assert_array_equal(Dropout(0.9)(x), x)
