@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from . import replicas
-from .precision import precision
+from .precision import choose_precision, precision
 
 IS_JAX = keras.backend.backend() == "jax"
 # Without XLA, JAX would compute op by op. TensorFlow has graphs of any shape; XLA would compile each.
@@ -31,7 +31,7 @@ JIT_COMPILE = IS_JAX
 _ADDRESS = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
 _NUM_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 _PROCESS = "KERAS_DISTRIBUTION_PROCESS_ID"
-_TRAINED = "SEQ2LITE_TRAINED"  # options of a training under JAX, for the process that exports it
+_TRAINED = "SEQ2LITE_TRAINED"  # `run_options` of a training under JAX, for the process that exports it
 # Rows of a batch are a multiple of it, so that 1, 2, 4 or 8 devices train on the very same batches and
 # a run may go on with more or fewer of them.
 _ROWS = 8
@@ -45,7 +45,7 @@ _turns = itertools.count()
 
 
 class TrainingEnded(Exception):
-    """This process has no part in what follows the training."""
+    """This process has no part in what follows the training, which had these `run_options`."""
 
 
 @contextlib.contextmanager
@@ -73,8 +73,8 @@ def run(command):
                 nowhere = stack.enter_context(open(os.devnull, "w"))
                 stack.enter_context(contextlib.redirect_stdout(nowhere))
             yield
-    except TrainingEnded:
-        _export(command)
+    except TrainingEnded as ended:
+        _export(command, *ended.args)
     except BaseException as error:
         if shard()[1] == 1:
             raise
@@ -97,16 +97,27 @@ def is_first():
 
 def batch_options():
     """What lets all devices share a batch: arguments of `Batches`, by name."""
+    if is_trained():
+        options = json.loads(os.environ[_TRAINED])
+        return {name: options[name] for name in ("few_shapes", "rows_multiple")}
     if IS_JAX:
         return {"few_shapes": True, "rows_multiple": math.lcm(_ROWS, _num_devices())}
     return {"rows_multiple": _num_devices()} if _num_devices() > 1 else {}
 
 
-def run_options():
-    """What of all this a run can only be gone on with, by name; it is recorded with the run."""
+def run_options(precision):
+    """What hangs on this machine and backend and a run can only be gone on with; recorded with the run.
+
+    Args:
+        precision: One of PRECISIONS; recorded is what `auto` stands for here.
+
+    Returns:
+        dict, by name.
+    """
     if is_trained():
         return json.loads(os.environ[_TRAINED])
-    return ({"backend": "jax"} if IS_JAX else {}) | batch_options()
+    backend = {"backend": "jax"} if IS_JAX else {}
+    return backend | batch_options() | {"precision": choose_precision(precision)}
 
 
 def is_trained():
@@ -114,14 +125,17 @@ def is_trained():
     return _TRAINED in os.environ
 
 
-def leave_after_training():
+def leave_after_training(precision):
     """Ends this process's part where it trains under JAX: exporting takes TensorFlow.
+
+    Args:
+        precision: That of the training, as `run_options` takes it.
 
     Raises:
         TrainingEnded: `run` goes on from there.
     """
     if IS_JAX and _is_command:
-        raise TrainingEnded
+        raise TrainingEnded(run_options(precision))
 
 
 @contextlib.contextmanager
@@ -212,7 +226,8 @@ def require_able(training):
             "`KERAS_BACKEND` must be tensorflow, or jax for the command line of a recipe: exporting "
             f"takes TensorFlow. Received: {backend}"
         )
-    if training.accumulate > 1 and not IS_JAX and _num_devices() > 1:
+    # Under JAX each process accumulates; the one that exports does not train.
+    if training.accumulate > 1 and not IS_JAX and not is_trained() and _num_devices() > 1:
         raise ValueError(
             f"`accumulate` must be 1 on several devices. Received: {training.accumulate}"
         )
@@ -246,9 +261,8 @@ def _join():
     keras.distribution.initialize()
 
 
-def _export(command):
+def _export(command, options):
     """Ends this process's part; process 0 becomes the one that exports, under TensorFlow."""
-    options = run_options()
     was_first = is_first()
     if shard()[1] > 1:
         import jax

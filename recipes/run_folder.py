@@ -12,7 +12,6 @@ from filelock import FileLock, Timeout
 from ..export.whole import write_whole
 from . import distribution
 from .data_service import require_reachable
-from .precision import choose_precision
 
 RECORD = "seq2lite-run.json"  # the run's options; by it a folder is known as a run's
 CHECKPOINTS = "checkpoints"  # folder, in that of the run, of what a stopped training goes on from
@@ -63,7 +62,8 @@ def check_run_folder(config, inputs=()):
         raise ValueError(
             f"`output` must be a new folder, or one of an earlier run. Received: {folder}"
         )
-    if training.finish or not config.overwrite:
+    # A training that a process before this one has ended is never to be overwritten.
+    if training.finish or distribution.is_trained() or not config.overwrite:
         _require_same_run(folder, _options(config, inputs))
     if (folder / LOCK).exists():
         with _alone(folder):
@@ -142,16 +142,12 @@ def _joint(options):
 
 
 def _options(config, inputs):
-    """Every option by name, those of groups too, and the checksum of every data file.
-
-    The precision is what `auto` stands for here.
-    """
+    """Every option by name, those of groups too, and the checksum of every data file."""
     options = {}
     for name, value in dataclasses.asdict(config).items():
         options |= value if isinstance(value, dict) else {name: value}
     del options["overwrite"]
-    options |= distribution.run_options()
-    options["precision"] = choose_precision(options["precision"])
+    options |= distribution.run_options(options["precision"])
     for path in inputs:
         content = Path(path).read_bytes() if Path(path).is_file() else b""
         options[f"{_CONTENT} {path}"] = hashlib.sha256(content).hexdigest()

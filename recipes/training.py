@@ -201,7 +201,7 @@ def fit(model, train, valid, training, folder, score=None):
                 verbose=0,
                 callbacks=callbacks,
             )
-    distribution.leave_after_training()
+    distribution.leave_after_training(training.precision)
     return rounds.best_model(), history
 
 

@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
 import pytest
 
-from seq2lite.recipes import run_folder
+from seq2lite.recipes import distribution, run_folder
 from seq2lite.recipes.run_folder import CHECKPOINTS, RECORD, check_run_folder, open_run
 from seq2lite.recipes.training import Training
 from seq2lite.recipes.translate import Config
@@ -69,6 +72,33 @@ def test_a_run_of_other_options_is_neither_finished_nor_replaced_by_finish(stopp
     assert everything(tmp_path) == before
 
 
+def test_the_process_that_exports_has_the_options_of_the_one_that_trained(tmp_path, monkeypatch):
+    """Under JAX: what `auto` stands for there, and the shapes of its batches."""
+    code = "import json; from seq2lite.recipes import distribution; "
+    code += "print(json.dumps(distribution.run_options('auto')))"
+    trained = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    config = Config(output=str(tmp_path / "run"), overwrite=True)
+    monkeypatch.setenv("SEQ2LITE_TRAINED", trained)
+    for _ in range(2):  # once as the process that trains, then as the one that exports
+        with pytest.raises(Stop), open_run(config) as folder:
+            (folder / CHECKPOINTS).mkdir(exist_ok=True)
+            (folder / CHECKPOINTS / "round-000001.npz").touch()
+            raise Stop
+    record = json.loads((folder / RECORD).read_text())
+    assert record["precision"] == "float32" and record.items() >= json.loads(trained).items()
+    assert distribution.batch_options() == {"few_shapes": True, "rows_multiple": 8}
+    with pytest.raises(ValueError, match=r"run of other options.*Received: preset='rnn_tiny'"):
+        check_run_folder(dataclasses.replace(config, preset="rnn_tiny"))
+    assert (folder / CHECKPOINTS / "round-000001.npz").exists()
+
+
 def test_a_run_killed_as_it_makes_its_record_begins_anew(tmp_path):
     config = Config(output=str(tmp_path))
     (tmp_path / ".lock").touch()
@@ -104,7 +134,7 @@ def test_a_run_knows_what_auto_stood_for(stopped, monkeypatch):
     check_run_folder(
         dataclasses.replace(stopped, training=Training(precision=here))
     )  # as good as auto
-    monkeypatch.setattr(run_folder, "choose_precision", lambda name: other[here])
+    monkeypatch.setattr(distribution, "choose_precision", lambda name: other[here])
     with pytest.raises(ValueError, match=rf"precision='{other[here]}' \(there: '{here}'\)"):
         check_run_folder(stopped)
 
