@@ -83,12 +83,14 @@ def main():
     cores = queue.SimpleQueue()
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
-    all_tries = tries(options.recipe, options.preset)
-    names = options.tries or list(all_tries)
     with ThreadPoolExecutor(cores.qsize()) as pool:
-        ended = [pool.submit(run, name, all_tries[name], options, cores) for name in names]
-        for i, name in enumerate(names):
-            measured, tests = ended[i].result()
+        ended = [pool.submit(run, name, options, cores) for name in options.tries]
+        for i, name in enumerate(options.tries):
+            try:
+                measured, tests = ended[i].result()
+            except subprocess.CalledProcessError as error:
+                pool.shutdown(wait=False, cancel_futures=True)
+                sys.exit(f"error: {name!r} has failed; its log is beside its folder: {error}")
             if i == 0:
                 scored = [f"{test}: {', '.join(scores)}" for test, scores in tests]
                 print("|", *(f"| {c}" for c in ("parameters", "minutes", "held-out loss", *scored)))
@@ -105,12 +107,22 @@ def parse():
     parser.add_argument("--epochs", default="2")
     parser.add_argument("--output", type=Path, default=Path("runs/tries"))
     parser.add_argument("tries", nargs="*", help="default: all of them")
-    return parser.parse_args()
+    options = parser.parse_intermixed_args()
+    options.all_tries = tries(options.recipe, options.preset)
+    options.tries = options.tries or list(options.all_tries)
+    if unknown := [name for name in options.tries if name not in options.all_tries]:
+        parser.error(f"tries must be of {', '.join(options.all_tries)}. Received: {unknown}")
+    if not (options.data / "train.tsv.gz").is_file():
+        parser.error(f"data must be a folder with train.tsv.gz. Received: {options.data}")
+    return options
 
 
-def run(name, flags, options, cores):
+def run(name, options, cores):
     """Trains, unless that was done; what came out of it."""
-    folder = options.output / options.recipe / options.preset / re.sub(r"\W+", "-", name)
+    what = (
+        f"{options.recipe}-{options.data.resolve().name}-{options.preset}-{options.epochs}-epochs"
+    )
+    folder = options.output / what / re.sub(r"\W+", "-", name)
     if not (folder / "scores.json").exists():
         core = cores.get()
         command = ["taskset", "-c", str(core), sys.executable, "-m"]
@@ -123,13 +135,12 @@ def run(name, flags, options, cores):
         ]
         command += ["--test", *sorted(options.data.glob("test*.tsv.gz")), "--score-pairs", "0"]
         command += ["--preset", options.preset, "--epochs", options.epochs, "--quantizations"]
-        command += ["--output", folder, *flags.split()]
+        command += ["--output", folder, *options.all_tries[name].split()]
         folder.parent.mkdir(parents=True, exist_ok=True)
         with open(f"{folder}.log", "a") as log:
-            code = subprocess.run(list(map(str, command)), stdout=log, stderr=log).returncode
+            done = subprocess.run(list(map(str, command)), stdout=log, stderr=log)
         cores.put(core)
-        if code:
-            sys.exit(f"error: {name} has failed: see {folder}.log")
+        done.check_returncode()
     history = json.loads((folder / "history.json").read_text("utf-8"))
     scores = json.loads((folder / "scores.json").read_text("utf-8"))
     parameters = keras.saving.load_model(folder / "model.keras").count_params()

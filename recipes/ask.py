@@ -104,12 +104,13 @@ def read_questions(*paths, context_words=CONTEXT_WORDS):
     """Pairs of (what the model reads, question), of JSON or of pairs."""
     if not str(paths[0]).removesuffix(".gz").endswith(".json"):
         return read_pairs(*paths)
+    examples = [example for path in paths for example in read_squad(path)]
     pairs = [
-        (f"answer: {e.answer} context: {around(e, context_words)}", e.question)
-        for path in paths
-        for e in read_squad(path)
+        (f"answer: {e.answer} context: {around(e, context_words)}", e.question) for e in examples
     ]
-    return Pairs(pairs, origin=" and ".join(map(str, paths)))
+    # All questions on a text are held out together.
+    contexts = [example.context for example in examples]
+    return Pairs(pairs, origin=" and ".join(map(str, paths)), groups=contexts)
 
 
 def around(example, num_words):

@@ -71,18 +71,19 @@ class Checkpoints:
         for old in set(self._numbers()[: -self.keep]) - set(also_keep):
             self._path(old).unlink()
 
-    def require_space(self):
+    def require_space(self, num_rounds):
         """Raises OSError, before work begins, where the disk has no room for all that may lie there.
 
-        Those are the last ones, as many each of two best ones, and the one that is written; what lies
-        there already takes no more room.
+        Those are the last ones, as many each of two best ones, and the one that is written, of
+        `num_rounds` at most; what lies there already takes no more room.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         variables = list(self._variables().values())
         variables += self.model.weights if self._optimizer.use_ema else []
         size = sum(4 * math.prod(variable.shape) for variable in variables)
         there = sum(path.stat().st_size for path in self.folder.iterdir())
-        needed = (self.keep + 2 * (self.keep - 1) + 1) * size - there
+        count = min(self.keep + 2 * (self.keep - 1) + 1, num_rounds)
+        needed = count * size - there
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise OSError(

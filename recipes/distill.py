@@ -13,6 +13,7 @@ for each quantization. Time and scores: docs/results.md.
 """
 
 import dataclasses
+import functools
 import json
 import statistics
 import time
@@ -28,12 +29,19 @@ from seq2lite.export.container import is_bundle
 from seq2lite.export.signatures import length_limits
 from seq2lite.recipes import distribution
 from seq2lite.recipes.architecture import builder_options
-from seq2lite.recipes.ask import read_questions
+from seq2lite.recipes.ask import CONTEXT_WORDS, read_questions
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import bundle_decoder, export_bundles
 from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
-from seq2lite.recipes.pairs import VSCODE_TRAIN, Pairs, input_files, read_pairs, read_splits
+from seq2lite.recipes.pairs import (
+    VSCODE_TRAIN,
+    Pairs,
+    for_training,
+    input_files,
+    read_pairs,
+    read_splits,
+)
 from seq2lite.recipes.precision import precision
 from seq2lite.recipes.pronounce import pronunciations, read_words
 from seq2lite.recipes.report import evaluate, write_report
@@ -83,6 +91,7 @@ class Config:
     max_source_length: int = option(96, "tokens of a source; what is longer is cut")
     max_target_length: int = option(96, "tokens of a target")
     measured_as: str = option("translation", f"what a target is; of {', '.join(TASKS)}")
+    context_words: int = option(CONTEXT_WORDS, "of a question's JSON, as the teacher reads it")
     languages: tuple[str, ...] = option((), "tags of source and target, if they are translations")
     quantizations: tuple[str, ...] = option(
         ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
@@ -148,7 +157,10 @@ def load_teacher(config):
 def read_data(config):
     """Reads the pairs, as they are."""
     task = TASKS[config.measured_as]
-    train, valid, tests = read_splits(config, task.read)
+    read = task.read
+    if read is read_questions:
+        read = functools.partial(read, context_words=config.context_words)
+    train, valid, tests = read_splits(config, read)
     return train, valid, {name: task.references(pairs) for name, pairs in tests.items()}
 
 
@@ -161,18 +173,22 @@ def _said(file, teacher, sources):
 
 def distilled(config, teacher, pairs, folder):
     """The pairs with the teacher's targets; what was said before a stop is read, not said again."""
-    said = []
-    starts = range(0, len(pairs), CHUNK)
-    for start in track(starts, "the teacher's targets", disable=None):
+    sources, said = list(dict.fromkeys(source for source, _ in pairs)), []
+    for start in track(range(0, len(sources), CHUNK), "the teacher's targets", disable=None):
         file = folder / "distilled" / f"{start:08}.json"
-        sources = [source for source, _ in pairs[start : start + CHUNK]]
-        said += distribution.from_first(lambda f=file, s=sources: _said(f, teacher, s))
-    new = [(source, text) for (source, _), text in zip(pairs, said, strict=True)]
-    taught = Pairs(new, pairs.lines, pairs.origin, pairs.dropped)
-    taught = taught.where(lambda source, target: target, "an empty target of the teacher")
-    if not config.references:
-        return taught
-    return Pairs([*pairs, *taught], [*pairs.lines, *taught.lines], pairs.origin, taught.dropped)
+        chunk = sources[start : start + CHUNK]
+        said += distribution.from_first(lambda f=file, c=chunk: _said(f, teacher, c))
+    target_of = dict(zip(sources, said, strict=True))
+    taught = Pairs(
+        [(source, target_of[source]) for source, _ in pairs],
+        pairs.lines,
+        pairs.origin,
+        pairs.dropped,
+    ).where(lambda source, target: target, "an empty target of the teacher")
+    if config.references:
+        both, lines = [*pairs, *taught], [*pairs.lines, *taught.lines]
+        taught = Pairs(both, lines, taught.origin, taught.dropped)
+    return for_training(taught)
 
 
 def build_model(config, teacher):

@@ -31,7 +31,9 @@ JIT_COMPILE = IS_JAX
 _ADDRESS = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
 _NUM_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 _PROCESS = "KERAS_DISTRIBUTION_PROCESS_ID"
-_TRAINED = "SEQ2LITE_TRAINED"  # `run_options` of a training under JAX, for the process that exports it
+_TRAINED = (
+    "SEQ2LITE_TRAINED"  # `run_options` of a training under JAX, for the process that exports it
+)
 # Rows of a batch are a multiple of it, so that 1, 2, 4 or 8 devices train on the very same batches and
 # a run may go on with more or fewer of them.
 _ROWS = 8

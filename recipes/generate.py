@@ -33,10 +33,9 @@ from seq2lite.recipes.pairs import (
     DataError,
     Pairs,
     for_training,
-    held_out_files,
-    hold_out,
     input_files,
     read_lines,
+    read_splits,
 )
 from seq2lite.recipes.precision import precision
 from seq2lite.recipes.report import NUM_EXAMPLES, write_report
@@ -107,17 +106,12 @@ Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 
 def build_data(config):
     """Reads the pairs, learns the tokenizer, and makes the batches."""
-    train, valid = read_paragraphs(*config.train), held_out_files(config.train, config.valid)
-    if valid:
-        held_out, name = read_paragraphs(*valid), valid[0]
-    else:
-        train, held_out = hold_out(train)
-        name = held_out.origin
-    tests = {path: read_paragraphs(path) for path in config.test} or {name: held_out}
+    train, held_out, tests = read_splits(config, read_paragraphs)
     known = {s for text in (held_out, *tests.values()) for s, *_ in sentences_of(text)}
     valid = beginnings(held_out, config)
     tests = {name: beginnings(text, config) for name, text in tests.items()}
-    train = for_training(beginnings(train, config, known), valid, *tests.values())
+    # Sentences are held out, not what many of them begin with.
+    train = for_training(beginnings(train, config, known))
     tokenizer = learn_tokenizer((text for pair in train for text in pair), config.vocabulary_size)
     batches = make_batches(train, valid, tokenizer, config.training, config.lengths)
     return Data(tokenizer, *batches, tests)
@@ -125,9 +119,14 @@ def build_data(config):
 
 def read_paragraphs(*paths):
     """The lines of text files, up to a tab, as sources of `Pairs` without targets."""
-    lines = [(n, line) for path in paths for n, line in enumerate(read_lines(path), start=1)]
+    lines = [
+        (number, paragraph.strip())
+        for path in paths
+        for number, line in enumerate(read_lines(path), start=1)
+        if (paragraph := line.split("\t")[0]).strip()
+    ]
     return Pairs(
-        [(line.split("\t")[0], "") for _, line in lines],
+        [(paragraph, "") for _, paragraph in lines],
         [number for number, _ in lines],
         " and ".join(map(str, paths)),
     )
@@ -139,7 +138,7 @@ def beginnings(text, config, known=frozenset()):
     Sentences that are `known` are left out: they are held out.
     """
     chance = random.Random(config.training.seed)
-    pairs = Pairs([], [], text.origin)
+    pairs = Pairs([], [], text.origin, text.dropped)
     num_known = 0
     for sentence, number, words, start, end in sentences_of(text):
         places = sorted(chance.sample(range(start, end), min(config.places, end - start)))

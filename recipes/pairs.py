@@ -22,12 +22,14 @@ class Pairs(list):
     Attributes:
         origin: Name of the file.
         lines: Line number of each pair, from 1.
+        groups: Text of each pair; pairs of one group are held out together. None: their sources are.
         dropped: dict, why lines were left out to how many; empty if none were.
     """
 
-    def __init__(self, pairs, lines=None, origin="the data", dropped=None):
+    def __init__(self, pairs, lines=None, origin="the data", dropped=None, groups=None):
         super().__init__(pairs)
         self.lines = list(range(1, len(self) + 1)) if lines is None else lines
+        self.groups = groups
         self.origin = origin
         self.dropped = {why: n for why, n in (dropped or {}).items() if n}
 
@@ -35,7 +37,13 @@ class Pairs(list):
         """The pairs that `keeps(source, target)` says yes to; the others are counted as `why`."""
         kept = [i for i, pair in enumerate(self) if keeps(*pair)]
         dropped = {**self.dropped, why: self.dropped.get(why, 0) + len(self) - len(kept)}
-        return Pairs([self[i] for i in kept], [self.lines[i] for i in kept], self.origin, dropped)
+        return self.part(kept, self.origin, dropped)
+
+    def part(self, numbers, origin, dropped=None):
+        """The pairs of these numbers, from 0, as `Pairs` of their own."""
+        lists = [self, self.lines, self.groups]
+        pairs, lines, groups = ([each[i] for i in numbers] if each else each for each in lists)
+        return Pairs(pairs, lines, origin, dropped, groups)
 
 
 def read_pairs(path, target_path=None):
@@ -90,12 +98,13 @@ def read_splits(config, read=read_pairs):
         `hold_out` of `train`; and a dict, name of a test to its `Pairs`: `test`, or what is held out.
     """
     train, valid = read(*config.train), held_out_files(config.train, config.valid)
+    tests = {path: read(path) for path in config.test}
     if valid:
         held_out, name = read(*valid), valid[0]
     else:
-        train, held_out = hold_out(train)
+        train, held_out = hold_out(for_training(train, *tests.values()))
         name = held_out.origin
-    tests = {path: read(path) for path in config.test} or {name: held_out}
+    tests = tests or {name: held_out}
     return for_training(train, held_out, *tests.values()), held_out, tests
 
 
@@ -117,10 +126,11 @@ def is_of_package(paths):
 
 
 def hold_out(pairs):
-    """Parts `pairs` in those to train on and those held out: one source in 20, at most 1,000.
+    """Parts `pairs` in those to train on and those held out: one source in 20, at most 1,000 sources.
 
     Which ones hangs on their letters alone, so that a line more changes little. Sources that differ in
     case, digits and punctuation only are on one side; text that is nearly the same may be on both.
+    Where the pairs have groups, these take the place of the sources.
 
     Args:
         pairs: `Pairs`.
@@ -137,21 +147,20 @@ def hold_out(pairs):
         >>> len(train), len(held_out)
         (9, 1)
     """
-    keys = {source: comparable(source) or source for source, _ in pairs}
-    order = sorted(set(keys.values()), key=lambda key: hashlib.sha256(key.encode()).digest())
+    groups = pairs.groups or [source for source, _ in pairs]
+    keys = [comparable(group) or group for group in groups]
+    order = sorted(set(keys), key=lambda key: hashlib.sha256(key.encode()).digest())
     if len(order) < 2:
         raise DataError(
             f"{pairs.origin} must hold several sources, of which some are held out. "
             f"Received: {len(pairs)} pairs of one"
         )
     chosen = set(order[: min(MAX_HELD_OUT, -(-len(order) // HELD_OUT))])
-    parts = [
-        pairs.where(lambda source, _, side=side: (keys[source] in chosen) == side, "another part")
-        for side in (False, True)
+    numbers = [
+        [i for i, key in enumerate(keys) if (key in chosen) == side] for side in (False, True)
     ]
-    parts[0].dropped, parts[1].dropped = pairs.dropped, {}
-    parts[1].origin = f"one in {HELD_OUT} of {pairs.origin}"
-    return tuple(parts)
+    train = pairs.part(numbers[0], pairs.origin, pairs.dropped)
+    return train, pairs.part(numbers[1], f"one in {HELD_OUT} of {pairs.origin}")
 
 
 def for_training(pairs, *held_out):

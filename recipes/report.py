@@ -91,7 +91,7 @@ def write_report(config, folder, model, data, history, score, reports, scores, e
 
 def score_table(scores):
     """The scores as a `rich.Table`."""
-    metrics = list(next(iter(next(iter(scores.values())).values())))
+    metrics = _metrics(scores)
     table = Table(title="Scores")
     table.add_column("held-out text")
     table.add_column("by")
@@ -100,7 +100,7 @@ def score_table(scores):
     for test, by in scores.items():
         test = Path(test).name
         for name, values in by.items():
-            table.add_row(test, name, *(_score(values[metric]) for metric in metrics))
+            table.add_row(test, name, *(_score(values.get(metric)) for metric in metrics))
             test = ""
         table.add_section()
     return table
@@ -143,12 +143,12 @@ def _report(config, folder, model, data, history, score, reports, scores, exampl
     )
     yield from (f"- {line}" for line in describe(data.train, data.valid))
     yield "\n## Scores\n"
-    metrics = list(next(iter(next(iter(scores.values())).values())))
+    metrics = _metrics(scores)
     yield from _table(
         ["held-out text", "by", "file, MB", *metrics],
         [
             [test, name, f"{reports[name].file_size / 1e6:.2f}" if name in reports else ""]
-            + [_score(values[metric]) for metric in metrics]
+            + [_score(values.get(metric)) for metric in metrics]
             for test, by in scores.items()
             for name, values in by.items()
         ],
@@ -195,6 +195,12 @@ def _report(config, folder, model, data, history, score, reports, scores, exampl
         yield "\nEach bundle has a report of its own: " + ", ".join(
             f"[{name}]({name}/report.md)" for name in reports
         )
+
+
+def _metrics(scores):
+    """Names of all numbers; a test need not have those of the others."""
+    every = (values for by in scores.values() for values in by.values())
+    return list(dict.fromkeys(metric for values in every for metric in values))
 
 
 def _shipped(config, history, score):

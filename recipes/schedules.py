@@ -31,7 +31,7 @@ def schedule(name, learning_rate, warmup_steps, num_steps):
     """
     if name not in SCHEDULES:
         raise ValueError(f"`schedule` must be of {', '.join(SCHEDULES)}. Received: {name}")
-    warmup_steps = min(warmup_steps, max(1, num_steps // 10))
+    warmup_steps = shortened_warmup(warmup_steps, num_steps)
     if name == "cosine":
         return keras.optimizers.schedules.CosineDecay(
             0.0,
@@ -40,6 +40,11 @@ def schedule(name, learning_rate, warmup_steps, num_steps):
             warmup_steps=warmup_steps,
         )
     return WarmUp(learning_rate, warmup_steps, power=0.5 if name == "inverse_square_root" else 0.0)
+
+
+def shortened_warmup(warmup_steps, num_steps):
+    """Steps of the rise: as many as asked, a tenth of the training at most, one at least."""
+    return min(warmup_steps, max(1, num_steps // 10))
 
 
 @keras.saving.register_keras_serializable("seq2lite")

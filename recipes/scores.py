@@ -1,6 +1,7 @@
 """What outputs are worth, beside their references: the field's own measures, by its own packages."""
 
 import re
+import unicodedata
 
 import sacrebleu
 from rapidfuzz.distance import Levenshtein
@@ -32,7 +33,8 @@ def rouge_scores(outputs, references):
     """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004), by rouge-score.
 
     Words are runs of letters and digits in lower case, of any script: in English those that rouge-score
-    finds by itself, which reads a to z alone. No stemming.
+    finds by itself, which reads a to z alone. Each character of Chinese and Japanese is a word. No
+    stemming.
 
     Args:
         outputs: List of str.
@@ -130,9 +132,12 @@ class _Words:
     """A tokenizer as rouge-score takes it."""
 
     def tokenize(self, text):
-        return re.findall(r"[^\W_]+", text.lower())
+        # Vowel signs (category M) are parts of words in Indic and other scripts.
+        kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in text.lower())
+        return re.findall(rf"[{_CJK}]|[^\s{_CJK}]+", "".join(kept))
 
 
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _STRESS = re.compile(r"(?<=[A-Z])[0-2](?= |$)")
 _TRANSLATION = {"BLEU": sacrebleu.BLEU(), "chrF": sacrebleu.CHRF()}
 _ROUGE = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_Words())

@@ -29,7 +29,9 @@ def learn_tokenizer(texts, vocabulary_size):
     Raises:
         DataError: The text is too small for so many pieces, or has too many characters for so few.
     """
-    model = io.BytesIO()
+    model, texts = io.BytesIO(), list(texts)
+    # A longer text than so many bytes, 4,192 by default, would be passed over.
+    longest = max((len(text.encode()) for text in texts), default=0)
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(texts),
@@ -40,6 +42,7 @@ def learn_tokenizer(texts, vocabulary_size):
             character_coverage=0.9995,
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
+            max_sentence_length=max(4192, longest),
             pad_id=0,
             unk_id=1,
             bos_id=2,

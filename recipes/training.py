@@ -24,7 +24,7 @@ from .precision import PRECISIONS
 from .progress import Progress, StopAtNonFinite
 from .replicas import joint_clipping
 from .run_folder import CHECKPOINTS, require_same_tokenizer, save_tokenizer
-from .schedules import SCHEDULES, schedule
+from .schedules import SCHEDULES, schedule, shortened_warmup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +162,7 @@ def fit(model, train, valid, training, folder, score=None):
         compile_for_training(model, training, num_rounds * round_batches)
         checkpoints = Checkpoints(Path(folder) / CHECKPOINTS, model, keep=training.average + 1)
     if distribution.is_first():
-        checkpoints.require_space()
+        checkpoints.require_space(num_rounds)
     history = checkpoints.restore()
     if training.finish and not history:
         raise ValueError(
@@ -172,7 +172,10 @@ def fit(model, train, valid, training, folder, score=None):
         keep = require_same_tokenizer if history else save_tokenizer
         keep(train.tokenizer, folder)
     score = score if training.score_pairs else None
-    rounds = _Rounds(model, checkpoints, history, valid, training, score)
+    warmup_steps = shortened_warmup(training.warmup_steps, num_rounds * round_batches)
+    rounds = _Rounds(
+        model, checkpoints, history, valid, training, score, round_batches, warmup_steps
+    )
     if history and not distribution.is_trained():
         print(f"goes on after round {len(history)} of {num_rounds}", flush=True)
     is_over = len(history) >= num_rounds or rounds.is_enough() or distribution.is_trained()
@@ -244,8 +247,12 @@ def nats_a_token(model, batches):
 class _Rounds(keras.callbacks.Callback):
     """At the end of each round: scores what would ship, writes the checkpoint, stops when enough."""
 
-    def __init__(self, model, checkpoints, history, valid, training, score):
+    def __init__(
+        self, model, checkpoints, history, valid, training, score, round_batches, warmup_steps
+    ):
         super().__init__()
+        self.round_batches = round_batches
+        self.warmup_steps = warmup_steps
         self.checkpoints = checkpoints
         self.history = history
         self.valid = valid
@@ -258,8 +265,8 @@ class _Rounds(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        # Its mean in this round, of enough batches, none of them of the warm-up.
-        if batch > self.training.warmup_steps and batch >= 100:
+        # The mean of this round so far, of enough batches, and the warm-up is over.
+        if batch >= 100 and len(self.history) * self.round_batches + batch > self.warmup_steps:
             self.check_divergence(logs["loss"])
 
     def on_epoch_end(self, epoch, logs=None):

@@ -42,8 +42,9 @@ def test_the_data_of_the_package_is_complete_and_nothing_held_out_is_nearly_trai
 
 def test_what_is_held_out_is_in_no_other_case_trained_on():
     pairs = Pairs([(f"{'xyz'[i % 3]}{'abcdefghij' * (1 + i // 30)}", str(i)) for i in range(900)])
-    pairs.append((pairs[0][0].upper() + " 7!", "in another case"))
-    pairs.lines.append(901)
+    for source, target in pairs[:]:
+        pairs.append((source.upper() + " 7!", f"{target} in another case"))
+        pairs.lines.append(len(pairs))
     train, held_out = hold_out(pairs)
     assert sorted([*train, *held_out]) == sorted(pairs)
     sources = [{comparable(source) for source, _ in part} for part in (train, held_out)]
@@ -53,6 +54,37 @@ def test_what_is_held_out_is_in_no_other_case_trained_on():
     # A source more changes no more than that.
     grown = Pairs([*pairs, ("another", "one")])
     assert len({s for s, _ in hold_out(grown)[1]} - {s for s, _ in held_out}) <= 1
+
+
+def test_what_is_of_one_group_is_held_out_together():
+    groups = [f"text {'abcdefghijklmnopqrstuvwxyz'[i // 4]}" for i in range(104)]
+    pairs = Pairs([(f"{g}{'wxyz'[i % 4]}", "") for i, g in enumerate(groups)], groups=groups)
+    train, held_out = hold_out(pairs)
+    assert not {*train.groups} & {*held_out.groups}
+    assert (len(train), len(held_out)) == (96, 8)
+    assert all(
+        s.startswith(g)
+        for part in (train, held_out)
+        for (s, _), g in zip(part, part.groups, strict=True)
+    )
+
+
+def test_what_is_held_out_holds_no_line_twice_and_none_of_a_test(tmp_path):
+    mine, test = tmp_path / "mine.tsv", tmp_path / "test.tsv"
+    lines = [f"{a}{b}\t{b}\n" for a in "abcdefgh" for b in "ijklmnop"]
+    _, held_out, _ = read_splits(translate.Config(train=(str(write(mine, lines)),)))
+    write(test, [f"{source}\tanother\n" for source, _ in held_out[:2]])
+    config = translate.Config(train=(str(write(mine, lines * 3)),), test=(str(test),))
+    train, held_out, tests = read_splits(config)
+    known = {source for source, _ in tests[str(test)]}
+    assert not known & {source for source, _ in [*held_out, *train]}
+    assert len({*held_out}) == len(held_out) and len(train) + len(held_out) == 62
+    assert train.dropped == {"a duplicate": 128, "a held-out source": 2}
+
+
+def write(path, lines):
+    path.write_text("".join(lines), "utf-8")
+    return path
 
 
 def test_one_source_alone_cannot_be_held_out_of():

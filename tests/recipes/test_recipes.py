@@ -9,7 +9,7 @@ import pytest
 from seq2lite.recipes import __main__ as recipes
 from seq2lite.recipes import ask, distill, generate, pronounce, summarize
 from seq2lite.recipes.decoding import Search
-from seq2lite.recipes.pairs import Pairs
+from seq2lite.recipes.pairs import Pairs, read_splits
 from seq2lite.recipes.squad import Example
 from seq2lite.recipes.training import Training
 from seq2lite.zoo.presets import PRESETS
@@ -62,6 +62,21 @@ def test_questions_come_from_squads_json_and_from_pairs(tmp_path):
     assert ask.read_questions(path) == [("Seoul is big.", "Which?")]
 
 
+def test_all_questions_on_a_text_are_held_out_together(tmp_path):
+    def paragraph(letter):
+        context = f"{letter * 3} is here and there."
+        spans = [(text, context.index(text)) for text in (letter * 3, "here", "there")]
+        return {"context": context, "qas": [
+            {"question": f"{text}?", "answers": [{"text": text, "answer_start": start}]}
+            for text, start in spans]}  # fmt: skip
+
+    squad = {"data": [{"paragraphs": [paragraph(letter) for letter in "abcdefghijklm"]}]}
+    config = ask.Config(train=(write(tmp_path, "squad.json", json.dumps(squad)),))
+    train, held_out, _ = read_splits(config, ask.read_questions)
+    assert (len(train), len(held_out)) == (36, 3)
+    assert not {*train.groups} & {*held_out.groups}
+
+
 def test_a_beginning_and_what_follows_are_a_sentence_of_the_text(tmp_path):
     text = "One two three. Four five six seven?\n\nEight nine\n"
     config = generate.Config(context_words=4, places=2)
@@ -83,9 +98,19 @@ def test_no_sentence_is_both_trained_on_and_held_out(tmp_path):
     assert found.dropped == {"a held-out sentence": 1}
 
 
+def test_what_many_sentences_begin_with_is_trained_on(tmp_path):
+    train = write(tmp_path, "a.txt", "The cat sleeps.\nThe cat eats.\n\nThe cat eats.\nA dog.\n")
+    valid = write(tmp_path, "b.txt", "The cat runs.\n A dog. \n")
+    config = generate.Config(train=(train,), valid=(valid,), vocabulary_size=274)
+    data = generate.build_data(config)
+    assert data.train.num_pairs == 4 and data.valid.num_pairs == 3
+    assert sorted(data.tests[valid]) == [("A", "dog."), ("The", "cat runs."), ("The cat", "runs.")]
+
+
 def test_a_teacher_is_asked_once_for_each_source(tmp_path):
     pairs = Pairs([(f"source {i}", "reference") for i in range(distill.CHUNK + 3)])
     asked = []
+    again = [*pairs, ("source 0", "another reference")]
 
     def say(texts):
         asked.extend(texts)
@@ -101,8 +126,22 @@ def test_a_teacher_is_asked_once_for_each_source(tmp_path):
         assert taught.dropped == {"an empty target of the teacher": 1}
     file = sorted((tmp_path / "distilled").iterdir())[1]
     file.unlink()  # a stop before the second chunk was written
-    distill.distilled(distill.Config(), teacher, pairs, tmp_path)
+    taught = distill.distilled(distill.Config(), teacher, Pairs(again), tmp_path)
     assert len(asked) == len(pairs) + 3
+    assert taught.dropped == {"an empty target of the teacher": 1, "a duplicate": 1}
+    assert taught.lines == [1, *range(3, len(pairs) + 1)]
+
+
+def test_a_student_reads_the_words_round_an_answer_that_its_teacher_does(tmp_path):
+    squad = {"data": [{"paragraphs": [{"context": f"{city} is big and old.", "qas": [
+        {"question": "Which?", "answers": [{"text": city, "answer_start": 0}]}]}
+        for city in ("Seoul", "Busan", "Daegu")]}]}  # fmt: skip
+    path = write(tmp_path, "squad.json", json.dumps(squad))
+    config = distill.Config(train=(path,), measured_as="question", context_words=3)
+    train, held_out, _ = distill.read_data(config)
+    for source, _ in [*train, *held_out]:
+        city = source.split()[1]
+        assert source == f"answer: {city} context: {city} is big"
 
 
 def test_what_is_no_teacher_is_named(tmp_path):

@@ -1,5 +1,6 @@
 """A killed run goes on to the very weights of one that was not."""
 
+import itertools
 import multiprocessing
 import os
 import random
@@ -48,7 +49,8 @@ def test_a_run_killed_at_random_ends_with_the_weights_of_one_that_was_not(
     expected = result_of(tmp_path / "whole")
     chance = random.Random(3)
     num_kills = num_late = 0
-    broken = tmp_path / "broken"
+    numbers = itertools.count()
+    broken = tmp_path / f"broken {next(numbers)}"
     while num_kills < NUM_KILLS or not num_late:  # one that has a checkpoint to go on from
         process = start(broken)
         process.join(chance.uniform(0, 1) * duration)
@@ -60,7 +62,7 @@ def test_a_run_killed_at_random_ends_with_the_weights_of_one_that_was_not(
         else:  # it was too quick for us: the next one is another run
             assert process.exitcode == 0
             assert_equal(result_of(broken), expected)
-            broken = tmp_path / f"broken after {num_kills}"
+            broken = tmp_path / f"broken {next(numbers)}"
     finish(start(broken))
     assert_equal(result_of(broken), expected)
 

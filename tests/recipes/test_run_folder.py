@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from seq2lite.recipes import distribution, run_folder
+from seq2lite.recipes import distribution
 from seq2lite.recipes.run_folder import CHECKPOINTS, RECORD, check_run_folder, open_run
 from seq2lite.recipes.training import Training
 from seq2lite.recipes.translate import Config

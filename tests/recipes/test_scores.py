@@ -21,6 +21,15 @@ def test_rouge_reads_every_script_and_english_as_rouge_score_does():
     assert rouge_scores([other], [english])["ROUGE-L"] == pytest.approx(100 * plain)
 
 
+def test_the_words_of_rouge_are_those_of_the_script():
+    # A vowel sign is a part of a word: "Hindi", and another word that has other signs.
+    assert rouge_scores(["हिन्दी"], ["हिन्दी"])["ROUGE-1"] == 100
+    assert rouge_scores(["हिन्दी"], ["हन्द"])["ROUGE-1"] == 0
+    # No spaces: two of three characters; in Korean, with spaces, no word.
+    assert rouge_scores(["新文件"], ["新文本"])["ROUGE-1"] == pytest.approx(200 / 3)
+    assert rouge_scores(["새파일"], ["새문서"])["ROUGE-1"] == 0
+
+
 def test_bleu_and_chrf_are_sacrebleus():
     outputs, references = ["a b c d e f", "열기"], ["a b c d e g", "열기"]
     found = translation_scores(outputs, references)

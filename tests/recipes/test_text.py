@@ -17,6 +17,11 @@ def test_every_text_comes_back_as_it_was(tokenizer, pairs):
     assert tokenizer.encode(decomposed) == tokenizer.encode(texts)
 
 
+def test_a_long_text_is_learned_from_too():
+    tokenizer = learn_tokenizer(["가나다라마바사아 " * 1000], 269)
+    assert len(tokenizer.encode(["가나다라"])[0]) < 8  # bytes would be twelve
+
+
 def test_learning_twice_gives_the_same_tokenizer(tokenizer, pairs):
     """A run that goes on after a stop learns it again."""
     again = learn_tokenizer([text for pair in pairs for text in pair], 1000)

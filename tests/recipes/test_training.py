@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections import namedtuple
 
 import keras
 import numpy as np
@@ -363,10 +364,32 @@ def test_a_training_that_diverges_is_explained_and_its_earlier_rounds_stay(
 def test_a_training_that_diverges_in_a_long_round_does_not_end_it(diverging, batches, tmp_path):
     epochs = -(-150 // batches[0].num_batches)
     steps = epochs * batches[0].num_batches
-    training = dataclasses.replace(TRAINING, epochs=epochs, checkpoint_steps=steps)
+    # The warm-up is a tenth of the training at most.
+    training = dataclasses.replace(
+        TRAINING, epochs=epochs, checkpoint_steps=steps, warmup_steps=10**6
+    )
     with pytest.raises(ValueError, match=r"Received: 50.00 in round 1: the training has diverged"):
         fit(diverging, *batches, training, tmp_path)
     assert int(diverging.optimizer.iterations) == 101
+
+
+@pytest.mark.parametrize(("num_rounds", "count"), [(1, 1), (3, 3), (9, 5)])
+def test_room_for_the_checkpoints_is_there_before_work_begins(
+    tokenizer, tmp_path, monkeypatch, num_rounds, count
+):
+    """Of the last two, the best one, the best before this round, and the one that is written."""
+    model = small_model(tokenizer)
+    compile_for_training(model, TRAINING, 100)
+    checkpoints = Checkpoints(tmp_path / "of one round", model)
+    checkpoints.save([{}])
+    size = next(checkpoints.folder.iterdir()).stat().st_size
+    checkpoints = Checkpoints(tmp_path / "new", model)
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(count * size))
+    checkpoints.require_space(num_rounds)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(0.8 * count * size))
+    with pytest.raises(OSError, match=r"must have room for .* MB of checkpoints. Received: "):
+        checkpoints.require_space(num_rounds)
 
 
 def test_what_is_spread_is_from_all_over():

@@ -1,0 +1,22 @@
+"""The report of a run."""
+
+from rich.console import Console
+
+from seq2lite.recipes.report import score_table
+
+
+def test_a_number_that_one_test_alone_has_is_in_the_table():
+    """As the error rates without stress, where a test's phones have one."""
+    scores = {
+        "plain.tsv": {"Keras": {"WER": 12.5}},
+        "stressed.tsv": {"Keras": {"WER": 25.0, "WER, no stress": 6.25}},
+    }
+    console = Console(width=100, record=True)
+    console.print(score_table(scores))
+    lines = [
+        line.split("│")[1:-1] for line in console.export_text().splitlines() if "Keras" in line
+    ]
+    assert [[cell.strip() for cell in line] for line in lines] == [
+        ["plain.tsv", "Keras", "12.50", ""],
+        ["stressed.tsv", "Keras", "25.00", "6.25"],
+    ]
