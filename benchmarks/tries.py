@@ -1,10 +1,11 @@
 """What pays at this size: trainings that differ in one thing, in scores and in time.
 
-    python benchmarks/tries.py translate DATA [--preset transformer_tiny] [--epochs 2] [try …]
+    python benchmarks/tries.py translate [--data DIR] [--preset rnn_tiny] [--epochs 6] [try ...]
 
-DATA is a folder with `train.tsv.gz`, `valid.tsv.gz` and `test*.tsv.gz`, such as `fetch` builds. Each try
-has a core of its own, and as many run at once as there are cores; those that were finished are only read,
-and the same command goes on with one that was stopped. Scores are those of Keras, by the recipe's search.
+Without `--data` on what comes with the package; DIR has `train.tsv.gz`, `valid.tsv.gz` and `test*.tsv.gz`,
+such as `fetch` builds. Whatever a try does not name is the recipe's default. Each has a core of its
+own, and as many run at once as there are cores; those that were finished are only read, and the same command
+goes on with one that was stopped. Scores are those of Keras, by the recipe's search.
 """
 
 import argparse
@@ -19,15 +20,10 @@ from pathlib import Path
 
 import keras
 
+from seq2lite.recipes import pronounce, summarize, translate
 from seq2lite.zoo.presets import PRESETS
 
-# What all tries of a recipe have in common.
-FLAGS = {
-    "translate": "--vocabulary-size 8000 --batch-tokens 2048 --learning-rate 1.5e-3 --warmup-steps 400",
-    "summarize": "--vocabulary-size 8000 --batch-tokens 2048 --learning-rate 2e-3 --warmup-steps 400 "
-    "--max-source-length 96",
-    "pronounce": "--batch-tokens 512 --learning-rate 1e-3 --warmup-steps 400",
-}
+RECIPES = {"translate": translate, "summarize": summarize, "pronounce": pronounce}
 TRIES = {
     "as it is": "",
     "dropout 0": "--dropout 0",
@@ -43,8 +39,8 @@ TRIES = {
     "batches twice as large": "--batch-tokens {twice_batch}",
 }
 PIECES = {
-    "4,000 pieces": "--vocabulary-size 4000",
-    "16,000 pieces": "--vocabulary-size 16000",
+    "half as many pieces": "--vocabulary-size {half_pieces}",
+    "twice as many pieces": "--vocabulary-size {twice_pieces}",
     "sampled segmentations, alpha 0.3": "--alpha 0.3",
 }
 FAMILIES = {
@@ -67,14 +63,18 @@ FAMILIES = {
 
 def tries(recipe, preset):
     """Name to flags of all that can be tried of a recipe with a preset."""
-    pieces = PIECES if "--vocabulary-size" in FLAGS[recipe] else {}
-    rate, batch = (
-        float(re.search(rf"--{flag} (\S+)", FLAGS[recipe])[1])
-        for flag in ("learning-rate", "batch-tokens")
-    )
-    sizes = {"half": rate / 2, "twice": 2 * rate}
-    sizes |= {"half_batch": int(batch / 2), "twice_batch": int(2 * batch)}
-    found = TRIES | pieces | FAMILIES[PRESETS[preset]["builder"]]
+    config = RECIPES[recipe].Config()
+    rate, batch = config.training.learning_rate, config.training.batch_tokens
+    sizes = {
+        "half": rate / 2,
+        "twice": 2 * rate,
+        "half_batch": batch // 2,
+        "twice_batch": 2 * batch,
+    }
+    found = TRIES | FAMILIES[PRESETS[preset]["builder"]]
+    if pieces := getattr(config, "vocabulary_size", None):
+        sizes |= {"half_pieces": pieces // 2, "twice_pieces": 2 * pieces}
+        found |= PIECES
     return {name: flags.format(**sizes) for name, flags in found.items()}
 
 
@@ -101,8 +101,8 @@ def main():
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recipe", choices=list(FLAGS))
-    parser.add_argument("data", type=Path)
+    parser.add_argument("recipe", choices=list(RECIPES))
+    parser.add_argument("--data", type=Path, help="default: what comes with the package")
     parser.add_argument("--preset", default="transformer_tiny", choices=sorted(PRESETS))
     parser.add_argument("--epochs", default="2")
     parser.add_argument("--output", type=Path, default=Path("runs/tries"))
@@ -112,28 +112,24 @@ def parse():
     options.tries = options.tries or list(options.all_tries)
     if unknown := [name for name in options.tries if name not in options.all_tries]:
         parser.error(f"tries must be of {', '.join(options.all_tries)}. Received: {unknown}")
-    if not (options.data / "train.tsv.gz").is_file():
+    if options.data and not (options.data / "train.tsv.gz").is_file():
         parser.error(f"data must be a folder with train.tsv.gz. Received: {options.data}")
     return options
 
 
 def run(name, options, cores):
     """Trains, unless that was done; what came out of it."""
-    what = (
-        f"{options.recipe}-{options.data.resolve().name}-{options.preset}-{options.epochs}-epochs"
-    )
+    data = options.data.resolve().name if options.data else "package"
+    what = f"{options.recipe}-{data}-{options.preset}-{options.epochs}-epochs"
     folder = options.output / what / re.sub(r"\W+", "-", name)
     if not (folder / "scores.json").exists():
         core = cores.get()
         command = ["taskset", "-c", str(core), sys.executable, "-m"]
-        command += [f"seq2lite.recipes.{options.recipe}", *FLAGS[options.recipe].split()]
-        command += [
-            "--train",
-            options.data / "train.tsv.gz",
-            "--valid",
-            options.data / "valid.tsv.gz",
-        ]
-        command += ["--test", *sorted(options.data.glob("test*.tsv.gz")), "--score-pairs", "0"]
+        command += [f"seq2lite.recipes.{options.recipe}", "--score-pairs", "0"]
+        if options.data:
+            command += ["--train", options.data / "train.tsv.gz"]
+            command += ["--valid", options.data / "valid.tsv.gz"]
+            command += ["--test", *sorted(options.data.glob("test*.tsv.gz"))]
         command += ["--preset", options.preset, "--epochs", options.epochs, "--quantizations"]
         command += ["--output", folder, *options.all_tries[name].split()]
         folder.parent.mkdir(parents=True, exist_ok=True)
