@@ -14,6 +14,7 @@ from . import distribution
 NUM_SEGMENTATIONS = 64
 
 # Lengths that batches are padded to where each shape of a batch costs a compilation.
+MORE_PADDING = 0.02  # places, as a part of all, that may be added to have fewer shapes still
 BOUNDS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
 
@@ -34,9 +35,9 @@ class Batches:
             https://arxiv.org/abs/1804.10959, section 3.3): then each text is segmented anew each
             time, as one of its NUM_SEGMENTATIONS likeliest segmentations, by the seed too. Batches
             are made up by the likeliest one, so that sampled ones may be a little longer.
-        few_shapes: Whether lengths are rounded up to BOUNDS, and batches of one shape hold one
-            number of rows (the last rows of some are repeated, and weigh nothing): more padding,
-            but for XLA and JAX, which compile each shape, less to compile.
+        few_shapes: Whether lengths are rounded up to BOUNDS, or further where it costs little, and
+            batches of one shape hold one number of rows (the last rows of some are repeated, and weigh
+            nothing): more padding, but for XLA and JAX, which compile each shape, less to compile.
         rows_multiple: What the rows of a batch are a multiple of, so that so many devices share it.
 
     Attributes:
@@ -82,7 +83,7 @@ class Batches:
         self._ids = [
             _ragged([self._row(ids, side) for ids in texts]) for side, texts in enumerate(sides)
         ]
-        padded = _rounded_up(lengths, limits) if few_shapes else lengths
+        padded = _of_few_shapes(_rounded_up(lengths, limits)) if few_shapes else lengths
         self._key, self._splits, self._shapes = _best_cut(
             padded, batch_tokens, rows_multiple, few_shapes
         )
@@ -173,7 +174,9 @@ class Batches:
                 for ids, length in zip(self._ids, (lengths[0], lengths[1] + 1), strict=True)
             )
         else:
-            source, target = tf.numpy_function(self._sampled, [number, rows], [tf.int32, tf.int32])
+            source, target = tf.numpy_function(
+                self._sampled, [number, rows, lengths], [tf.int32, tf.int32]
+            )
             source.set_shape([None, None])
             target.set_shape([None, None])
         following = target[:, 1:]
@@ -194,7 +197,7 @@ class Batches:
         row = [*ids[: self.max_lengths[side] - 1], self.tokenizer.end_id]
         return [self.tokenizer.start_id, *row] if side else row
 
-    def _sampled(self, number, rows):
+    def _sampled(self, number, rows, lengths):
         """Padded source and target of a batch, each text segmented by chance."""
         # SentencePiece samples too, but with random numbers that no seed brings back elsewhere.
         chance = np.random.default_rng((self.seed, int(number)))
@@ -204,7 +207,7 @@ class Batches:
             texts = [np.array(self._row(ids, side), np.int32) for ids in texts]
             length = np.array([[max(map(len, texts)) - side]])
             if self._few_shapes:
-                length = _rounded_up(length, np.array([[limit]]))
+                length = _rounded_up(np.maximum(length, lengths[side]), np.array([[limit]]))
             shape = (len(texts), int(length[0, 0]) + side)
             padded.append(np.full(shape, self.tokenizer.pad_id, np.int32))
             for row, ids in zip(padded[-1], texts, strict=True):
@@ -230,6 +233,34 @@ def _rounded_up(lengths, limits):
         [*BOUNDS, *range(2 * BOUNDS[-1], int(lengths.max()) + BOUNDS[-1], BOUNDS[-1])]
     )
     return np.minimum(bounds[np.searchsorted(bounds, lengths)], limits).astype(np.int32)
+
+
+def _of_few_shapes(lengths):
+    """Longer, so that fewer pairs of lengths occur: the cheapest two become one, again and again.
+
+    Args:
+        lengths: int32 `(2, pairs)`.
+
+    Returns:
+        The same, with up to MORE_PADDING more places.
+    """
+    shapes, shape_of, counts = np.unique(lengths, axis=1, return_inverse=True, return_counts=True)
+    merged = shapes.copy()  # what each of them has become
+    allowed = MORE_PADDING * lengths.sum()
+    while True:
+        kept, member = np.unique(merged, axis=1, return_inverse=True)
+        sizes = np.bincount(member.ravel(), counts)
+        joined = np.maximum(kept[:, :, None], kept[:, None, :])
+        # Places of each pair of shapes as one, less those of both.
+        places = sizes * kept.sum(axis=0)
+        added = (sizes[:, None] + sizes) * joined.sum(axis=0) - places[:, None] - places
+        np.fill_diagonal(added, np.inf)
+        i, j = np.unravel_index(np.argmin(added), added.shape)
+        if added[i, j] > allowed:
+            return merged[:, shape_of.ravel()]
+        allowed -= added[i, j]
+        is_joined = np.isin(member.ravel(), (i, j))
+        merged[:, is_joined] = joined[:, i, j][:, None]
 
 
 def _best_cut(lengths, batch_tokens, rows_multiple, fixed_rows):

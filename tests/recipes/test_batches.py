@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from seq2lite.recipes.batches import Batches
+from seq2lite.recipes.batches import MORE_PADDING, Batches, _of_few_shapes
 
 
 def rows_of(dataset):
@@ -114,6 +114,23 @@ def test_batches_hold_little_padding_and_no_more_than_they_may(pairs, tokenizer)
         places += inputs["source"].size + following.size
     assert batches.padding == pytest.approx(1 - tokens / places)
     assert batches.padding < 0.1
+
+
+def test_shapes_become_one_where_that_costs_little():
+    chance = np.random.default_rng(4)
+    lengths = chance.choice(
+        [8, 12, 16, 24, 32, 96], (2, 5000), p=[0.4, 0.3, 0.2, 0.08, 0.015, 0.005]
+    )
+    lengths = lengths.astype(np.int32)
+    found = _of_few_shapes(lengths)
+    assert found.dtype == np.int32 and (found >= lengths).all() and (found > lengths).any()
+    assert found.sum() <= (1 + MORE_PADDING) * lengths.sum()
+    kept = np.unique(found, axis=1)
+    assert kept.shape[1] < 0.7 * np.unique(lengths, axis=1).shape[1]
+    # Pairs of one shape stay of one.
+    assert np.unique([*lengths, *found], axis=1).shape[1] == np.unique(lengths, axis=1).shape[1]
+    one = np.full((2, 7), 8, np.int32)
+    np.testing.assert_array_equal(_of_few_shapes(one), one)
 
 
 def test_few_shapes_are_few(pairs, tokenizer):
