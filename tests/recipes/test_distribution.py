@@ -234,7 +234,8 @@ def test_a_lost_process_ends_the_run_and_it_goes_on_exactly(victim, unbroken, co
         processes[victim].send_signal(signal.SIGKILL)
         _, errors = processes[1 - victim].communicate(timeout=60)
     assert processes[1 - victim].returncode == 1
-    assert errors.splitlines()[-1].startswith("error: another process of this run has ended")
+    # JAX's own threads may still have said something after it.
+    assert re.search(r"^error: another process of this run has ended", errors, re.MULTILINE), errors
     first, _ = train(2, compiled, KILLED[0], tmp_path, *KILLED[1:])
     assert re.search(r"^goes on after round \d+ of 9$", first, re.MULTILINE), first
     resumed = state(tmp_path)
