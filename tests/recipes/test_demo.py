@@ -1,6 +1,5 @@
 """`make demo`, at a size that a test can wait for."""
 
-import time
 
 import pytest
 
@@ -9,9 +8,7 @@ from seq2lite.recipes.training import Training
 
 
 @pytest.mark.filterwarnings("ignore:a text of")
-def test_a_tiny_family_goes_from_text_to_a_table_in_under_a_minute(
-    pairs, tmp_path, monkeypatch, capsys
-):
+def test_a_tiny_family_goes_from_text_to_a_table(pairs, tmp_path, monkeypatch, capsys):
     data = tmp_path / "pairs.tsv"
     data.write_text("".join(f"{a}\t{b}\n" for a, b in pairs), "utf-8")
     held_out = tmp_path / "held-out.tsv"
@@ -20,9 +17,7 @@ def test_a_tiny_family_goes_from_text_to_a_table_in_under_a_minute(
     family = {**tiny, "train": (str(data),), "valid": (str(held_out),)}
     monkeypatch.setattr(demo, "FAMILIES", {"Transformer": family})
     monkeypatch.setattr(demo, "TRAINING", Training(epochs=1))
-    start = time.perf_counter()
     demo.main(["--output", str(tmp_path / "demo")])
-    assert time.perf_counter() - start < 60
     output = capsys.readouterr().out
     for text in ("chrF", "Keras", "float32 file", "int8 file", "speed-up", "reference"):
         assert text in output
