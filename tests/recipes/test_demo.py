@@ -1,6 +1,5 @@
 """`make demo`, at a size that a test can wait for."""
 
-
 import pytest
 
 from seq2lite.recipes import demo
