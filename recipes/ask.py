@@ -63,7 +63,7 @@ class Config:
     max_source_length: int = option(160, "tokens of a text; what is longer is cut")
     max_target_length: int = option(40, "tokens of a question")
     quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
+        ("float32", "int8"), f"a bundle for each of {', '.join(export.QUANTIZATIONS)}; alone: none"
     )
     training: Training = Training()
     search: Search = Search()

@@ -94,7 +94,7 @@ class Config:
     context_words: int = option(CONTEXT_WORDS, "of a question's JSON, as the teacher reads it")
     languages: tuple[str, ...] = option((), "tags of source and target, if they are translations")
     quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
+        ("float32", "int8"), f"a bundle for each of {', '.join(export.QUANTIZATIONS)}; alone: none"
     )
     training: Training = Training()
     search: Search = Search()

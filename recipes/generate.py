@@ -72,7 +72,7 @@ class Config:
     temperature: float = option(0.8, "of the samples in the report")
     top_p: float = option(0.9, "of the samples in the report")
     quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
+        ("float32", "int8"), f"a bundle for each of {', '.join(export.QUANTIZATIONS)}; alone: none"
     )
     training: Training = Training()
     search: Search = Search()

@@ -55,7 +55,7 @@ class Config:
     )
     max_length: int = option(32, "letters, or phones; longer words are cut")
     quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
+        ("float32", "int8"), f"a bundle for each of {', '.join(export.QUANTIZATIONS)}; alone: none"
     )
     training: Training = Training(epochs=20, batch_tokens=2048, label_smoothing=0.1)
     search: Search = Search()

@@ -59,7 +59,7 @@ class Config:
     max_target_length: int = option(32, "tokens of a summary")
     baseline_words: int = option(12, "first words of a text that are the summary to beat")
     quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
+        ("float32", "int8"), f"a bundle for each of {', '.join(export.QUANTIZATIONS)}; alone: none"
     )
     training: Training = Training()
     search: Search = Search()

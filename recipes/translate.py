@@ -59,7 +59,7 @@ class Config:
         (), "tags of source and target, for the bundle; default: none, en ko of the package's data"
     )
     quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each, or none; of {', '.join(export.QUANTIZATIONS)}"
+        ("float32", "int8"), f"a bundle for each of {', '.join(export.QUANTIZATIONS)}; alone: none"
     )
     training: Training = Training()
     search: Search = Search()
