@@ -48,6 +48,7 @@ FAMILIES = {
         "4 + 4 layers": "--architecture num_layers=4",
         "6 + 2 layers": "--architecture num_layers=[6,2]",
         "three tables of embeddings": "--architecture embeddings=separate",
+        "relative positions": "--architecture positions=relative",
         "rotary positions": "--architecture positions=rotary",
     },
     "rnn_seq2seq": {
