@@ -3,9 +3,10 @@
     python benchmarks/tries.py translate [--data DIR] [--preset rnn_tiny] [--epochs 6] [try ...]
 
 Without `--data` on what comes with the package; DIR has `train.tsv.gz`, `valid.tsv.gz` and `test*.tsv.gz`,
-such as `fetch` builds. Whatever a try does not name is the recipe's default. Each has a core of its
-own, and as many run at once as there are cores; those that were finished are only read, and the same command
-goes on with one that was stopped. Scores are those of Keras, by the recipe's search.
+such as `fetch` builds. Whatever a try does not name is the recipe's default, but for rounds: they are
+not scored, and the least loss on held-out text chooses the best. Each try has a core of its own, and as
+many run at once as there are cores; those that were finished are only read, and the same command goes
+on with one that was stopped. Scores are those of Keras, by the recipe's search.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from pathlib import Path
 import keras
 
 from seq2lite.recipes import pronounce, summarize, translate
+from seq2lite.recipes.command import parse_config
+from seq2lite.recipes.run_folder import differing_options
 from seq2lite.zoo.presets import PRESETS
 
 RECIPES = {"translate": translate, "summarize": summarize, "pronounce": pronounce}
@@ -115,27 +118,40 @@ def parse():
         parser.error(f"tries must be of {', '.join(options.all_tries)}. Received: {unknown}")
     if options.data and not (options.data / "train.tsv.gz").is_file():
         parser.error(f"data must be a folder with train.tsv.gz. Received: {options.data}")
+    for name in options.tries:
+        folder, flags = folder_of(name, options), flags_of(name, options)
+        config = parse_config(None, RECIPES[options.recipe].Config, flags)
+        if folder.exists() and (names := differing_options(config, config.inputs)):
+            parser.error(f"{folder} is of other {', '.join(names)}. Give another --output")
     return options
+
+
+def folder_of(name, options):
+    data = options.data.resolve().name if options.data else "package"
+    what = f"{options.recipe}-{data}-{options.preset}-{options.epochs}-epochs"
+    return options.output / what / re.sub(r"\W+", "-", name)
+
+
+def flags_of(name, options):
+    flags = ["--preset", options.preset, "--epochs", options.epochs, "--quantizations"]
+    flags += ["--score-pairs", "0", "--output", folder_of(name, options)]
+    if options.data:
+        flags += ["--train", options.data / "train.tsv.gz"]
+        flags += ["--valid", options.data / "valid.tsv.gz"]
+        flags += ["--test", *sorted(options.data.glob("test*.tsv.gz"))]
+    return [*map(str, flags), *options.all_tries[name].split()]
 
 
 def run(name, options, cores):
     """Trains, unless that was done; what came out of it."""
-    data = options.data.resolve().name if options.data else "package"
-    what = f"{options.recipe}-{data}-{options.preset}-{options.epochs}-epochs"
-    folder = options.output / what / re.sub(r"\W+", "-", name)
+    folder = folder_of(name, options)
     if not (folder / "scores.json").exists():
         core = cores.get()
         command = ["taskset", "-c", str(core), sys.executable, "-m"]
-        command += [f"seq2lite.recipes.{options.recipe}", "--score-pairs", "0"]
-        if options.data:
-            command += ["--train", options.data / "train.tsv.gz"]
-            command += ["--valid", options.data / "valid.tsv.gz"]
-            command += ["--test", *sorted(options.data.glob("test*.tsv.gz"))]
-        command += ["--preset", options.preset, "--epochs", options.epochs, "--quantizations"]
-        command += ["--output", folder, *options.all_tries[name].split()]
+        command += [f"seq2lite.recipes.{options.recipe}", *flags_of(name, options)]
         folder.parent.mkdir(parents=True, exist_ok=True)
         with open(f"{folder}.log", "a") as log:
-            done = subprocess.run(list(map(str, command)), stdout=log, stderr=log)
+            done = subprocess.run(command, stdout=log, stderr=log)
         cores.put(core)
         done.check_returncode()
     history = json.loads((folder / "history.json").read_text("utf-8"))

@@ -19,6 +19,7 @@ import keras
 
 from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
+from seq2lite.export.runtime import require_positive
 from seq2lite.export.signatures import length_limits
 from seq2lite.recipes.architecture import builder_options
 from seq2lite.recipes.batches import make_batches
@@ -74,6 +75,7 @@ class Config:
         if self.quantizations:
             check_quantizations(self.quantizations)
         length_limits(*self.lengths)
+        require_positive(context_words=self.context_words)
         require_files(self.train, self.valid)
 
     @property

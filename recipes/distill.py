@@ -26,6 +26,7 @@ from rich.progress import track
 from seq2lite import export, zoo
 from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.container import is_bundle
+from seq2lite.export.runtime import require_positive
 from seq2lite.export.signatures import length_limits
 from seq2lite.recipes import distribution
 from seq2lite.recipes.architecture import builder_options
@@ -107,6 +108,7 @@ class Config:
             check_quantizations(self.quantizations)
         length_limits(*self.lengths)
         check_choices("measured_as", [self.measured_as], TASKS)
+        require_positive(context_words=self.context_words)
         if len(self.languages) not in (0, 2):
             raise ValueError(f"`languages` must be two tags. Received: {' '.join(self.languages)}")
 
@@ -185,6 +187,11 @@ def distilled(config, teacher, pairs, folder):
         pairs.origin,
         pairs.dropped,
     ).where(lambda source, target: target, "an empty target of the teacher")
+    if not taught:
+        raise ValueError(
+            f"`teacher` must give targets. Received: {config.teacher}, which gave empty ones alone, "
+            f"to {len(sources)} sources"
+        )
     if config.references:
         both, lines = [*pairs, *taught], [*pairs.lines, *taught.lines]
         taught = Pairs(both, lines, taught.origin, taught.dropped)

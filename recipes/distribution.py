@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from . import replicas
-from .precision import choose_precision, precision
+from .precision import TRAINED, choose_precision, precision
 
 IS_JAX = keras.backend.backend() == "jax"
 # Without XLA, JAX would compute op by op. TensorFlow has graphs of any shape; XLA would compile each.
@@ -31,9 +31,6 @@ JIT_COMPILE = IS_JAX
 _ADDRESS = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
 _NUM_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 _PROCESS = "KERAS_DISTRIBUTION_PROCESS_ID"
-_TRAINED = (
-    "SEQ2LITE_TRAINED"  # `run_options` of a training under JAX, for the process that exports it
-)
 # Rows of a batch are a multiple of it, so that 1, 2, 4 or 8 devices train on the very same batches and
 # a run may go on with more or fewer of them.
 _ROWS = 8
@@ -100,7 +97,7 @@ def is_first():
 def batch_options():
     """What lets all devices share a batch: arguments of `Batches`, by name."""
     if is_trained():
-        options = json.loads(os.environ[_TRAINED])
+        options = json.loads(os.environ[TRAINED])
         return {name: options[name] for name in ("few_shapes", "rows_multiple")}
     if IS_JAX:
         return {"few_shapes": True, "rows_multiple": math.lcm(_ROWS, _num_devices())}
@@ -117,14 +114,14 @@ def run_options(precision):
         dict, by name.
     """
     if is_trained():
-        return json.loads(os.environ[_TRAINED])
+        return json.loads(os.environ[TRAINED])
     backend = {"backend": "jax"} if IS_JAX else {}
     return backend | batch_options() | {"precision": choose_precision(precision)}
 
 
 def is_trained():
     """Whether a process under JAX has done the training, and this one exports."""
-    return _TRAINED in os.environ
+    return TRAINED in os.environ
 
 
 def leave_after_training(precision):
@@ -276,7 +273,7 @@ def _export(command, options):
             for name, value in os.environ.items()
             if name not in (_ADDRESS, _NUM_PROCESSES, _PROCESS)
         }
-        environment |= {"KERAS_BACKEND": "tensorflow", _TRAINED: json.dumps(options)}
+        environment |= {"KERAS_BACKEND": "tensorflow", TRAINED: json.dumps(options)}
         sys.stdout.flush()
         sys.stderr.flush()
         os.execve(sys.executable, [sys.executable, *command], environment)

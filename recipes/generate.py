@@ -125,6 +125,8 @@ def read_paragraphs(*paths):
         for number, line in enumerate(read_lines(path), start=1)
         if (paragraph := line.split("\t")[0]).strip()
     ]
+    if not lines:
+        raise DataError(f"{paths[0]} must hold text before its tabs. Received: none")
     return Pairs(
         [(paragraph, "") for _, paragraph in lines],
         [number for number, _ in lines],

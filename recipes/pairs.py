@@ -35,9 +35,12 @@ class Pairs(list):
 
     def where(self, keeps, why):
         """The pairs that `keeps(source, target)` says yes to; the others are counted as `why`."""
-        kept = [i for i, pair in enumerate(self) if keeps(*pair)]
-        dropped = {**self.dropped, why: self.dropped.get(why, 0) + len(self) - len(kept)}
-        return self.part(kept, self.origin, dropped)
+        return self.only([i for i, pair in enumerate(self) if keeps(*pair)], why)
+
+    def only(self, numbers, why):
+        """The pairs of these numbers, from 0; the others are counted as `why`."""
+        dropped = {**self.dropped, why: self.dropped.get(why, 0) + len(self) - len(numbers)}
+        return self.part(numbers, self.origin, dropped)
 
     def part(self, numbers, origin, dropped=None):
         """The pairs of these numbers, from 0, as `Pairs` of their own."""
@@ -139,7 +142,7 @@ def hold_out(pairs):
         Two `Pairs`.
 
     Raises:
-        DataError: There is but one source.
+        DataError: There is but one source, or one group.
 
     Example:
         >>> from seq2lite.recipes.pairs import Pairs, hold_out
@@ -152,8 +155,8 @@ def hold_out(pairs):
     order = sorted(set(keys), key=lambda key: hashlib.sha256(key.encode()).digest())
     if len(order) < 2:
         raise DataError(
-            f"{pairs.origin} must hold several sources, of which some are held out. "
-            f"Received: {len(pairs)} pairs of one"
+            f"{pairs.origin} must hold several {'texts' if pairs.groups else 'sources'}, of which "
+            f"some are held out. Received: {len(pairs)} pairs of one"
         )
     chosen = set(order[: min(MAX_HELD_OUT, -(-len(order) // HELD_OUT))])
     numbers = [
@@ -166,9 +169,11 @@ def hold_out(pairs):
 def for_training(pairs, *held_out):
     """What of `pairs` may be trained on: each pair once, and none whose source is held out.
 
+    Nor any of a group that is held out, where the pairs have groups.
+
     Args:
         pairs: `Pairs` to train on.
-        held_out: Lists of (source, target) that scores are measured on.
+        held_out: `Pairs`, or lists of (source, target), that scores are measured on.
 
     Returns:
         `Pairs`; `dropped` says how many were left out, and why.
@@ -190,6 +195,10 @@ def for_training(pairs, *held_out):
     sources = {source for some in held_out for source, _ in some}
     kept = pairs.where(is_new, "a duplicate")
     kept = kept.where(lambda source, _: source not in sources, "a held-out source")
+    if kept.groups:
+        groups = {group for some in held_out for group in getattr(some, "groups", None) or ()}
+        numbers = [i for i, group in enumerate(kept.groups) if group not in groups]
+        kept = kept.only(numbers, "a held-out text")
     if not kept:
         raise DataError(
             f"{pairs.origin} must hold pairs whose sources are not held out. Received: none of "

@@ -1,6 +1,7 @@
 """The precision that trains fastest on this machine and loses no quality."""
 
 import contextlib
+import json
 import os
 import platform
 from pathlib import Path
@@ -9,10 +10,14 @@ import keras
 import tensorflow as tf
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+# Variable with `distribution.run_options` of a training under JAX, for the process that exports it.
+TRAINED = "SEQ2LITE_TRAINED"
 
 
 def choose_precision(name="auto"):
     """The dtype policy that `name` asks for; of "auto", the one that trains fastest here.
+
+    Where a training is exported that was under JAX, "auto" is what it was there.
 
     Measured on an AMD EPYC of the Zen 4 kind (AVX-512 with its bfloat16 part, no AMX) with
     TensorFlow 2.21, two threads, `transformer_small` and `rnn_small`, least ms of a step of 64 x
@@ -42,6 +47,8 @@ def choose_precision(name="auto"):
     """
     if name != "auto":
         return name
+    if TRAINED in os.environ:
+        return json.loads(os.environ[TRAINED])["precision"]
     if keras.backend.backend() != "tensorflow":
         return "float32"
     capability = gpu_capability()

@@ -70,6 +70,11 @@ def check_run_folder(config, inputs=()):
             pass
 
 
+def differing_options(config, inputs=()):
+    """Names of the options by which the run in the folder is another than this one."""
+    return _differing(_recorded(Path(config.output)), _options(config, inputs))
+
+
 def _is_nothing(name):
     """Whether it is what a process leaves that is killed before it has begun."""
     return name == LOCK or name.startswith(f".{RECORD}.partial-")

@@ -161,8 +161,6 @@ def fit(model, train, valid, training, folder, score=None):
     with distribution.scope():
         compile_for_training(model, training, num_rounds * round_batches)
         checkpoints = Checkpoints(Path(folder) / CHECKPOINTS, model, keep=training.average + 1)
-    if distribution.is_first():
-        checkpoints.require_space(num_rounds)
     history = checkpoints.restore()
     if training.finish and not history:
         raise ValueError(
@@ -180,6 +178,8 @@ def fit(model, train, valid, training, folder, score=None):
         print(f"goes on after round {len(history)} of {num_rounds}", flush=True)
     is_over = len(history) >= num_rounds or rounds.is_enough() or distribution.is_trained()
     if not is_over and not (history and training.finish):
+        if distribution.is_first():
+            checkpoints.require_space(num_rounds)
         first = len(history) * round_batches
         callbacks = [
             StopAtNonFinite(train, first),

@@ -1,12 +1,13 @@
 """Data files: what is read of a good one, and which line is named of a bad one."""
 
 import gzip
+import json
 import re
 import unicodedata
 
 import pytest
 
-from seq2lite.recipes import translate
+from seq2lite.recipes import ask, translate
 from seq2lite.recipes.fetch.split import NEAR, comparable, find_leaks
 from seq2lite.recipes.pairs import (
     DOCSTRINGS_TRAIN,
@@ -69,6 +70,30 @@ def test_what_is_of_one_group_is_held_out_together():
     )
 
 
+def test_no_text_of_a_test_or_of_what_is_held_out_is_trained_on(tmp_path):
+    """Whichever of its questions is asked where."""
+
+    def squad(name, cities, answer):
+        paragraphs = [
+            {"context": f"{city} is big.", "qas": [{"question": f"{answer}?", "answers": [
+                {"text": answer, "answer_start": f"{city} is big.".index(answer)}]}]}
+            for city in cities
+        ]  # fmt: skip
+        return str(write(tmp_path / name, [json.dumps({"data": [{"paragraphs": paragraphs}]})]))
+
+    cities = [f"City{letter}" for letter in "ABCDEFGHIJKL"]
+    train = squad("train.json", cities, "big")
+    valid, test = squad("valid.json", cities[:3], "is"), squad("test.json", cities[3:7], "is")
+    for config in (
+        ask.Config(train=(train,), test=(test,)),
+        ask.Config(train=(train,), valid=(valid,), test=(test,)),
+    ):
+        trained, held_out, tests = read_splits(config, ask.read_questions)
+        known = {*held_out.groups, *tests[test].groups}
+        assert trained and not known & {*trained.groups}
+        assert trained.dropped["a held-out text"] == 12 - len(trained) - (not config.valid)
+
+
 def test_what_is_held_out_holds_no_line_twice_and_none_of_a_test(tmp_path):
     mine, test = tmp_path / "mine.tsv", tmp_path / "test.tsv"
     lines = [f"{a}{b}\t{b}\n" for a in "abcdefgh" for b in "ijklmnop"]
@@ -90,6 +115,8 @@ def write(path, lines):
 def test_one_source_alone_cannot_be_held_out_of():
     with pytest.raises(DataError, match=r"must hold several sources.* Received: 2 pairs of one"):
         hold_out(Pairs([("Open", "열기"), ("open.", "열다")]))
+    with pytest.raises(DataError, match=r"must hold several texts.* Received: 2 pairs of one"):
+        hold_out(Pairs([("a", "b"), ("c", "d")], groups=["e", "e"]))
 
 
 def test_a_file_of_pairs_is_enough(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from seq2lite.recipes import __main__ as recipes
 from seq2lite.recipes import ask, distill, generate, pronounce, summarize
 from seq2lite.recipes.decoding import Search
-from seq2lite.recipes.pairs import Pairs, read_splits
+from seq2lite.recipes.pairs import DataError, Pairs, read_splits
 from seq2lite.recipes.squad import Example
 from seq2lite.recipes.training import Training
 from seq2lite.zoo.presets import PRESETS
@@ -142,6 +142,23 @@ def test_a_student_reads_the_words_round_an_answer_that_its_teacher_does(tmp_pat
     for source, _ in [*train, *held_out]:
         city = source.split()[1]
         assert source == f"answer: {city} context: {city} is big"
+
+
+def test_a_teacher_that_says_nothing_is_told(tmp_path):
+    teacher = distill.Teacher(lambda sources: [""] * len(sources), None, 1)
+    with pytest.raises(ValueError, match=r"gave empty ones alone, to 2 sources"):
+        distill.distilled(distill.Config(), teacher, Pairs([("a", "b"), ("c", "d")]), tmp_path)
+
+
+@pytest.mark.parametrize("config", [ask.Config, distill.Config, generate.Config])
+def test_no_words_are_no_context(config):
+    with pytest.raises(ValueError, match=r"`context_words` must be .*Received: 0"):
+        config(context_words=0)
+
+
+def test_a_file_of_tabs_is_no_text(tmp_path):
+    with pytest.raises(DataError, match=r"must hold text before its tabs. Received: none"):
+        generate.read_paragraphs(write(tmp_path, "text.tsv", "\ta\n \tb\n"))
 
 
 def test_what_is_no_teacher_is_named(tmp_path):
