@@ -59,7 +59,7 @@ class Config:
     architecture: tuple[str, ...] = option(
         (), "what differs from the preset, as num_layers=3 (docs/zoo.md has all options)"
     )
-    vocabulary_size: int = option(4000, "pieces of the SentencePiece model")
+    vocabulary_size: int = option(2000, "pieces of the SentencePiece model")
     context_words: int = option(CONTEXT_WORDS, "words round an answer that the model reads")
     max_source_length: int = option(160, "tokens of a text; what is longer is cut")
     max_target_length: int = option(40, "tokens of a question")

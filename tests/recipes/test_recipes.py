@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from seq2lite.recipes import __main__ as recipes
-from seq2lite.recipes import ask, distill, generate, pronounce, summarize
+from seq2lite.recipes import ask, distill, generate, pronounce, summarize, translate
 from seq2lite.recipes.decoding import Search
 from seq2lite.recipes.pairs import DataError, Pairs, read_splits
 from seq2lite.recipes.squad import Example
@@ -19,6 +19,12 @@ def write(folder, name, text):
     path = folder / name
     path.write_text(text, "utf-8")
     return str(path)
+
+
+@pytest.mark.parametrize("recipe", [translate, summarize, ask, pronounce])
+def test_the_data_of_the_package_is_enough_for_a_recipes_defaults(recipe):
+    data = recipe.build_data(recipe.Config())
+    assert data.train.num_batches > 0 and data.valid.pairs and all(data.tests.values())
 
 
 def test_a_word_has_all_of_its_pronunciations(tmp_path):
