@@ -15,7 +15,8 @@ demo: $(INSTALLED)
 test: $(TOOLS)
 	$(BIN)/python -m pytest
 
-# What takes minutes: trainings that are killed, in several processes, and under other backends.
+# What takes minutes: trainings that are killed, in several processes, and under other backends; the
+# README's lines and the demo, small; more variants exported.
 test-long: $(TOOLS)
 	$(BIN)/python -m pytest -m long
 

@@ -107,11 +107,12 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", choices=list(RECIPES))
     parser.add_argument("--data", type=Path, help="default: what comes with the package")
-    parser.add_argument("--preset", default="transformer_tiny", choices=sorted(PRESETS))
+    parser.add_argument("--preset", choices=sorted(PRESETS), help="default: the recipe's")
     parser.add_argument("--epochs", default="2")
     parser.add_argument("--output", type=Path, default=Path("runs/tries"))
     parser.add_argument("tries", nargs="*", help="default: all of them")
     options = parser.parse_intermixed_args()
+    options.preset = options.preset or RECIPES[options.recipe].Config().preset
     options.all_tries = tries(options.recipe, options.preset)
     options.tries = options.tries or list(options.all_tries)
     if unknown := [name for name in options.tries if name not in options.all_tries]:

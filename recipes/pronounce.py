@@ -48,7 +48,7 @@ class Config:
     overwrite: bool = option(
         False, "replace the run in the folder: a finished one, or one of other options"
     )
-    preset: str = option("transformer_tiny", f"one of {', '.join(zoo.list_presets())}")
+    preset: str = option("rnn_tiny", f"one of {', '.join(zoo.list_presets())}")
     dropout: float = option(0.1, "of the preset's layers")
     architecture: tuple[str, ...] = option(
         (), "what differs from the preset, as num_layers=3 (docs/zoo.md has all options)"
@@ -57,7 +57,7 @@ class Config:
     quantizations: tuple[str, ...] = option(
         ("float32", "int8"), f"a bundle for each of {', '.join(export.QUANTIZATIONS)}; alone: none"
     )
-    training: Training = Training(epochs=20, batch_tokens=2048, label_smoothing=0.1)
+    training: Training = Training(epochs=20, batch_tokens=512)
     search: Search = Search()
 
     def __post_init__(self):

@@ -59,7 +59,10 @@ def bundle(tiny_model, tokenizer, pairs, tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="session", params=["transformer_tiny", "rnn_tiny"])
+@pytest.fixture(
+    scope="session",
+    params=["transformer_tiny", pytest.param("rnn_tiny", marks=pytest.mark.long)],
+)
 def trained(request, pairs, tmp_path_factory):
     """The whole recipe of a family on a few pairs, in float32: its Config and its Result."""
     from seq2lite.recipes import translate

@@ -56,6 +56,7 @@ def python_blocks(file):
     return re.findall(r"```python\n(.*?)```", (ROOT / file).read_text("utf-8"), re.DOTALL)
 
 
+@pytest.mark.long
 def test_the_lines_of_the_readme_run(tmp_path, monkeypatch, capsys):
     """As they stand, but on the small data and in fewer epochs."""
     (code,) = python_blocks("README.md")

@@ -44,7 +44,17 @@ def shrunk(preset):
     return randomize(zoo.build(preset, vocabulary_size=VOCABULARY, **small), scale=2.0)
 
 
-@pytest.fixture(params=zoo.list_presets(), scope="module")
+# Of the structure of `transformer_base` and `student_tiny`, and among the slowest to convert.
+LIKE_OTHERS = ("transformer_big", "student_base")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=[pytest.mark.long] if name in LIKE_OTHERS else [])
+        for name in zoo.list_presets()
+    ],
+    scope="module",
+)
 def preset(request):
     return request.param
 

@@ -15,20 +15,26 @@ from seq2lite.export.tflite import check_ops
 EXPORTED = [
     "transformer-separate",
     "transformer-learned-gelu",
-    "transformer-relative",
     "transformer-rotary-rms-swiglu-grouped",
-    "transformer-relative-multi-query",
     "transformer-relative-ssru-post-norm",
     "gru-None-bi",
-    "lstm-additive-bi",
-    "gru-dot-bi",
     "lstm-concat-bi",
-    "lstm-general-uni",
-    "lstm-None-deep-shallow",
-    "gru-general-shallow-deep",
     "gru-cho",
     "gru-dot-residual-current",
     "gru-concat-bottom",
+]
+# Other combinations of what those have.
+EXPORTED += [
+    pytest.param(name, marks=pytest.mark.long)
+    for name in (
+        "transformer-relative",
+        "transformer-relative-multi-query",
+        "lstm-additive-bi",
+        "gru-dot-bi",
+        "lstm-general-uni",
+        "lstm-None-deep-shallow",
+        "gru-general-shallow-deep",
+    )
 ]
 LENGTHS = ([9, 4, 1], [1], [5], [2, 7, 7, 3, 6])
 

@@ -6,6 +6,7 @@ from seq2lite.recipes import demo
 from seq2lite.recipes.training import Training
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:a text of")
 def test_a_tiny_family_goes_from_text_to_a_table(pairs, tmp_path, monkeypatch, capsys):
     data = tmp_path / "pairs.tsv"

@@ -185,6 +185,7 @@ def run(recipe, tmp_path, lines, **options):
     training = Training(epochs=1, batch_tokens=512, score_pairs=2)
     config = recipe.Config(
         train=(data,), output=str(tmp_path / "run"), quantizations=(), training=training,
+        preset="transformer_tiny",
         search=Search(num_beams=2), **{"vocabulary_size": 420, **options},
     )  # fmt: skip
     result = recipe.train(config)

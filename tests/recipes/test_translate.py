@@ -152,6 +152,7 @@ def test_a_finished_run_is_not_overwritten_unasked(trained):
     assert (Path(config.output) / "done").exists()
 
 
+@pytest.mark.long
 def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
     """As a user does it: the command, a kill, the same command, which translates in the end."""
     (tmp_path / "train.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs), "utf-8")
