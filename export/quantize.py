@@ -75,7 +75,10 @@ def weights_of(model):
 
 
 def kept_in_float32(model):
-    """Names and sizes of matrices that are read by ops in ways that take no fewer bits."""
+    """Names and sizes of matrices that are read by ops in ways that take no fewer bits.
+
+    None if they are less than a hundredth of the file together, as tables of relative positions are.
+    """
     _, others = _uses(model)
     matrices = {
         tensor.buffer: f"{tensor.name.decode()} {tuple(map(int, tensor.shape))}"
@@ -85,7 +88,9 @@ def kept_in_float32(model):
         for tensor in (graph.tensors[index] for index in operator.inputs if index >= 0)
         if tensor.buffer in others
     }
-    return sorted({*matrices.values()})
+    size = sum(len(model.buffers[buffer].data) for buffer in matrices)
+    whole = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    return sorted({*matrices.values()}) if 100 * size >= whole else []
 
 
 def _uses(model):

@@ -1,5 +1,7 @@
 """Fewer bits a weight: what is stored, what it loses, and what is refused."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -263,6 +265,18 @@ def test_what_stays_in_float32_is_named(tmp_path):
     content = float32_file(Gathering(), tmp_path)
     with pytest.warns(UserWarning, match=r"zoo.TokenEmbedding.* Kept in float32: .* \(200, 16\)"):
         quantized(content, "int8")
+
+
+@pytest.mark.long
+def test_a_table_that_is_next_to_nothing_is_kept_without_a_word(tmp_path):
+    model = zoo.transformer(
+        vocabulary_size=5000, num_layers=1, model_dim=64, num_heads=4, feed_forward_dim=64,
+        positions="relative",
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        _, formats = quantized(float32_file(model, tmp_path), "int8")
+    assert set(formats.values()) >= {"int8"}
 
 
 @pytest.mark.parametrize("quantization", ["float16", "mixed"])
