@@ -77,7 +77,8 @@ def weights_of(model):
 def kept_in_float32(model):
     """Names and sizes of matrices that are read by ops in ways that take no fewer bits.
 
-    None if they are less than a hundredth of the file together, as tables of relative positions are.
+    An empty list if they are less than a hundredth of the file together, as tables of relative
+    positions are.
     """
     _, others = _uses(model)
     matrices = {

@@ -19,11 +19,13 @@ EXPORTED = [
     "transformer-relative-ssru-post-norm",
     "gru-None-bi",
     "lstm-concat-bi",
+    "lstm-None-deep-shallow",
+    "gru-general-shallow-deep",
     "gru-cho",
     "gru-dot-residual-current",
     "gru-concat-bottom",
 ]
-# Other combinations of what those have.
+# Other combinations of what those and the presets have.
 EXPORTED += [
     pytest.param(name, marks=pytest.mark.long)
     for name in (
@@ -32,8 +34,6 @@ EXPORTED += [
         "lstm-additive-bi",
         "gru-dot-bi",
         "lstm-general-uni",
-        "lstm-None-deep-shallow",
-        "gru-general-shallow-deep",
     )
 ]
 LENGTHS = ([9, 4, 1], [1], [5], [2, 7, 7, 3, 6])

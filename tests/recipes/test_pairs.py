@@ -88,6 +88,7 @@ def test_no_text_of_a_test_or_of_what_is_held_out_is_trained_on(tmp_path):
         ask.Config(train=(train,), test=(test,)),
         ask.Config(train=(train,), valid=(valid,), test=(test,)),
     ):
+        # Without `valid` one text more is taken from what is trained on.
         trained, held_out, tests = read_splits(config, ask.read_questions)
         known = {*held_out.groups, *tests[test].groups}
         assert trained and not known & {*trained.groups}

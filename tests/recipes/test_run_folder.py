@@ -10,8 +10,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from seq2lite.recipes import distribution
-from seq2lite.recipes import precision as recipes_precision
+from seq2lite.recipes import distribution, precision
 from seq2lite.recipes.run_folder import CHECKPOINTS, RECORD, check_run_folder, open_run
 from seq2lite.recipes.training import Training
 from seq2lite.recipes.translate import Config, build_data, build_model
@@ -93,7 +92,7 @@ def test_the_process_that_exports_has_the_options_of_the_one_that_trained(tmp_pa
             (folder / CHECKPOINTS / "round-000001.npz").touch()
             raise Stop
     # Whatever this machine would choose: an optimizer for float16 could not take the checkpoint.
-    monkeypatch.setattr(recipes_precision, "gpu_capability", lambda: (7, 5))
+    monkeypatch.setattr(precision, "gpu_capability", lambda: (7, 5))
     data = build_data(config)
     assert build_model(config, data).dtype_policy.name == "float32"
     record = json.loads((folder / RECORD).read_text())
