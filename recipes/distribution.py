@@ -21,8 +21,8 @@ import traceback
 import keras
 import numpy as np
 
-from . import replicas
-from .precision import TRAINED, choose_precision, precision
+from . import handover, replicas
+from .precision import choose_precision, precision
 
 IS_JAX = keras.backend.backend() == "jax"
 # Without XLA, JAX would compute op by op. TensorFlow has graphs of any shape; XLA would compile each.
@@ -96,9 +96,8 @@ def is_first():
 
 def batch_options():
     """What lets all devices share a batch: arguments of `Batches`, by name."""
-    if is_trained():
-        options = json.loads(os.environ[TRAINED])
-        return {name: options[name] for name in ("few_shapes", "rows_multiple")}
+    if trained := handover.received():
+        return {name: trained[name] for name in ("few_shapes", "rows_multiple")}
     if IS_JAX:
         return {"few_shapes": True, "rows_multiple": math.lcm(_ROWS, _num_devices())}
     return {"rows_multiple": _num_devices()} if _num_devices() > 1 else {}
@@ -113,15 +112,15 @@ def run_options(precision):
     Returns:
         dict, by name.
     """
-    if is_trained():
-        return json.loads(os.environ[TRAINED])
+    if trained := handover.received():
+        return trained
     backend = {"backend": "jax"} if IS_JAX else {}
     return backend | batch_options() | {"precision": choose_precision(precision)}
 
 
 def is_trained():
     """Whether a process under JAX has done the training, and this one exports."""
-    return TRAINED in os.environ
+    return handover.received() is not None
 
 
 def leave_after_training(precision):
@@ -273,7 +272,7 @@ def _export(command, options):
             for name, value in os.environ.items()
             if name not in (_ADDRESS, _NUM_PROCESSES, _PROCESS)
         }
-        environment |= {"KERAS_BACKEND": "tensorflow", TRAINED: json.dumps(options)}
+        environment |= handover.environment(options)
         sys.stdout.flush()
         sys.stderr.flush()
         os.execve(sys.executable, [sys.executable, *command], environment)

@@ -1,7 +1,6 @@
 """The precision that trains fastest on this machine and loses no quality."""
 
 import contextlib
-import json
 import os
 import platform
 from pathlib import Path
@@ -9,9 +8,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from . import handover
+
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
-# Variable with `distribution.run_options` of a training under JAX, for the process that exports it.
-TRAINED = "SEQ2LITE_TRAINED"
 
 
 def choose_precision(name="auto"):
@@ -47,8 +46,8 @@ def choose_precision(name="auto"):
     """
     if name != "auto":
         return name
-    if TRAINED in os.environ:
-        return json.loads(os.environ[TRAINED])["precision"]
+    if trained := handover.received():
+        return trained["precision"]
     if keras.backend.backend() != "tensorflow":
         return "float32"
     capability = gpu_capability()

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from seq2lite.recipes import distribution, precision
+from seq2lite.recipes import distribution, handover, precision
 from seq2lite.recipes.run_folder import CHECKPOINTS, RECORD, check_run_folder, open_run
 from seq2lite.recipes.training import Training
 from seq2lite.recipes.translate import Config, build_data, build_model
@@ -85,7 +85,8 @@ def test_the_process_that_exports_has_the_options_of_the_one_that_trained(tmp_pa
         check=True,
     ).stdout
     config = Config(output=str(tmp_path / "run"), overwrite=True)
-    monkeypatch.setenv("SEQ2LITE_TRAINED", trained)
+    for name, value in handover.environment(json.loads(trained)).items():
+        monkeypatch.setenv(name, value)
     for _ in range(2):  # the second time the record is the first one's, and nothing is removed
         with pytest.raises(Stop), open_run(config) as folder:
             (folder / CHECKPOINTS).mkdir(exist_ok=True)
