@@ -1,0 +1,51 @@
+"""What beams and their length penalty give, of a translation run that was trained.
+
+    python benchmarks/searches.py runs/translate --valid my-valid.tsv.gz [--pairs 500]
+
+BLEU and chrF of Keras on held-out pairs, and the time, beside greedy search.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import keras
+
+from seq2lite import export
+from seq2lite.recipes.decoding import Decoder, Search
+from seq2lite.recipes.pairs import read_pairs
+from seq2lite.recipes.scores import translation_scores
+from seq2lite.recipes.training import spread
+
+SEARCHES = [(1, 1.0), (4, 0.0), (4, 0.6), (4, 1.0), (4, 1.4), (8, 1.0), (8, 1.4)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="run folder of translate")
+    parser.add_argument(
+        "--valid", required=True, type=Path, help="pairs, a source, a tab, a target"
+    )
+    parser.add_argument("--pairs", type=int, default=500, help="that are scored")
+    parser.add_argument("--max-length", type=int, default=96, help="tokens of either side")
+    options = parser.parse_args()
+    model = keras.saving.load_model(options.run / "model.keras")
+    tokenizer = export.Tokenizer(options.run / "tokenizer.model")
+    sources, references = zip(*spread(read_pairs(options.valid), options.pairs), strict=True)
+    print("| | BLEU, chrF | time |\n|---|---|---|")
+    greedy = None
+    for num_beams, length_penalty in SEARCHES:
+        search = Search(num_beams=num_beams, length_penalty=length_penalty)
+        decode = Decoder(tokenizer, search, (options.max_length, options.max_length))
+        decode(model, sources[:8])  # traces the graph
+        start = time.perf_counter()
+        scores = translation_scores(decode(model, sources), references)
+        seconds = time.perf_counter() - start
+        greedy = greedy or seconds
+        name = "greedy" if num_beams == 1 else f"{num_beams} beams, length penalty {length_penalty}"
+        cells = ", ".join(f"{v:.2f}" for v in scores.values())
+        print(f"| {name} | {cells} | {seconds / greedy:.1f}x |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
