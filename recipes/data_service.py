@@ -1,6 +1,6 @@
 """A tf.data service: makes the batches of trainings that run elsewhere.
 
-    python -m seq2lite.recipes.data_service --port 5000
+    python -m seq2lite.recipes.data_service --host 10.0.0.3 --port 5000 --worker-port 5001
     python -m seq2lite.recipes.translate --data-service grpc://10.0.0.3:5000
 
 Needs no data: a training sends what its batches are made of. One worker makes them, in order, so that a

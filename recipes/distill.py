@@ -9,7 +9,7 @@ its targets in the place of the references. Needs: the run folder of a recipe (b
 samples), a `.keras` file with its `tokenizer.model` beside it, or a bundle; and the files it was
 trained on, or more of their kind, which `--measured-as` says how to read. Gives, in
 `--output`: `report.md` with scores, size and speed of teacher and student, `model.keras`, and a bundle
-for each quantization. Time and scores: docs/results.md.
+for each quantization.
 """
 
 import dataclasses
@@ -246,7 +246,9 @@ def add_size_and_speed(scores, config, teacher, reports, pairs):
         for name, values in by.items():
             times = seconds.get(name)
             values["MB"] = sizes.get(name, teacher.megabytes if name == "teacher" else None)
-            values["ms a sentence"] = 1000 * statistics.mean(times[2:]) if times else None
+            values["ms a sentence"] = (
+                1000 * statistics.mean(times[len(sources[:2]) :]) if times else None
+            )
 
 
 def main(arguments=None):

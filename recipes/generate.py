@@ -6,7 +6,7 @@ Needs: plain text, a paragraph a line; by default the English of the strings tha
 which is little. Each example is the words before a place in a paragraph, and what follows up to the
 end of a sentence. Gives, in `--output`: `report.md` with curves, perplexity and samples;
 `model.keras`; and a bundle for each quantization, whose runner samples
-(`export.load(path).sample([beginning], top_p=0.9)`). Time and scores: docs/results.md.
+(`export.load(path).sample([beginning], top_p=0.9)`).
 """
 
 import dataclasses
