@@ -3,7 +3,10 @@
 import inspect
 import json
 
-from ..zoo.presets import BUILDERS, PRESETS
+from ..export.bundle import check_quantizations
+from ..export.signatures import length_limits
+from ..zoo.presets import BUILDERS, PRESETS, list_presets
+from .command import check_choices
 
 # What the recipe itself gives the builder: the tokenizer's, and that of a flag of its own.
 GIVEN = {"name", "dropout", "vocabulary_size", "source_vocabulary_size"}
@@ -45,3 +48,16 @@ def builder_options(preset, changes):
         if isinstance(options[name], list):
             options[name] = tuple(options[name])
     return options
+
+
+def check_model(config):
+    """Raises ValueError, before any work, where a recipe asks for a model that cannot be.
+
+    Args:
+        config: The recipe's Config, with `preset`, `architecture`, `lengths` and `quantizations`.
+    """
+    check_choices("preset", [config.preset], list_presets())
+    options = PRESETS[config.preset] | builder_options(config.preset, config.architecture)
+    length_limits(*config.lengths, options.get("max_positions"))
+    if config.quantizations:
+        check_quantizations(config.quantizations)

@@ -18,13 +18,11 @@ from collections import namedtuple
 import keras
 
 from seq2lite import export, zoo
-from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.runtime import require_positive
-from seq2lite.export.signatures import length_limits
-from seq2lite.recipes.architecture import builder_options
+from seq2lite.recipes.architecture import builder_options, check_model
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import export_bundles
-from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
+from seq2lite.recipes.command import option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
 from seq2lite.recipes.pairs import Pairs, input_files, read_pairs, read_splits
 from seq2lite.recipes.precision import precision
@@ -70,11 +68,7 @@ class Config:
     search: Search = Search()
 
     def __post_init__(self):
-        check_choices("preset", [self.preset], zoo.list_presets())
-        builder_options(self.preset, self.architecture)
-        if self.quantizations:
-            check_quantizations(self.quantizations)
-        length_limits(*self.lengths)
+        check_model(self)
         require_positive(context_words=self.context_words)
         require_files(self.train, self.valid)
 
@@ -98,7 +92,7 @@ def build_data(config):
     read = functools.partial(read_questions, context_words=config.context_words)
     train, valid, tests = read_splits(config, read)
     tokenizer = learn_tokenizer((text for pair in train for text in pair), config.vocabulary_size)
-    batches = make_batches(train, valid, tokenizer, config.training, config.lengths)
+    batches = make_batches(train, valid, tests, tokenizer, config.training, config.lengths)
     return Data(tokenizer, *batches, tests)
 
 

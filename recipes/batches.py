@@ -328,12 +328,13 @@ def _shuffled(size, seed, epoch, what):
     return tf.random.experimental.stateless_shuffle(tf.range(size), key)
 
 
-def make_batches(train, valid, tokenizer, training, max_lengths):
-    """The batches of a recipe; prints what is in them.
+def make_batches(train, valid, tests, tokenizer, training, max_lengths):
+    """The batches of a recipe; prints what is in them, and what of the tests will not be scored.
 
     Args:
         train: `Pairs` to train on.
         valid: `Pairs` held out.
+        tests: dict, name to `Pairs` to score in the end; `valid` may be among them.
         tokenizer: A `Tokenizer`.
         training: A `Training`.
         max_lengths: Most tokens of a source and of a target.
@@ -345,13 +346,22 @@ def make_batches(train, valid, tokenizer, training, max_lengths):
     options |= distribution.batch_options()
     batches = Batches(train, tokenizer, seed=training.seed, alpha=training.alpha or None, **options)
     held_out = Batches(valid, tokenizer, **options)
-    print("\n".join(describe(batches, held_out)), flush=True)
+    tests = [pairs for pairs in tests.values() if pairs is not valid]
+    print("\n".join([*describe(batches, held_out), *left_out(tests)]), flush=True)
     if batches.num_cut or held_out.num_cut:
         print(
             f"warning: {batches.num_cut:,} of them and {held_out.num_cut:,} held out are longer "
             f"than {max_lengths[0]} source or {max_lengths[1]} target tokens, and are cut there",
             file=sys.stderr,
         )
+    for pairs in tests:
+        sources = tokenizer.encode([source for source, _ in pairs])
+        if num_cut := sum(len(ids) + 1 > max_lengths[0] for ids in sources):
+            print(
+                f"warning: {num_cut:,} sources of {pairs.origin} are longer than {max_lengths[0]} tokens, "
+                "and are cut there",
+                file=sys.stderr,
+            )
     return batches, held_out
 
 
@@ -361,6 +371,11 @@ def describe(train, valid):
         f"{train.num_pairs:,} pairs to train on, {valid.num_pairs:,} held out; "
         f"{train.num_batches:,} batches an epoch, {train.padding:.1%} of them padding"
     )
-    for pairs in (train.pairs, valid.pairs):
+    yield from left_out([train.pairs, valid.pairs])
+
+
+def left_out(parts):
+    """Lines that say what several `Pairs` left out of their files, and why."""
+    for pairs in parts:
         for why, count in pairs.dropped.items():
             yield f"{pairs.origin}: {count:,} lines left out for {why}"

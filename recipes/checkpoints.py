@@ -147,22 +147,21 @@ class Checkpoints:
             now: Number of the round that ends now, which has no checkpoint yet.
 
         Returns:
-            List of float32 arrays, as `model.get_weights()`.
-
-        Raises:
-            ValueError: All of them are torn.
+            List of float32 arrays, as `model.get_weights()`; None if all of them are torn, or gone.
         """
         numbers = range(max(1, number - count + 1), number + 1)
         rounds = [self.weights() if n == now else self._weights_of(n) for n in numbers]
         rounds = [weights for weights in rounds if weights is not None]
         if not rounds:
-            raise ValueError(f"{self._path(number)} must be whole. Received: a torn checkpoint")
+            return None
         return [
             np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype)
             for arrays in zip(*rounds, strict=True)
         ]
 
     def _weights_of(self, number):
+        if not self._path(number).exists():
+            return None
         arrays = self._read(number)
         if arrays is None:
             print(f"warning: {self._path(number)} is torn, and left out", file=sys.stderr)
@@ -199,10 +198,16 @@ class Checkpoints:
         )
 
     def _read(self, number):
-        """The arrays of a checkpoint by name; None if it is torn."""
+        """The arrays of a checkpoint by name; None if it is torn.
+
+        One that cannot be read (rights, a failing disk, too little memory) need not be: that is raised.
+        """
+        content = self._path(number).read_bytes()
         try:
-            with np.load(io.BytesIO(self._path(number).read_bytes())) as arrays:
+            with np.load(io.BytesIO(content)) as arrays:
                 read = dict(arrays)  # reading an array compares its checksum
+        except MemoryError:
+            raise
         except Exception:  # what zipfile and NumPy raise on damage is more than they say
             return None
         return read if "history" in read else None

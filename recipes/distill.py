@@ -24,12 +24,10 @@ import keras
 from rich.progress import track
 
 from seq2lite import export, zoo
-from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.container import is_bundle
 from seq2lite.export.runtime import require_positive
-from seq2lite.export.signatures import length_limits
 from seq2lite.recipes import distribution
-from seq2lite.recipes.architecture import builder_options
+from seq2lite.recipes.architecture import builder_options, check_model
 from seq2lite.recipes.ask import CONTEXT_WORDS, read_questions
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import bundle_decoder, export_bundles
@@ -101,12 +99,8 @@ class Config:
     search: Search = Search()
 
     def __post_init__(self):
-        check_choices("preset", [self.preset], zoo.list_presets())
-        builder_options(self.preset, self.architecture)
+        check_model(self)
         require_files(self.train, self.valid)
-        if self.quantizations:
-            check_quantizations(self.quantizations)
-        length_limits(*self.lengths)
         check_choices("measured_as", [self.measured_as], TASKS)
         require_positive(context_words=self.context_words)
         if len(self.languages) not in (0, 2):
@@ -219,8 +213,9 @@ def train(config):
     score = Score(task.score, task.measure, decode, task.references(valid), task.mode)
     with open_run(config, config.inputs) as folder:
         pairs = distilled(config, teacher, train, folder)
-        batches = make_batches(pairs, valid, teacher.tokenizer, config.training, config.lengths)
-        data = Data(teacher.tokenizer, *batches, tests)
+        tokenizer, lengths = teacher.tokenizer, config.lengths
+        batches = make_batches(pairs, valid, tests, tokenizer, config.training, lengths)
+        data = Data(tokenizer, *batches, tests)
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
         save_model(model, data.tokenizer, folder)
         reports = export_bundles(config, folder, model, data, config.languages or None)

@@ -19,14 +19,12 @@ from collections import namedtuple
 import keras
 
 from seq2lite import export, zoo
-from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.host_search import check_sampling
 from seq2lite.export.runtime import require_positive
-from seq2lite.export.signatures import length_limits
-from seq2lite.recipes.architecture import builder_options
+from seq2lite.recipes.architecture import builder_options, check_model
 from seq2lite.recipes.batches import Batches, make_batches
 from seq2lite.recipes.bundles import export_bundles
-from seq2lite.recipes.command import check_choices, option, run_recipe
+from seq2lite.recipes.command import option, run_recipe
 from seq2lite.recipes.decoding import Search
 from seq2lite.recipes.pairs import (
     VSCODE_TRAIN,
@@ -78,11 +76,7 @@ class Config:
     search: Search = Search()
 
     def __post_init__(self):
-        check_choices("preset", [self.preset], zoo.list_presets())
-        builder_options(self.preset, self.architecture)
-        if self.quantizations:
-            check_quantizations(self.quantizations)
-        length_limits(*self.lengths)
+        check_model(self)
         if not self.train:
             raise ValueError("`train` must be a file of text, or several. Received: none")
         check_sampling(self.temperature, None, self.top_p)
@@ -113,7 +107,7 @@ def build_data(config):
     # Sentences are held out, not what many of them begin with.
     train = for_training(beginnings(train, config, known))
     tokenizer = learn_tokenizer((text for pair in train for text in pair), config.vocabulary_size)
-    batches = make_batches(train, valid, tokenizer, config.training, config.lengths)
+    batches = make_batches(train, valid, tests, tokenizer, config.training, config.lengths)
     return Data(tokenizer, *batches, tests)
 
 

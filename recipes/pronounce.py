@@ -16,12 +16,10 @@ from collections import namedtuple
 import keras
 
 from seq2lite import export, zoo
-from seq2lite.export.bundle import check_quantizations
-from seq2lite.export.signatures import length_limits
-from seq2lite.recipes.architecture import builder_options
+from seq2lite.recipes.architecture import builder_options, check_model
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import export_bundles
-from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
+from seq2lite.recipes.command import option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
 from seq2lite.recipes.pairs import G2P_TRAIN, input_files, read_pairs, read_splits
 from seq2lite.recipes.precision import precision
@@ -61,12 +59,8 @@ class Config:
     search: Search = Search()
 
     def __post_init__(self):
-        check_choices("preset", [self.preset], zoo.list_presets())
-        builder_options(self.preset, self.architecture)
+        check_model(self)
         require_files(self.train, self.valid)
-        if self.quantizations:
-            check_quantizations(self.quantizations)
-        length_limits(*self.lengths)
 
     @property
     def lengths(self):
@@ -88,15 +82,15 @@ def build_data(config):
     train, valid, tests = read_splits(config, read_words)
     tests = {name: pronunciations(words) for name, words in tests.items()}
     tokenizer = symbol_tokenizer(*zip(*train, strict=True))
-    batches = make_batches(train, valid, tokenizer, config.training, config.lengths)
+    batches = make_batches(train, valid, tests, tokenizer, config.training, config.lengths)
     return Data(tokenizer, *batches, tests)
 
 
 def read_words(*paths):
     """Pairs of (word, phones); letters with spaces between them are joined."""
     pairs = read_pairs(*paths)
-    if all(len(letter) == 1 for word, _ in pairs for letter in word.split(" ")):
-        pairs[:] = [(word.replace(" ", ""), phones) for word, phones in pairs]
+    if all(len(letter) == 1 for word, _ in pairs for letter in word.split()):
+        pairs[:] = [("".join(word.split()), phones) for word, phones in pairs]
     return pairs
 
 

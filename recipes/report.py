@@ -98,7 +98,8 @@ def score_table(scores):
     for metric in metrics:
         table.add_column(metric, justify="right")
     for test, by in scores.items():
-        test = Path(test).name
+        # Folders go; the name of a held-out part has words before its file.
+        test = " ".join(Path(word).name for word in test.split(" "))
         for name, values in by.items():
             table.add_row(test, name, *(_score(values.get(metric)) for metric in metrics))
             test = ""
@@ -159,9 +160,8 @@ def _report(config, folder, model, data, history, score, reports, scores, exampl
     if greedy and config.search.num_beams > 1:
         yield f"\nWhere Keras has {config.search.num_beams} beams, {', '.join(greedy)} has one: it searches greedily."
     yield "\n## Curves\n\n![Loss and score of each round](curves.png)\n"
-    yield from _table(
-        list(history[0]), [[_number(value) for value in row.values()] for row in history]
-    )
+    columns = [name for name in history[0] if name != "is_lost"]
+    yield from _table(columns, [[_number(row[name]) for name in columns] for row in history])
     yield "\n## Examples\n"
     for test, rows in examples.items():
         names = list(rows[0][2])
@@ -212,7 +212,9 @@ def _shipped(config, history, score):
     which = (
         f"Round {best} ships" if first == best else f"The mean of rounds {first} to {best} ships"
     )
-    return f"{which}, by the {why} on held-out text."
+    lost = ", ".join(str(h["round"]) for h in history if h.get("is_lost"))
+    lost = lost and f" Better ones are lost, their checkpoints being torn: {lost}."
+    return f"{which}, by the {why} on held-out text.{lost}"
 
 
 def _table(header, rows):

@@ -170,7 +170,7 @@ def _remove(folder):
     """Removes a run; the record last, so that a kill leaves what is known as a run."""
     for path in folder.iterdir():
         if path.name not in (RECORD, LOCK):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     (folder / RECORD).unlink()
 
 

@@ -1,6 +1,7 @@
 """Questions and answers in SQuAD's format: what question generation trains on."""
 
 import json
+import re
 import unicodedata
 import warnings
 from collections import namedtuple
@@ -96,6 +97,10 @@ def _take(holder, key, kind, place):
     if not isinstance(value, kind) or isinstance(value, bool):
         names = {str: "a string", int: "a whole number", list: "a list"}
         raise DataError(f"{place}: `{key}` must be {names[kind]}. Received: {value!r:.60}")
+    # JSON can name what is no character: half of a pair of surrogates.
+    if kind is str and (bad := re.search("[\0\ud800-\udfff]", value)):
+        name = "a NUL" if bad[0] == "\0" else "half a surrogate pair"
+        raise DataError(f"{place}: `{key}` must not hold {name}. Received: {value!r:.60}")
     return value
 
 

@@ -217,7 +217,7 @@ def best_round(history, score=None):
     """Number of the round with the best score; of equal ones, or without scores, that of the least loss.
 
     Args:
-        history: List of dicts, one a round, as `fit` gives it.
+        history: List of dicts, one a round, as `fit` gives it. Rounds whose weights are lost do not count.
         score: The `decoding.Score` that they hold; None: none.
     """
 
@@ -228,7 +228,8 @@ def best_round(history, score=None):
         value = history[i][score.name]
         return (value if score.mode == "max" else -value), loss
 
-    return 1 + max(range(len(history)), key=worth)
+    there = [i for i, measured in enumerate(history) if not measured.get("is_lost")]
+    return 1 + max(there, key=worth)
 
 
 def nats_a_token(model, batches):
@@ -332,7 +333,16 @@ class _Rounds(keras.callbacks.Callback):
         return bool(patience and self.history) and len(self.history) - self.best_round() >= patience
 
     def best_model(self):
-        """A float32 model with the weights of the best round; not compiled, as the zoo builds it."""
+        """A float32 model with the weights of the best round that is there; not compiled, as the zoo builds it.
+
+        The rounds that were better, and whose checkpoints are torn, are marked in the history.
+        """
+        # The newest one is whole: the training has just written it, or gone on from it.
+        while (weights := self._weights_of_best()) is None:
+            self.history[self.best_round() - 1]["is_lost"] = True
         best = float32_twin(self.shipped)
-        best.set_weights(self.checkpoints.averaged(self.best_round(), self.training.average))
+        best.set_weights(weights)
         return best
+
+    def _weights_of_best(self):
+        return self.checkpoints.averaged(self.best_round(), self.training.average)

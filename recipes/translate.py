@@ -16,12 +16,10 @@ from collections import namedtuple
 import keras
 
 from seq2lite import export, zoo
-from seq2lite.export.bundle import check_quantizations
-from seq2lite.export.signatures import length_limits
-from seq2lite.recipes.architecture import builder_options
+from seq2lite.recipes.architecture import builder_options, check_model
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import export_bundles
-from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
+from seq2lite.recipes.command import option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
 from seq2lite.recipes.pairs import VSCODE_TRAIN, input_files, is_of_package, read_splits
 from seq2lite.recipes.precision import precision
@@ -65,11 +63,7 @@ class Config:
     search: Search = Search()
 
     def __post_init__(self):
-        check_choices("preset", [self.preset], zoo.list_presets())
-        builder_options(self.preset, self.architecture)
-        if self.quantizations:
-            check_quantizations(self.quantizations)
-        length_limits(*self.lengths)
+        check_model(self)
         require_files(self.train, self.valid)
         if len(self.languages) not in (0, 2):
             raise ValueError(f"`languages` must be two tags. Received: {' '.join(self.languages)}")
@@ -98,7 +92,7 @@ def build_data(config):
     """Reads the pairs, learns the tokenizer, and makes the batches."""
     train, valid, tests = read_splits(config)
     tokenizer = learn_tokenizer((text for pair in train for text in pair), config.vocabulary_size)
-    batches = make_batches(train, valid, tokenizer, config.training, config.lengths)
+    batches = make_batches(train, valid, tests, tokenizer, config.training, config.lengths)
     return Data(tokenizer, *batches, tests)
 
 

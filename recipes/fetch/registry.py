@@ -24,6 +24,8 @@ def pypi_file(cache, index, package, file, sha256):
     name = f"pypi/{package}/{file}"
     if cache.has(name, sha256):  # no need to ask where it would come from
         return cache.get("", name, sha256)
+    if urllib.parse.urlsplit(index).scheme not in ("https", "http", "file"):
+        raise FetchError(f"`pypi` must be an https:// address. Received: {index}")
     page = f"{index.rstrip('/')}/{package}/"
     text = cache.get(page, f"pypi/{package}/index.html").read_text("utf-8", "replace")
     for link in re.findall(r"""href=["']([^"']+)["']""", text):

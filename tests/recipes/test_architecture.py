@@ -48,3 +48,10 @@ def test_a_model_differs_from_its_preset_in_that(preset, changes):
     ]
     name, value = changes.split("=")
     assert models[1].get_config()[name] == int(value) != models[0].get_config()[name]
+
+
+def test_lengths_beyond_learned_positions_are_refused_before_any_work():
+    learned = ("positions=learned", "max_positions=64")
+    translate.Config(architecture=learned, max_length=63)  # the start of a target takes one too
+    with pytest.raises(ValueError, match=r"must be at most 63, .*max_positions=64\. Received: 64"):
+        translate.Config(architecture=learned, max_length=64)

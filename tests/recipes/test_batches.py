@@ -5,7 +5,9 @@ import collections
 import numpy as np
 import pytest
 
-from seq2lite.recipes.batches import MORE_PADDING, Batches, _of_few_shapes
+from seq2lite.recipes.batches import MORE_PADDING, Batches, _of_few_shapes, make_batches
+from seq2lite.recipes.pairs import Pairs
+from seq2lite.recipes.training import Training
 
 
 def rows_of(dataset):
@@ -91,6 +93,18 @@ def test_sampled_segmentations_are_other_ways_to_write_the_same_text(pairs, toke
     likeliest = expected_rows(pairs, tokenizer)
     same = [sum(row in likeliest for row in epoch) / len(pairs) for epoch in epochs]
     assert max(same) < 0.5
+
+
+def test_what_of_a_test_is_left_out_or_cut_is_said(tokenizer, capsys):
+    train, valid = Pairs([("a", "b")] * 3), Pairs([("c", "d")])
+    test = Pairs([("long " * 50, "길다")], origin="test.tsv", dropped={"an empty side": 2})
+    tests = {"test": test, "valid": valid}
+    make_batches(train, valid, tests, tokenizer, Training(batch_tokens=64), (12, 8))
+    said = capsys.readouterr()
+    assert "test.tsv: 2 lines left out for an empty side" in said.out
+    assert (
+        said.err == "warning: 1 sources of test.tsv are longer than 12 tokens, and are cut there\n"
+    )
 
 
 def test_a_long_pair_is_cut_and_counted(tokenizer):

@@ -19,7 +19,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from seq2lite.recipes.fetch import building, debconf, debian, download, g2p, split, translations
+from seq2lite.recipes.fetch import (
+    building,
+    debconf,
+    debian,
+    download,
+    g2p,
+    registry,
+    split,
+    translations,
+)
 from seq2lite.recipes.fetch.__main__ import main
 from seq2lite.recipes.fetch.archives import members
 from seq2lite.recipes.fetch.building import Built, Part, verify, write
@@ -431,3 +440,8 @@ def test_a_page_that_is_no_release_file_is_an_error(mirror, tmp_path):
     (mirror.root / "dists/bookworm/InRelease").write_text("<html>log in to this network</html>")
     with pytest.raises(FetchError, match="must be a Debian release file"):
         Debian(Cache(tmp_path), f"{mirror.address}/debian").packages  # noqa: B018
+
+
+def test_an_index_without_a_scheme_is_refused(tmp_path):
+    with pytest.raises(FetchError, match=r"must be an https:// address\. Received: pypi\.org/simple"):
+        registry.pypi_file(Cache(tmp_path), "pypi.org/simple", "a", "a.whl", "0" * 64)

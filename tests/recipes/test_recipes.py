@@ -34,7 +34,7 @@ def test_a_word_has_all_of_its_pronunciations(tmp_path):
         ("cat", ["K AE1 T"]),
         ("read", ["R IY1 D", "R EH1 D"]),
     ]
-    spaced = write(tmp_path, "spaced.tsv", "c a t\tK AE1 T\n' b o u t\tB AW1 T\n")
+    spaced = write(tmp_path, "spaced.tsv", "c a  t\tK AE1 T\n' b o u t\tB AW1 T\n")
     assert pronounce.read_words(spaced) == [("cat", "K AE1 T"), ("'bout", "B AW1 T")]
 
 

@@ -43,6 +43,17 @@ def test_a_folder_is_one_runs_at_a_time(stopped):
     assert sorted(path.name for path in folder.iterdir()) == ["done", RECORD]
 
 
+def test_of_a_linked_folder_the_link_alone_is_replaced(stopped, tmp_path):
+    kept = tmp_path / "elsewhere" / "kept"
+    kept.parent.mkdir()
+    kept.touch()
+    (tmp_path / "run" / "logs").symlink_to(kept.parent)
+    other = dataclasses.replace(stopped, preset="rnn_tiny", overwrite=True)
+    with open_run(other) as folder:
+        assert not (folder / "logs").exists()
+    assert kept.exists()
+
+
 def test_what_has_no_part_in_the_weights_may_change_when_a_run_goes_on(stopped):
     training = Training(finish=True, data_service="grpc://10.0.0.3:5000")
     other = dataclasses.replace(stopped, quantizations=("int4",), training=training)

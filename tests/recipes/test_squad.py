@@ -78,6 +78,8 @@ def test_answers_that_are_not_where_they_should_be_are_counted_named_and_dropped
         ([], "must have the key `data`. Received: list"),
         ({"version": 1}, "must have the key `data`. Received: version"),
         ({"data": []}, "Received: no answers"),
+        (one(question="a\0b?"), "qas[0]: `question` must not hold a NUL. Received: 'a\\x00b?'"),
+        (one(question="a\ud800?"), "`question` must not hold half a surrogate pair"),
         ({"data": [{"title": 1}]}, "data[0]: must have the key `paragraphs`. Received: title"),
         ({"data": [{"paragraphs": {}}]}, "data[0]: `paragraphs` must be a list. Received: {}"),
         (one(question=3), "data[0].paragraphs[0].qas[0]: `question` must be a string. Received: 3"),

@@ -299,6 +299,34 @@ def test_the_best_round_before_a_torn_best_one_is_there(tokenizer, batches, tmp_
     assert [h["mark"] for h in history] == marks[:4] and best_round(history, score) == 2
 
 
+def test_the_next_best_round_ships_where_the_best_one_is_torn(tokenizer, batches, tmp_path, capsys):
+    left = iter([1.0, 9.0, 3.0])
+    score = Score("mark", lambda *_: {"mark": next(left)}, lambda m, s: s, [("a", "b")])
+    training = dataclasses.replace(TRAINING, epochs=3, score_pairs=1)
+    fit(small_model(tokenizer), *batches, training, tmp_path, score)
+    (tmp_path / "checkpoints" / "round-000002.npz").write_bytes(b"torn")
+    model, history = fit(small_model(tokenizer), *batches, training, tmp_path, score)
+    assert "round-000002.npz is torn, and left out" in capsys.readouterr().err
+    assert best_round(history, score) == 3
+    assert nats_a_token(model, batches[1]) == pytest.approx(history[2]["val_loss"], rel=1e-5)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_torn(tokenizer, tmp_path, monkeypatch):
+    model = small_model(tokenizer)
+    compile_for_training(model, TRAINING, 100)
+    checkpoints = Checkpoints(tmp_path, model)
+    checkpoints.save([{"round": 1}])
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.read_bytes", refused)
+        with pytest.raises(PermissionError):
+            checkpoints.restore()
+    assert checkpoints.restore() == [{"round": 1}]
+
+
 def test_nothing_is_finished_where_all_checkpoints_are_torn(tokenizer, batches, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "round-000001.npz").write_bytes(b"torn")
