@@ -78,6 +78,7 @@ RNNS |= {
         "read_out_dim": 10,
         "bridge": "backward",
         "embeddings": "separate",
+        "scale_embeddings": False,
     },
     "lstm-luong": {
         "cell": "lstm",
@@ -97,6 +98,7 @@ RNNS |= {
         "bridge": "zeros",
         "read_out": None,
         "embeddings": "separate",
+        "scale_embeddings": False,
     },
     "gru-dot-residual-current": {
         "cell": "gru",

@@ -2,6 +2,8 @@
 Wu et al. 2016 (GNMT).
 """
 
+import math
+
 import keras
 from keras import layers, ops
 
@@ -32,6 +34,7 @@ def rnn_seq2seq(
     read_out="tanh",
     read_out_dim=None,
     embeddings="shared",
+    scale_embeddings=True,
     dropout=0.2,
     pad_id=0,
     start_id=2,
@@ -98,6 +101,10 @@ def rnn_seq2seq(
         read_out_dim: Size of the read-out. Default: `embedding_dim`.
         embeddings: `"shared"`: one table for source, target and output; `"shared_target"`: one for
             target and output; `"separate"`: three.
+        scale_embeddings: Multiply what the first layers read by sqrt(embedding_dim), as Vaswani 2017
+            does (section 3.4): a table of rows as small as an output projection wants them says next
+            to nothing to the gates, and training would begin with making it larger. False: as in
+            the papers of the tables above.
         dropout: Rate in [0, 1): on embeddings, between layers, on the read-out.
         pad_id: Id of padding.
         start_id: Id that begins a target.
@@ -140,6 +147,7 @@ def rnn_seq2seq(
         read_out=read_out,
         read_out_dim=read_out_dim,
         embeddings=embeddings,
+        scale_embeddings=scale_embeddings,
         dropout=dropout,
         pad_id=pad_id,
         start_id=start_id,
@@ -178,6 +186,7 @@ class RNNSeq2Seq(Seq2Seq):
         self.has_fixed_context = options.attention == "fixed"
         self.input_feeding = options.input_feeding
         self.reverse_source = options.reverse_source
+        self.scale_embeddings = options.scale_embeddings
         self.residual_start = options.residual_start
         self.source_embedding, self.target_embedding, self.output_projection = token_embeddings(
             options.embeddings,
@@ -250,7 +259,8 @@ class RNNSeq2Seq(Seq2Seq):
         source = ops.cast(inputs["source"], "int32")
         target = ops.cast(inputs["target"], "int32")
         state = self._encode(source, training, stepwise=False)
-        x = self.dropout(self.target_embedding.sequences(target, self.pad_id), training=training)
+        x = self._scaled(self.target_embedding.sequences(target, self.pad_id))
+        x = self.dropout(x, training=training)
         if self.query in ("previous", "bottom") or self.input_feeding:
             read, weights = self._step_by_step(x, state, training)
         else:
@@ -282,13 +292,17 @@ class RNNSeq2Seq(Seq2Seq):
     def step(self, token, state, return_attention=False):
         """`decode_step`: no tensor of the state changes its shape."""
         self.require_attention(return_attention)
-        embedded = self.target_embedding.tokens(ops.cast(token, "int32"), self.pad_id)
+        token = ops.cast(token, "int32")
+        embedded = self._scaled(self.target_embedding.tokens(token, self.pad_id))
         hidden, context, weights, state = self._step(embedded, state)
         read = self._read(hidden, context, embedded)
         if self.input_feeding:
             state["read_out"] = read
         logits = self.output_projection(read)
         return (logits, state, weights) if return_attention else (logits, state)
+
+    def _scaled(self, embedded):
+        return embedded * math.sqrt(embedded.shape[-1]) if self.scale_embeddings else embedded
 
     @property
     def _names(self):
@@ -301,7 +315,7 @@ class RNNSeq2Seq(Seq2Seq):
         if self.reverse_source:
             place = reversed_places(token, but_last=1)
             source = take_places(ops.expand_dims(source, 2), place)[:, :, 0]
-        x = self.source_embedding.sequences(source, self.pad_id)
+        x = self._scaled(self.source_embedding.sequences(source, self.pad_id))
         last = []  # last[layer][direction]: its last states
         for i, directions in enumerate(self.encoder):
             below, x = x, self.dropout(x, training=training)

@@ -42,6 +42,7 @@ class RNNOptions:
     read_out: str | None
     read_out_dim: int | None
     embeddings: str
+    scale_embeddings: bool
     dropout: float
 
     def __post_init__(self):
@@ -95,7 +96,7 @@ class RNNOptions:
             hidden_dim=self.hidden_dim,
             encoder_dim=self.encoder_dim,
         )
-        for option in ("reverse_source", "input_feeding"):
+        for option in ("reverse_source", "input_feeding", "scale_embeddings"):
             value = getattr(self, option)
             require(option, value, "True or False", lambda v: isinstance(v, bool))
         require_rate("dropout", self.dropout)

@@ -443,5 +443,7 @@ def test_a_page_that_is_no_release_file_is_an_error(mirror, tmp_path):
 
 
 def test_an_index_without_a_scheme_is_refused(tmp_path):
-    with pytest.raises(FetchError, match=r"must be an https:// address\. Received: pypi\.org/simple"):
+    with pytest.raises(
+        FetchError, match=r"must be an https:// address\. Received: pypi\.org/simple"
+    ):
         registry.pypi_file(Cache(tmp_path), "pypi.org/simple", "a", "a.whl", "0" * 64)

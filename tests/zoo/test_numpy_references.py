@@ -65,8 +65,9 @@ def output(model):
     return lambda x: table @ x + bias
 
 
-def embedded(embedding, ids):
-    return list(exact(embedding.embeddings)[ids])
+def embedded(model, embedding, ids):
+    rows = exact(embedding.embeddings)[ids]
+    return list(rows * rows.shape[1] ** 0.5 if model.scale_embeddings else rows)
 
 
 def sigmoid(x):
@@ -178,8 +179,8 @@ def maxout(model):
 
 def sutskever_2014(model, source, target):
     """Section 3.3: "c, b, a" is read in place of "a, b, c"; the end stays the end."""
-    xs = embedded(model.source_embedding, [*source[:-1][::-1], source[-1]])
-    ys = embedded(model.target_embedding, target)
+    xs = embedded(model, model.source_embedding, [*source[:-1][::-1], source[-1]])
+    ys = embedded(model, model.target_embedding, target)
     for (encoder,), decoder in zip(model.encoder, model.decoder, strict=True):
         xs, state = read(lstm(encoder), xs, (np.zeros(encoder.units),) * 2)
         ys, _ = read(lstm(decoder), ys, state)
@@ -191,12 +192,12 @@ def cho_2014(model, source, target):
     its state alone, as the encoder's does.
     """
     ((encoder,),), (decoder,) = model.encoder, model.decoder
-    xs = embedded(model.source_embedding, source)
+    xs = embedded(model, model.source_embedding, source)
     _, (c,) = read(gru(encoder), xs, (np.zeros(encoder.units),))
     ((bridge,),) = model.bridge_maps
     h = np.tanh(linear(bridge)(c))
     step, read_out, logits = gru(decoder), maxout(model), []
-    for y in embedded(model.target_embedding, target):
+    for y in embedded(model, model.target_embedding, target):
         (h,) = step(np.concatenate([y, c]), (h,))
         logits.append(output(model)(read_out(h, c, y)))
     return logits, None
@@ -205,14 +206,14 @@ def cho_2014(model, source, target):
 def bahdanau_2015(model, source, target):
     """Appendix A.1 and A.2, but that the read-out has s_i, as in equation 4."""
     (encoders,), (decoder,) = model.encoder, model.decoder
-    xs = embedded(model.source_embedding, source)
+    xs = embedded(model, model.source_embedding, source)
     zeros = (np.zeros(encoders[0].units),)
     memory, (_, (backward,)) = read_both_ways([gru(e) for e in encoders], xs, zeros)
     ((bridge,),) = model.bridge_maps
     s = np.tanh(linear(bridge)(backward))  # s_0, of the backward state at the first word
     score, step, read_out = additive(model.attention), gru(decoder), maxout(model)
     logits, all_weights = [], []
-    for y in embedded(model.target_embedding, target):
+    for y in embedded(model, model.target_embedding, target):
         c, weights = attend(score, s, memory)
         (s,) = step(np.concatenate([y, c]), (s,))
         logits.append(output(model)(read_out(s, c, y)))
@@ -224,7 +225,7 @@ def luong_2015(model, source, target):
     """Sections 3 and 3.1, and 3.3 where the model feeds its input; the source as Sutskever's."""
     end = len(source) - 1
     order = [*reversed(range(end)), end]
-    xs, states = embedded(model.source_embedding, source[order]), []
+    xs, states = embedded(model, model.source_embedding, source[order]), []
     for (encoder,) in model.encoder:
         xs, state = read(lstm(encoder), xs, (np.zeros(encoder.units),) * 2)
         states.append(state)
@@ -235,7 +236,7 @@ def luong_2015(model, source, target):
 def luong_decoder(model, memory, states, target):
     score, read_out = luong_score(model.attention), linear(model.read_out_map)
     fed, logits, all_weights = np.zeros(model.read_out_dim), [], []
-    for y in embedded(model.target_embedding, target):
+    for y in embedded(model, model.target_embedding, target):
         h = np.concatenate([y, fed]) if model.input_feeding else y
         for i, layer in enumerate(model.decoder):
             states[i] = lstm(layer)(h, states[i])
@@ -251,7 +252,7 @@ def bidirectional(model, source, target):
     """The builder's default: Luong's decoder on an encoder whose layers all read both ways, each
     decoder layer begun by the encoder layer as far from the top.
     """
-    xs, last = embedded(model.source_embedding, source), []
+    xs, last = embedded(model, model.source_embedding, source), []
     for encoders in model.encoder:
         zeros = (np.zeros(encoders[0].units),) * 2
         xs, directions = read_both_ways([lstm(e) for e in encoders], xs, zeros)
@@ -269,7 +270,7 @@ def gnmt(model, source, target):
     Section 3: the query y_{i-1} is the bottom layer's output at the step before, and its context
     goes to all layers.
     """
-    xs = embedded(model.source_embedding, source)
+    xs = embedded(model, model.source_embedding, source)
     both, *others = model.encoder
     zeros = (np.zeros(both[0].units),) * 2
     xs, _ = read_both_ways([lstm(e) for e in both], xs, zeros)  # section 3.2
@@ -279,7 +280,7 @@ def gnmt(model, source, target):
     score = additive(model.attention)
     states = [(np.zeros(layer.units),) * 2 for layer in model.decoder]
     logits, all_weights = [], []
-    for y in embedded(model.target_embedding, target):
+    for y in embedded(model, model.target_embedding, target):
         context, weights = attend(score, states[0][0], xs)
         states[0] = lstm(model.decoder[0])(np.concatenate([y, context]), states[0])
         h = states[0][0]
@@ -407,7 +408,7 @@ def transformer(model, source, target):
     turn = turned if options["positions"] == "rotary" else lambda x: x
 
     def embed(embedding, positions, ids):
-        x = np.array(embedded(embedding, ids)) * math.sqrt(options["model_dim"])
+        x = exact(embedding.embeddings)[ids] * math.sqrt(options["model_dim"])
         if options["positions"] == "sinusoidal":
             x = x + sinusoids(len(ids), options["model_dim"])
         elif options["positions"] == "learned":

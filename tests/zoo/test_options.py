@@ -66,6 +66,7 @@ def test_options_take_the_place_of_a_presets():
         ({"query": "current", "attention": None}, "`query` must be None with attention=None"),
         ({"input_feeding": True, "query": "bottom"}, "`input_feeding` must be False unless the qu"),
         ({"input_feeding": 1}, "`input_feeding` must be True or False"),
+        ({"scale_embeddings": None}, "`scale_embeddings` must be True or False"),
         ({"residual_start": 1}, "`residual_start` must be None or an integer of 2 or more"),
         (
             {"residual_start": 2, "bidirectional": "first", "num_layers": 2},
