@@ -358,7 +358,7 @@ def make_batches(train, valid, tests, tokenizer, training, max_lengths):
         sources = tokenizer.encode([source for source, _ in pairs])
         if num_cut := sum(len(ids) + 1 > max_lengths[0] for ids in sources):
             print(
-                f"warning: {num_cut:,} sources of {pairs.origin} are longer than {max_lengths[0]} tokens, "
+                f"warning: {num_cut:,} of the sources of {pairs.origin} are longer than {max_lengths[0]} tokens, "
                 "and are cut there",
                 file=sys.stderr,
             )

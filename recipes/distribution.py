@@ -104,7 +104,9 @@ def batch_options():
 
 
 def run_options(precision):
-    """What hangs on this machine and backend and a run can only be gone on with; recorded with the run.
+    """What hangs on this machine and backend; recorded with the run, which goes on with that alone.
+
+    But for the number of processes, which the weights do not hang on.
 
     Args:
         precision: One of PRECISIONS; recorded is what `auto` stands for here.
@@ -114,8 +116,8 @@ def run_options(precision):
     """
     if trained := handover.received():
         return trained
-    backend = {"backend": "jax"} if IS_JAX else {}
-    return backend | batch_options() | {"precision": choose_precision(precision)}
+    where = {"backend": "jax", "processes": shard()[1]} if IS_JAX else {}
+    return where | batch_options() | {"precision": choose_precision(precision)}
 
 
 def is_trained():

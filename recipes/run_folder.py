@@ -20,7 +20,7 @@ DONE = "done"
 LOCK = ".lock"
 _CONTENT = "content of"  # how the names of data files' checksums begin, among the options
 # What has no part in the weights, so that a stopped run may go on with others.
-FREE = ("overwrite", "finish", "quantizations", "tensorboard", "data_service")
+FREE = ("overwrite", "finish", "quantizations", "tensorboard", "data_service", "processes")
 
 
 def check_run_folder(config, inputs=()):

@@ -103,7 +103,8 @@ def test_what_of_a_test_is_left_out_or_cut_is_said(tokenizer, capsys):
     said = capsys.readouterr()
     assert "test.tsv: 2 lines left out for an empty side" in said.out
     assert (
-        said.err == "warning: 1 sources of test.tsv are longer than 12 tokens, and are cut there\n"
+        said.err
+        == "warning: 1 of the sources of test.tsv are longer than 12 tokens, and are cut there\n"
     )
 
 
