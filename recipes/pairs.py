@@ -73,7 +73,8 @@ def read_pairs(path, target_path=None):
         'Disable the code action menu.'
     """
     if target_path is None:
-        rows = ((n, _columns(text, where)) for n, text, where in _lines(path) if text.strip())
+        lines = (line for line in _lines(path) if line[1].strip() or "\t" in line[1])
+        rows = ((n, _columns(text, where)) for n, text, where in lines)
     else:
         rows = _both(path, target_path)
     pairs, lines, num_empty = [], [], 0

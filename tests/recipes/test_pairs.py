@@ -143,7 +143,7 @@ def test_two_columns_are_read_in_nfc_plain_or_gzip(tmp_path, name):
     [
         (b"", "must hold text. Received: an empty file"),
         (b"\n \n", "must hold text. Received: an empty file"),
-        (b"a\t\n\tb\n", "must hold a pair a line. Received: 2 with an empty side"),
+        (b"a\t\n\tb\n\t\n\n", "must hold a pair a line. Received: 3 with an empty side"),
         (b"a\tb\nonly one\n", "line 2: must be a source and a target with a tab between them"),
         (b"a\tb\n\xc0\xc1\td\n", "line 2: must be UTF-8. Received: b'\\xc0\\xc1\\td'"),
         ("a\tb\n".encode("utf-16"), "line 1: must be UTF-8"),

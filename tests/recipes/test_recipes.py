@@ -156,6 +156,14 @@ def test_a_teacher_that_says_nothing_is_told(tmp_path):
         distill.distilled(distill.Config(), teacher, Pairs([("a", "b"), ("c", "d")]), tmp_path)
 
 
+def test_one_held_out_pair_is_enough_to_time_a_student():
+    teacher = distill.Teacher(lambda sources: ["짧다"] * len(sources), None, 3)
+    scores = {"test": {"teacher": {}}}
+    distill.add_size_and_speed(scores, distill.Config(), teacher, {}, [("short", "짧다")])
+    assert scores["test"]["teacher"]["MB"] == 3
+    assert scores["test"]["teacher"]["ms a sentence"] > 0
+
+
 @pytest.mark.parametrize("config", [ask.Config, distill.Config, generate.Config])
 def test_no_words_are_no_context(config):
     with pytest.raises(ValueError, match=r"`context_words` must be .*Received: 0"):
