@@ -331,6 +331,8 @@ class RNNPicture(Picture):
         """A stack's embedding, and three tokens that go into it."""
         text = {"encoder": "Source embedding", "decoder": "Target embedding"}[kind]
         text += f", {table.input_dim:,} {TIMES} {table.output_dim:,}"
+        if self.model.scale_embeddings:
+            text += f", times √{table.output_dim}"
         left, right = self._wide_box(kind, 12, text, "embedding")
         for x, token in zip(self.columns[kind], tokens, strict=True):
             self.text(x, -23, token)
