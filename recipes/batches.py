@@ -346,7 +346,7 @@ def make_batches(train, valid, tests, tokenizer, training, max_lengths):
     options |= distribution.batch_options()
     batches = Batches(train, tokenizer, seed=training.seed, alpha=training.alpha or None, **options)
     held_out = Batches(valid, tokenizer, **options)
-    tests = [pairs for pairs in tests.values() if pairs is not valid]
+    tests = [pairs for pairs in tests.values() if pairs.origin != valid.origin]
     print("\n".join([*describe(batches, held_out), *left_out(tests)]), flush=True)
     if batches.num_cut or held_out.num_cut:
         print(

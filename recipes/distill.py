@@ -152,12 +152,10 @@ def load_teacher(config):
 
 def read_data(config):
     """Reads the pairs, as they are."""
-    task = TASKS[config.measured_as]
-    read = task.read
+    read = TASKS[config.measured_as].read
     if read is read_questions:
         read = functools.partial(read, context_words=config.context_words)
-    train, valid, tests = read_splits(config, read)
-    return train, valid, {name: task.references(pairs) for name, pairs in tests.items()}
+    return read_splits(config, read)
 
 
 def _said(file, teacher, sources):
@@ -215,6 +213,7 @@ def train(config):
         pairs = distilled(config, teacher, train, folder)
         tokenizer, lengths = teacher.tokenizer, config.lengths
         batches = make_batches(pairs, valid, tests, tokenizer, config.training, lengths)
+        tests = {name: task.references(pairs) for name, pairs in tests.items()}
         data = Data(tokenizer, *batches, tests)
         model, history = fit(model, data.train, data.valid, config.training, folder, score)
         save_model(model, data.tokenizer, folder)

@@ -80,9 +80,9 @@ Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 def build_data(config):
     """Reads the words, takes their letters and phones as symbols, and makes the batches."""
     train, valid, tests = read_splits(config, read_words)
-    tests = {name: pronunciations(words) for name, words in tests.items()}
     tokenizer = symbol_tokenizer(*zip(*train, strict=True))
     batches = make_batches(train, valid, tests, tokenizer, config.training, config.lengths)
+    tests = {name: pronunciations(words) for name, words in tests.items()}
     return Data(tokenizer, *batches, tests)
 
 
