@@ -200,6 +200,7 @@ def test_a_recipes_command_in_two_processes_ends_with_a_bundle(a_recipe, compile
     report = (tmp_path / "first" / "report.md").read_text("utf-8")
     assert "\nKERAS_BACKEND=jax python -m seq2lite.recipes.translate " in report
     assert "| Keras backend of the training | jax |" in report
+    assert "| processes | 2 |" in report
     assert not (tmp_path / "second").exists()
 
 
