@@ -58,6 +58,7 @@ def check_model(config):
     """
     check_choices("preset", [config.preset], list_presets())
     options = PRESETS[config.preset] | builder_options(config.preset, config.architecture)
-    length_limits(*config.lengths, options.get("max_positions"))
+    positions = options.get("max_positions") if options.get("positions") == "learned" else None
+    length_limits(*config.lengths, positions if isinstance(positions, int) else None)
     if config.quantizations:
         check_quantizations(config.quantizations)

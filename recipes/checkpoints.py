@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -143,28 +144,29 @@ class Checkpoints:
 
         Args:
             number: Of a round.
-            count: How many; fewer if there were no more, or if one of them is torn.
+            count: How many; fewer if there were no more, or if an earlier one is torn or not there.
             now: Number of the round that ends now, which has no checkpoint yet.
 
         Returns:
-            List of float32 arrays, as `model.get_weights()`; None if all of them are torn, or gone.
+            List of float32 arrays, as `model.get_weights()`; None if round `number` is torn or not there.
         """
         numbers = range(max(1, number - count + 1), number + 1)
         rounds = [self.weights() if n == now else self._weights_of(n) for n in numbers]
-        rounds = [weights for weights in rounds if weights is not None]
-        if not rounds:
+        if rounds[-1] is None:
             return None
+        rounds = [weights for weights in rounds if weights is not None]
         return [
             np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype)
             for arrays in zip(*rounds, strict=True)
         ]
 
     def _weights_of(self, number):
-        if not self._path(number).exists():
-            return None
-        arrays = self._read(number)
+        try:
+            arrays, what = self._read(number), "torn"
+        except FileNotFoundError:
+            arrays, what = None, "not there"
         if arrays is None:
-            print(f"warning: {self._path(number)} is torn, and left out", file=sys.stderr)
+            print(f"warning: {self._path(number)} is {what}, and left out", file=sys.stderr)
             return None
         prefix = "average" if self._optimizer.use_ema else "model"
         names = {f"{prefix}{i:05}" for i, _ in enumerate(self.model.weights)}
@@ -202,14 +204,17 @@ class Checkpoints:
 
         One that cannot be read (rights, a failing disk, too little memory) need not be: that is raised.
         """
-        content = self._path(number).read_bytes()
+        content = io.BytesIO(self._path(number).read_bytes())
         try:
-            with np.load(io.BytesIO(content)) as arrays:
-                read = dict(arrays)  # reading an array compares its checksum
-        except MemoryError:
-            raise
-        except Exception:  # what zipfile and NumPy raise on damage is more than they say
+            with zipfile.ZipFile(content) as file:
+                is_whole = file.testzip() is None
+        except Exception:  # what zipfile raises on damage is more than it says
+            is_whole = False
+        if not is_whole:
             return None
+        content.seek(0)
+        with np.load(content) as arrays:
+            read = dict(arrays)
         return read if "history" in read else None
 
 

@@ -98,8 +98,9 @@ def score_table(scores):
     for metric in metrics:
         table.add_column(metric, justify="right")
     for test, by in scores.items():
-        # Folders go; the name of a held-out part has words before its file.
-        test = " ".join(Path(word).name for word in test.split(" "))
+        # The name of a held-out part has words before its file.
+        *which, path = test.split(" of ", 1) if test.startswith("one in ") else [test]
+        test = " of ".join([*which, Path(path).name])
         for name, values in by.items():
             table.add_row(test, name, *(_score(values.get(metric)) for metric in metrics))
             test = ""
@@ -213,7 +214,7 @@ def _shipped(config, history, score):
         f"Round {best} ships" if first == best else f"The mean of rounds {first} to {best} ships"
     )
     lost = ", ".join(str(h["round"]) for h in history if h.get("is_lost"))
-    lost = lost and f" Better ones are lost, their checkpoints being torn: {lost}."
+    lost = lost and f" Better ones are lost (torn, or no longer kept): {lost}."
     return f"{which}, by the {why} on held-out text.{lost}"
 
 

@@ -229,6 +229,8 @@ def best_round(history, score=None):
         return (value if score.mode == "max" else -value), loss
 
     there = [i for i, measured in enumerate(history) if not measured.get("is_lost")]
+    if not there:
+        raise ValueError("The run's folder must hold a whole checkpoint. Received: none")
     return 1 + max(there, key=worth)
 
 
@@ -335,9 +337,9 @@ class _Rounds(keras.callbacks.Callback):
     def best_model(self):
         """A float32 model with the weights of the best round that is there; not compiled, as the zoo builds it.
 
-        The rounds that were better, and whose checkpoints are torn, are marked in the history.
+        Rounds that were better, and whose checkpoints are torn or no longer kept, are marked in the
+        history. The newest one is there: the training has just written it, or gone on from it.
         """
-        # The newest one is whole: the training has just written it, or gone on from it.
         while (weights := self._weights_of_best()) is None:
             self.history[self.best_round() - 1]["is_lost"] = True
         best = float32_twin(self.shipped)

@@ -55,3 +55,6 @@ def test_lengths_beyond_learned_positions_are_refused_before_any_work():
     translate.Config(architecture=learned, max_length=63)  # the start of a target takes one too
     with pytest.raises(ValueError, match=r"must be at most 63, .*max_positions=64\. Received: 64"):
         translate.Config(architecture=learned, max_length=64)
+    translate.Config(
+        architecture=("max_positions=none",)
+    )  # the builder says what is wrong with that

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections import namedtuple
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from seq2lite.recipes.checkpoints import Checkpoints
 from seq2lite.recipes.decoding import Score
 from seq2lite.recipes.loss import SmoothedCrossentropy
 from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
+from seq2lite.recipes.report import _shipped
 from seq2lite.recipes.training import (
     Training,
     best_round,
@@ -299,16 +301,23 @@ def test_the_best_round_before_a_torn_best_one_is_there(tokenizer, batches, tmp_
     assert [h["mark"] for h in history] == marks[:4] and best_round(history, score) == 2
 
 
-def test_the_next_best_round_ships_where_the_best_one_is_torn(tokenizer, batches, tmp_path, capsys):
-    left = iter([1.0, 9.0, 3.0])
+@pytest.mark.parametrize("average", [1, 2])
+def test_the_best_round_still_there_ships_where_the_best_one_is_torn(
+    tokenizer, batches, tmp_path, capsys, average
+):
+    left = iter([1.0, 2.0, 9.0, 4.0, 3.0])
     score = Score("mark", lambda *_: {"mark": next(left)}, lambda m, s: s, [("a", "b")])
-    training = dataclasses.replace(TRAINING, epochs=3, score_pairs=1)
+    training = dataclasses.replace(TRAINING, epochs=5, score_pairs=1, average=average)
     fit(small_model(tokenizer), *batches, training, tmp_path, score)
-    (tmp_path / "checkpoints" / "round-000002.npz").write_bytes(b"torn")
+    (tmp_path / "checkpoints" / "round-000003.npz").write_bytes(b"torn")
     model, history = fit(small_model(tokenizer), *batches, training, tmp_path, score)
-    assert "round-000002.npz is torn, and left out" in capsys.readouterr().err
-    assert best_round(history, score) == 3
-    assert nats_a_token(model, batches[1]) == pytest.approx(history[2]["val_loss"], rel=1e-5)
+    assert "round-000003.npz is torn, and left out" in capsys.readouterr().err
+    assert [h["round"] for h in history if h.get("is_lost")] == [3]
+    assert best_round(history, score) == 4
+    if average == 1:
+        assert nats_a_token(model, batches[1]) == pytest.approx(history[3]["val_loss"], rel=1e-5)
+    said = _shipped(SimpleNamespace(training=training), history, score)
+    assert said.endswith("Better ones are lost (torn, or no longer kept): 3.")
 
 
 def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_torn(tokenizer, tmp_path, monkeypatch):
