@@ -114,8 +114,7 @@ def main():
     for _ in range(turns + 1):
         for length in LENGTHS:
             source = rng.integers(4, VOCABULARY_SIZE, (1, length)).astype(np.int32)
-            table = model.source_embedding
-            embedded = np.array(table.sequences(source, model.pad_id)) * table.output_dim**0.5
+            embedded = np.array(model.source_embedding.sequences(source, model.pad_id))
             inputs = ({"x": embedded, "token": source > 0}, {"source": source})
             results = []
             for (name, run), given in zip(runners.items(), inputs, strict=True):

@@ -78,7 +78,7 @@ RNNS |= {
         "read_out_dim": 10,
         "bridge": "backward",
         "embeddings": "separate",
-        "scale_embeddings": False,
+        "scale_embeddings": True,
     },
     "lstm-luong": {
         "cell": "lstm",
@@ -98,7 +98,7 @@ RNNS |= {
         "bridge": "zeros",
         "read_out": None,
         "embeddings": "separate",
-        "scale_embeddings": False,
+        "scale_embeddings": True,
     },
     "gru-dot-residual-current": {
         "cell": "gru",

@@ -44,12 +44,6 @@ def shrunk(preset):
     return randomize(zoo.build(preset, vocabulary_size=VOCABULARY, **small), scale=2.0)
 
 
-def test_the_rnns_of_the_papers_read_embeddings_as_they_are():
-    papers = {"sutskever_2014", "bahdanau_2015", "luong_2015", "gnmt"}
-    unscaled = {name for name, sizes in PRESETS.items() if not sizes.get("scale_embeddings", True)}
-    assert unscaled == papers
-
-
 # Of the structure of `transformer_base` and `student_tiny`, and among the slowest to convert.
 LIKE_OTHERS = ("transformer_big", "student_base")
 

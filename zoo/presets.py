@@ -39,7 +39,6 @@ PRESETS = {
         "attention": None,
         "read_out": None,
         "embeddings": "separate",
-        "scale_embeddings": False,
         "dropout": 0.0,
     },
     # Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473, appendix A.2 and B.1: RNNsearch.
@@ -56,7 +55,6 @@ PRESETS = {
         "read_out": "maxout",
         "read_out_dim": 500,
         "embeddings": "separate",
-        "scale_embeddings": False,
         "dropout": 0.0,
     },
     # Luong et al. 2015, https://arxiv.org/abs/1508.04025: sizes of section 4.1, global attention
@@ -73,7 +71,6 @@ PRESETS = {
         "attention": "dot",
         "input_feeding": True,
         "embeddings": "separate",
-        "scale_embeddings": False,
         "dropout": 0.2,
     },
     # Wu et al. 2016, https://arxiv.org/abs/1609.08144, section 3.
@@ -90,7 +87,6 @@ PRESETS = {
         "query": "bottom",
         "read_out": None,
         "embeddings": "separate",
-        "scale_embeddings": False,
         "dropout": 0.2,
     },
     # For devices, after Marian's students: a deep encoder, which runs once, and a shallow recurrent

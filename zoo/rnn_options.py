@@ -42,7 +42,7 @@ class RNNOptions:
     read_out: str | None
     read_out_dim: int | None
     embeddings: str
-    scale_embeddings: bool
+    scale_embeddings: bool = False  # in models saved before it was an option
     dropout: float
 
     def __post_init__(self):
