@@ -20,12 +20,16 @@ from seq2lite.recipes.pairs import held_out_files, read_pairs
 from seq2lite.recipes.run_folder import check_run_folder
 from seq2lite.recipes.training import Training
 
+TRAINING = Training(epochs=8, score_pairs=0)
 # What each family is trained with, where it differs from the recipe's defaults.
 FAMILIES = {
     "Transformer": {"preset": "transformer_tiny"},
-    "RNN Seq2Seq": {"preset": "rnn_tiny", "dropout": 0.2},
+    "RNN Seq2Seq": {
+        "preset": "rnn_tiny",
+        "dropout": 0.2,
+        "training": dataclasses.replace(TRAINING, learning_rate=4e-3),
+    },
 }
-TRAINING = Training(epochs=8, score_pairs=0)
 NUM_SHOWN = 10
 
 
@@ -43,10 +47,9 @@ def train(config):
         raise ValueError(f"`KERAS_BACKEND` must be tensorflow. Received: {keras.backend.backend()}")
     runs = {
         family: translate.Config(
-            training=TRAINING,
             output=f"{config.output}/{options['preset']}",
             overwrite=config.overwrite,
-            **options,
+            **{"training": TRAINING} | options,
         )
         for family, options in FAMILIES.items()
     }
