@@ -10,8 +10,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..export.whole import write_whole
+from ..zoo.presets import PRESETS
 from . import distribution
 from .data_service import require_reachable
+from .schedules import peak_learning_rate
 
 RECORD = "seq2lite-run.json"  # the run's options; by it a folder is known as a run's
 CHECKPOINTS = "checkpoints"  # folder, in that of the run, of what a stopped training goes on from
@@ -147,11 +149,13 @@ def _joint(options):
 
 
 def _options(config, inputs):
-    """Every option by name, those of groups too, and the checksum of every data file."""
+    """Every option by name, as what it stands for here; and the checksum of every data file."""
     options = {}
     for name, value in dataclasses.asdict(config).items():
         options |= value if isinstance(value, dict) else {name: value}
     del options["overwrite"]
+    is_rnn = PRESETS[config.preset]["builder"] == "rnn_seq2seq"
+    options["learning_rate"] = peak_learning_rate(options["learning_rate"], is_rnn)
     options |= distribution.run_options(options["precision"])
     for path in inputs:
         content = Path(path).read_bytes() if Path(path).is_file() else b""

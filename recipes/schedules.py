@@ -42,6 +42,24 @@ def schedule(name, learning_rate, warmup_steps, num_steps):
     return WarmUp(learning_rate, warmup_steps, power=0.5 if name == "inverse_square_root" else 0.0)
 
 
+def peak_learning_rate(learning_rate, is_rnn):
+    """What is asked for; if that is 0, what suits the family.
+
+    In the few epochs that a recipe takes an RNN gains by twice a Transformer's, at which that learns
+    less (docs/recipes.md, "What was tried").
+
+    Args:
+        learning_rate: At the end of the warm-up, or 0.
+        is_rnn: Whether an RNN learns, and no Transformer.
+
+    Example:
+        >>> from seq2lite.recipes.schedules import peak_learning_rate
+        >>> peak_learning_rate(0.0, is_rnn=True), peak_learning_rate(1e-3, is_rnn=True)
+        (0.004, 0.001)
+    """
+    return learning_rate or (4e-3 if is_rnn else 2e-3)
+
+
 def shortened_warmup(warmup_steps, num_steps):
     """Steps of the rise: as many as asked, a tenth of the training at most, one at least."""
     return min(warmup_steps, max(1, num_steps // 10))

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..export.signatures import float32_twin
+from ..zoo.rnn import RNNSeq2Seq
 from . import distribution
 from .checkpoints import Checkpoints
 from .command import option
@@ -24,7 +25,7 @@ from .precision import PRECISIONS
 from .progress import Progress, StopAtNonFinite
 from .replicas import joint_clipping
 from .run_folder import CHECKPOINTS, require_same_tokenizer, save_tokenizer
-from .schedules import SCHEDULES, schedule, shortened_warmup
+from .schedules import SCHEDULES, peak_learning_rate, schedule, shortened_warmup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Training:
 
     epochs: int = option(8, "times that each pair is seen")
     batch_tokens: int = option(1024, "pairs in a batch times the length of the longest")
-    learning_rate: float = option(2e-3, "at the end of the warm-up")
+    learning_rate: float = option(
+        0.0, "at the end of the warm-up; 0: what suits the family, 2e-3 or, of an RNN, 4e-3"
+    )
     schedule: str = option("cosine", f"what follows it; of {', '.join(SCHEDULES)}")
     warmup_steps: int = option(200, "batches of the warm-up; a tenth of the training at most")
     weight_decay: float = option(0.0, "AdamW's, of matrices alone; 0: Adam")
@@ -107,8 +110,9 @@ def compile_for_training(model, training, num_batches):
         training: A `Training`.
         num_batches: Batches of all of the training.
     """
+    learning_rate = peak_learning_rate(training.learning_rate, isinstance(model, RNNSeq2Seq))
     optimizer = joint_clipping(keras.optimizers.AdamW)(
-        schedule(training.schedule, training.learning_rate, training.warmup_steps, num_batches),
+        schedule(training.schedule, learning_rate, training.warmup_steps, num_batches),
         weight_decay=training.weight_decay,
         beta_2=0.98,
         global_clipnorm=training.clip_norm or None,

@@ -26,7 +26,14 @@ from seq2lite.recipes.training import (
     spread,
 )
 
-TRAINING = Training(epochs=2, batch_tokens=256, warmup_steps=3, score_pairs=0, precision="float32")
+TRAINING = Training(
+    epochs=2,
+    batch_tokens=256,
+    learning_rate=2e-3,
+    warmup_steps=3,
+    score_pairs=0,
+    precision="float32",
+)
 
 
 MODELS = {
@@ -89,6 +96,18 @@ def test_accumulated_batches_make_one_step_of_their_mean_gradient(tokenizer, bat
     for found, expected in zip(model.get_weights(), other.get_weights(), strict=True):
         if found.ndim > 1:  # Adam makes steps of rounding alone of the biases of attention's keys
             np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "family, asked, peak",
+    [("transformer", 0, 2e-3), ("rnn_seq2seq", 0, 4e-3), ("rnn_seq2seq", 1e-3, 1e-3)],
+)
+def test_a_learning_rate_that_is_not_asked_for_is_the_familys(tokenizer, family, asked, peak):
+    model = small_model(tokenizer, family)
+    training = dataclasses.replace(TRAINING, learning_rate=asked, schedule="constant")
+    compile_for_training(model, training, 100)
+    model.optimizer.iterations.assign(50)
+    assert float(model.optimizer.learning_rate) == pytest.approx(peak)
 
 
 @pytest.mark.parametrize("cell", [None, "gru", "lstm"])
