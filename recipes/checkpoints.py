@@ -148,17 +148,20 @@ class Checkpoints:
             now: Number of the round that ends now, which has no checkpoint yet.
 
         Returns:
-            List of float32 arrays, as `model.get_weights()`; None if round `number` is torn or not there.
+            List of float32 arrays, as `model.get_weights()`, or None if round `number` itself is torn
+            or not there; and a list, the numbers of the rounds that are.
         """
         numbers = range(max(1, number - count + 1), number + 1)
-        rounds = [self.weights() if n == now else self._weights_of(n) for n in numbers]
-        if rounds[-1] is None:
-            return None
-        rounds = [weights for weights in rounds if weights is not None]
-        return [
+        rounds = {n: self.weights() if n == now else self._weights_of(n) for n in numbers}
+        lost = [n for n, weights in rounds.items() if weights is None]
+        if number in lost:
+            return None, lost
+        there = [weights for weights in rounds.values() if weights is not None]
+        mean = [
             np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype)
-            for arrays in zip(*rounds, strict=True)
+            for arrays in zip(*there, strict=True)
         ]
+        return mean, lost
 
     def _weights_of(self, number):
         try:

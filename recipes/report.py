@@ -207,15 +207,18 @@ def _metrics(scores):
 def _shipped(config, history, score):
     """Which round's weights these are."""
     best = best_round(history, score)
+    lost = [h["round"] for h in history if h.get("is_lost")]
     first = max(1, best - config.training.average + 1)
+    rounds = [number for number in range(first, best + 1) if number not in lost]
     is_scored = score is not None and score.name in history[0]
     why = f"best {score.name}" if is_scored else "least loss"
-    which = (
-        f"Round {best} ships" if first == best else f"The mean of rounds {first} to {best} ships"
-    )
-    lost = ", ".join(str(h["round"]) for h in history if h.get("is_lost"))
-    lost = lost and f" Better ones are lost (torn, or no longer kept): {lost}."
-    return f"{which}, by the {why} on held-out text.{lost}"
+    which = f"Round {best} ships" if rounds == [best] else f"The mean of {_rounds(rounds)} ships"
+    said = f" Lost, as torn or no longer kept: {_rounds(lost)}." if lost else ""
+    return f"{which}, by the {why} on held-out text.{said}"
+
+
+def _rounds(numbers):
+    return ("round " if len(numbers) == 1 else "rounds ") + ", ".join(map(str, numbers))
 
 
 def _table(header, rows):

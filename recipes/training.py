@@ -304,7 +304,7 @@ class _Rounds(keras.callbacks.Callback):
     def measured(self, loss):
         """What the weights are worth that would ship now."""
         number = len(self.history) + 1
-        weights = self.checkpoints.averaged(number, self.training.average, now=number)
+        weights, _ = self.checkpoints.averaged(number, self.training.average, now=number)
         with distribution.local():
             self.shipped.set_weights(weights)
             return {
@@ -341,14 +341,16 @@ class _Rounds(keras.callbacks.Callback):
     def best_model(self):
         """A float32 model with the weights of the best round that is there; not compiled, as the zoo builds it.
 
-        Rounds that were better, and whose checkpoints are torn or no longer kept, are marked in the
-        history. The newest one is there: the training has just written it, or gone on from it.
+        Rounds whose checkpoints are torn or no longer kept, better ones and what the mean should have
+        had, are marked in the history. The newest one is there: the training has just written it, or
+        gone on from it.
         """
-        while (weights := self._weights_of_best()) is None:
-            self.history[self.best_round() - 1]["is_lost"] = True
+        weights = None
+        while weights is None:
+            number, count = self.best_round(), self.training.average
+            weights, lost = self.checkpoints.averaged(number, count)
+            for each in lost:
+                self.history[each - 1]["is_lost"] = True
         best = float32_twin(self.shipped)
         best.set_weights(weights)
         return best
-
-    def _weights_of_best(self):
-        return self.checkpoints.averaged(self.best_round(), self.training.average)
