@@ -74,7 +74,7 @@ class Progress(keras.callbacks.Callback):
 
 
 class StopAtNonFinite(keras.callbacks.Callback):
-    """Stops at the first batch whose loss, or whose update, is infinite or no number, and names it.
+    """Stops at the first batch whose loss is infinite or no number, and names it.
 
     Args:
         batches: The `Batches` that are trained on.

@@ -55,8 +55,7 @@ class Config:
     quantizations: tuple[str, ...] = option(
         ("float32", "int8"), f"a bundle for each of {', '.join(export.QUANTIZATIONS)}; alone: none"
     )
-    # Words are short, and the rate of an RNN that reads sentences is no better here.
-    training: Training = Training(epochs=20, batch_tokens=512, learning_rate=2e-3)
+    training: Training = Training(epochs=20, batch_tokens=512)
     search: Search = Search()
 
     def __post_init__(self):

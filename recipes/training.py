@@ -84,6 +84,7 @@ class Training:
             value = getattr(self, name)
             if not least <= value <= most or math.isinf(value):
                 bound = f"at least {least}" if most is math.inf else f"from {least} to {most}"
+                bound = bound if math.isfinite(value) else f"finite and {bound}"
                 raise ValueError(f"`{name}` must be {bound}. Received: {value}")
         for name, allowed in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
             if getattr(self, name) not in allowed:

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from seq2lite import export
 from seq2lite.recipes import __main__ as recipes
 from seq2lite.recipes import ask, distill, generate, pronounce, summarize, translate
-from seq2lite.recipes.decoding import Search
+from seq2lite.recipes.decoding import Decoder, Search
 from seq2lite.recipes.pairs import DataError, Pairs, read_splits
 from seq2lite.recipes.squad import Example
 from seq2lite.recipes.training import Training
@@ -192,9 +193,8 @@ def run(recipe, tmp_path, lines, **options):
     data = write(tmp_path, "data.txt", "".join(f"{line}\n" for line in lines))
     training = Training(epochs=1, batch_tokens=512, score_pairs=2)
     config = recipe.Config(
-        train=(data,), output=str(tmp_path / "run"), quantizations=(), training=training,
-        preset="transformer_tiny",
-        search=Search(num_beams=2), **{"vocabulary_size": 420, **options},
+        train=(data,), output=str(tmp_path / "run"), training=training, preset="transformer_tiny",
+        search=Search(num_beams=2), **{"vocabulary_size": 420, "quantizations": (), **options},
     )  # fmt: skip
     result = recipe.train(config)
     report = (tmp_path / "run" / "report.md").read_text("utf-8")
@@ -262,6 +262,39 @@ def test_text_is_generated_and_only_what_is_predicted_is_counted(
     long = generate.perplexities(config, model, data, [("It was", "saved now" + " and on" * 50)])
     ratio = long["Keras"]["bits a character"] / short["Keras"]["bits a character"]
     assert 0.5 < ratio < 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("preset", ["transformer_tiny", "rnn_tiny"])
+def test_a_bundle_says_words_as_keras_does(preset, tmp_path):
+    lines = [f"{a}{b}{c}\t{a.upper()} {c.upper()}" for a in "abcd" for b in "efgh" for c in "ijk"]
+    config = pronounce.Config(
+        train=(write(tmp_path, "words.tsv", "\n".join(lines)),),
+        output=str(tmp_path / "run"),
+        preset=preset,
+        max_length=8,
+        quantizations=("float32",),
+        training=Training(epochs=20, batch_tokens=256, score_pairs=2),
+    )
+    result = pronounce.train(config)
+    (scores,) = result.scores.values()
+    assert scores["float32"] == pytest.approx(scores["Keras"])
+    words = ["aei", "bfj", "chk", "dgi"]
+    said = export.load(result.reports["float32"].path).generate(words)
+    decode = Decoder(result.tokenizer, config.search, config.lengths)
+    assert said == decode(result.model, words) and any(said)
+
+
+@pytest.mark.long
+def test_a_bundle_goes_on_with_a_text_as_sampled(a_tiny_transformer, tmp_path, pairs):
+    lines = [f"{source} Then it was saved." for source, _ in pairs]
+    lengths = {"max_source_length": 24, "max_target_length": 24}
+    _, report = run(generate, tmp_path, lines, quantizations=("float32",), **lengths)
+    assert "| source | reference | float32 |" in report
+    beginnings = ["It", "Then it"]
+    bundle = export.load(tmp_path / "run" / "float32")
+    said = [bundle.sample(beginnings, temperature=0.8, top_p=0.9, seed=seed) for seed in (1, 1, 2)]
+    assert said[0] == said[1] != said[2]
 
 
 def test_every_recipe_is_listed_with_what_it_does(capsys):

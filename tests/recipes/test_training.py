@@ -98,6 +98,23 @@ def test_accumulated_batches_make_one_step_of_their_mean_gradient(tokenizer, bat
             np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_tensorboard_finds_every_rounds_numbers(tokenizer, batches, tmp_path):
+    fit(small_model(tokenizer), *batches, dataclasses.replace(TRAINING, tensorboard=True), tmp_path)
+    written = {}
+    for file in (tmp_path / "tensorboard").glob("*/events.*"):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                written.setdefault((file.parent.name, value.tag), []).append(event.step)
+    assert written["train", "epoch_loss"] == written["validation", "epoch_loss"] == [0, 1]
+    assert written["train", "epoch_learning_rate"] == [0, 1]
+
+
+def test_without_tensorboard_its_logs_are_refused(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'seq2lite\[tensorboard\]'. Received"):
+        Training(tensorboard=True)
+
+
 @pytest.mark.parametrize(
     "family, asked, peak",
     [("transformer", 0, 2e-3), ("rnn_seq2seq", 0, 4e-3), ("rnn_seq2seq", 1e-3, 1e-3)],
@@ -481,7 +498,10 @@ def test_what_is_spread_is_from_all_over():
     ("options", "message"),
     [
         ({"epochs": 0}, "`epochs` must be at least 1. Received: 0"),
-        ({"learning_rate": math.nan}, "`learning_rate` must be at least 0. Received: nan"),
+        (
+            {"learning_rate": math.nan},
+            "`learning_rate` must be finite and at least 0. Received: nan",
+        ),
         ({"ema": 1.0}, "`ema` must be from 0 to 0.999999. Received: 1.0"),
         ({"precision": "int8"}, "`precision` must be of auto, float32"),
         ({"alpha": 0.1, "data_service": "grpc://x:1"}, "`alpha` must be 0 with a data service"),

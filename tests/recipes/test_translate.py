@@ -115,13 +115,14 @@ def test_the_saved_model_loads_with_the_zoo_alone(trained):
     assert int(done.stdout.splitlines()[-1]) == result.model.count_params()
 
 
-def test_a_student_learns_from_a_run(trained, pairs, tmp_path):
-    """The teacher's run folder, a student of another family, and a table of both."""
+@pytest.mark.parametrize("teacher", [".", pytest.param("float32", marks=pytest.mark.long)])
+def test_a_student_learns_from_a_run_and_from_a_bundle(trained, teacher, pairs, tmp_path):
+    """A student of another family, and a table of both."""
     config, _ = trained
     path = tmp_path / "train.tsv"
     path.write_text("".join(f"{a}\t{b}\n" for a, b in pairs[24:64]), "utf-8")
     options = distill.Config(
-        teacher=config.output,
+        teacher=str(Path(config.output) / teacher),
         train=(str(path),),
         valid=config.valid,
         output=str(tmp_path / "student"),
@@ -172,7 +173,7 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "holds a run of other options" in errors
-    assert "learning_rate=1.0 (there: 0.002)" in errors
+    assert "learning_rate=1.0 (there: 0.004)" in errors
     (tmp_path / "valid.tsv").rename(tmp_path / "kept.tsv")
     (tmp_path / "valid.tsv").write_text("other\ttext\n")
     with recipe(*without, cwd=tmp_path) as process:
@@ -211,7 +212,10 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
         (["--train", "a.txt", "b.txt", "b.txt"], "error: `train` must be a file of pairs, or"),
         (["--finish"], "error: `finish` must find a round that an earlier run of the same options"),
         (["--schedule", "linear"], "error: `schedule` must be of cosine, inverse_square_root"),
-        (["--learning-rate", "inf"], "error: `learning_rate` must be at least 0. Received: inf"),
+        (
+            ["--learning-rate", "inf"],
+            "error: `learning_rate` must be finite and at least 0. Received: inf",
+        ),
         (["--num-beams", "0"], "error: `num_beams` must be a positive integer. Received: 0"),
         (["--languages", "en"], "error: `languages` must be two tags"),
         (["--dropout", "2"], "error: `dropout` must be a number in [0, 1)"),

@@ -1,0 +1,49 @@
+"""What a training shows: a line a round, and the rate of its batches alone."""
+
+import pytest
+
+from seq2lite.recipes import progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A function that lets seconds pass."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    return lambda seconds: now.__setitem__(0, now[0] + seconds)
+
+
+def test_the_rate_of_a_round_is_of_its_batches_and_not_of_its_scores(clock, capsys):
+    shown = progress.Progress(num_batches=4, first=0, batch_tokens=1000)
+    shown.on_train_begin()
+    for epoch, seconds in enumerate((2.0, 0.5)):
+        shown.on_epoch_begin(epoch)
+        for batch in range(2):
+            clock(0.25)  # until the batch is there
+            shown.on_train_batch_begin(batch)
+            clock(seconds)
+            shown.on_train_batch_end(batch, {"loss": 3.0})
+        clock(100.0)  # scores, a checkpoint
+        shown.on_epoch_end(epoch, {"loss": 3.0, "val_loss": 2.5})
+    shown.on_train_end()
+    assert capsys.readouterr().out.splitlines() == [
+        "round 1: loss 3.000  val_loss 2.500  500 tokens/s",
+        "round 2: loss 3.000  val_loss 2.500  2,000 tokens/s",
+    ]
+
+
+def test_the_bar_has_batches_loss_rate_and_time_left(clock, monkeypatch):
+    class Terminal(progress.Console):
+        is_terminal = True
+
+    monkeypatch.setattr(progress, "Console", Terminal)
+    shown = progress.Progress(num_batches=10, first=4, batch_tokens=1000)
+    shown.on_epoch_begin(1)
+    shown.on_train_batch_begin(0)
+    clock(2.0)
+    shown.on_train_batch_end(0, {"loss": 3.0})
+    (task,) = shown.bar.tasks
+    text = [
+        column.render(task).plain for column in shown.bar.columns if hasattr(column, "text_format")
+    ]
+    assert text == ["round 2", "5/10 batches  loss 3.000", "500 tokens/s"]
