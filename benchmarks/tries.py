@@ -22,9 +22,9 @@ from pathlib import Path
 import keras
 
 from seq2lite.recipes import pronounce, summarize, translate
+from seq2lite.recipes.architecture import training_of
 from seq2lite.recipes.command import parse_config
 from seq2lite.recipes.run_folder import differing_options
-from seq2lite.recipes.schedules import peak_learning_rate
 from seq2lite.zoo.presets import PRESETS
 
 RECIPES = {"translate": translate, "summarize": summarize, "pronounce": pronounce}
@@ -68,11 +68,8 @@ FAMILIES = {
 
 def tries(recipe, preset):
     """Name to flags of all that can be tried of a recipe with a preset."""
-    config = RECIPES[recipe].Config()
-    rate = peak_learning_rate(
-        config.training.learning_rate, PRESETS[preset]["builder"] == "rnn_seq2seq"
-    )
-    batch = config.training.batch_tokens
+    config = RECIPES[recipe].Config(preset=preset)
+    rate, batch = training_of(config).learning_rate, config.training.batch_tokens
     sizes = {
         "half": rate / 2,
         "twice": 2 * rate,

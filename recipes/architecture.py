@@ -1,5 +1,6 @@
 """What a recipe changes of its preset, as its flag says it."""
 
+import dataclasses
 import inspect
 import json
 
@@ -7,6 +8,7 @@ from ..export.bundle import check_quantizations
 from ..export.signatures import length_limits
 from ..zoo.presets import BUILDERS, PRESETS, list_presets
 from .command import check_choices
+from .schedules import peak_learning_rate
 
 # What the recipe itself gives the builder: the tokenizer's, and that of a flag of its own.
 GIVEN = {"name", "dropout", "vocabulary_size", "source_vocabulary_size"}
@@ -48,6 +50,13 @@ def builder_options(preset, changes):
         if isinstance(options[name], list):
             options[name] = tuple(options[name])
     return options
+
+
+def training_of(config):
+    """The recipe's Training, with the learning rate that suits its preset's family if it asks for none."""
+    is_rnn = PRESETS[config.preset]["builder"] == "rnn_seq2seq"
+    rate = peak_learning_rate(config.training.learning_rate, is_rnn)
+    return dataclasses.replace(config.training, learning_rate=rate)
 
 
 def check_model(config):

@@ -19,7 +19,7 @@ import keras
 
 from seq2lite import export, zoo
 from seq2lite.export.runtime import require_positive
-from seq2lite.recipes.architecture import builder_options, check_model
+from seq2lite.recipes.architecture import builder_options, check_model, training_of
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import export_bundles
 from seq2lite.recipes.command import option, require_files, run_recipe
@@ -106,7 +106,8 @@ def read_questions(*paths, context_words=CONTEXT_WORDS):
     ]
     # All questions on a text are held out together.
     contexts = [example.context for example in examples]
-    return Pairs(pairs, origin=" and ".join(map(str, paths)), groups=contexts)
+    places = [example.place for example in examples]
+    return Pairs(pairs, places, " and ".join(map(str, paths)), groups=contexts)
 
 
 def around(example, num_words):
@@ -138,7 +139,7 @@ def train(config):
     decode = Decoder(data.tokenizer, config.search, config.lengths)
     score = Score("ROUGE-L", question_scores, decode, data.valid.pairs)
     with open_run(config, config.inputs) as folder:
-        model, history = fit(model, data.train, data.valid, config.training, folder, score)
+        model, history = fit(model, data.train, data.valid, training_of(config), folder, score)
         save_model(model, data.tokenizer, folder)
         reports = export_bundles(config, folder, model, data)
         scores, examples = evaluate(model, reports, score, data.tests)

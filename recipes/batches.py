@@ -341,11 +341,22 @@ def make_batches(train, valid, tests, tokenizer, training, max_lengths):
 
     Returns:
         Two `Batches`, of `train` and of `valid`.
+
+    Raises:
+        ValueError: So few batches train that no weight would change.
     """
     options = {"max_length": max_lengths, "batch_tokens": training.batch_tokens}
     options |= distribution.batch_options()
     batches = Batches(train, tokenizer, seed=training.seed, alpha=training.alpha or None, **options)
     held_out = Batches(valid, tokenizer, **options)
+    num_batches = training.epochs * batches.num_batches
+    # The first of all has a learning rate of 0.
+    for name, least in (("epochs", 2), ("accumulate", training.accumulate)):
+        if num_batches < least:
+            raise ValueError(
+                f"`{name}` must let the training change weights, for which it wants {least} batches or more. "
+                f"Received: {getattr(training, name)}, and {num_batches} batches in all"
+            )
     tests = [pairs for pairs in tests.values() if pairs.origin != valid.origin]
     print("\n".join([*describe(batches, held_out), *left_out(tests)]), flush=True)
     if batches.num_cut or held_out.num_cut:

@@ -14,6 +14,8 @@ import numpy as np
 from ..export.whole import write_whole
 from . import distribution
 
+FILES = f"round-{'[0-9]' * 6}.npz"
+
 
 class Checkpoints:
     """The checkpoints of a run, in a folder.
@@ -195,12 +197,10 @@ class Checkpoints:
         return {name: arrays[name] for name in variables}
 
     def _path(self, number):
-        return self.folder / f"round-{number:06}.npz"
+        return self.folder / f"round-{number:06}.npz"  # one of FILES
 
     def _numbers(self):
-        return sorted(
-            int(path.stem.removeprefix("round-")) for path in self.folder.glob("round-*.npz")
-        )
+        return sorted(int(path.stem.removeprefix("round-")) for path in self.folder.glob(FILES))
 
     def _read(self, number):
         """The arrays of a checkpoint by name; None if it is torn.

@@ -34,7 +34,12 @@ def require_files(train, valid):
             )
 
 
-def run_recipe(description, config_class, run, arguments=None):
+GOES_ON = (
+    "the same command goes on from the last checkpoint, and with --finish exports the best round"
+)
+
+
+def run_recipe(description, config_class, run, arguments=None, after_stop=GOES_ON):
     """Reads flags into a Config and runs the recipe.
 
     A user's mistake (ValueError, OSError, a refused export) ends with one sentence and status 1.
@@ -44,6 +49,7 @@ def run_recipe(description, config_class, run, arguments=None):
         config_class: Frozen dataclass; a field `batch_tokens` becomes `--batch-tokens`.
         run: Takes the Config.
         arguments: List of str. Default: the command line.
+        after_stop: What is said of how it goes on after Ctrl-C.
     """
     try:
         config = parse_config(description, config_class, arguments)
@@ -54,11 +60,7 @@ def run_recipe(description, config_class, run, arguments=None):
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print(
-            "stopped; the same command goes on from the last checkpoint, and with --finish exports "
-            "the best round",
-            file=sys.stderr,
-        )
+        print(f"stopped; {after_stop}", file=sys.stderr)
         sys.exit(130)
 
 
@@ -79,7 +81,9 @@ def parse_config(description, config_class, arguments=None):
     A field that is a dataclass itself, such as `Training`, is a group of flags.
     """
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     _add_flags(parser, config_class)
     return _filled(config_class, vars(parser.parse_args(arguments)))

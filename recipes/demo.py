@@ -12,6 +12,7 @@ import dataclasses
 import keras
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from seq2lite import export
 from seq2lite.recipes import translate
@@ -116,13 +117,13 @@ def translation_table(files, pairs):
     sources = [source for source, _ in shown]
     columns = [files[family]["int8"].generate(sources) for family in families]
     for (source, reference), *outputs in zip(shown, *columns, strict=True):
-        table.add_row(source, reference, *outputs)
+        table.add_row(*map(Text, [source, reference, *outputs]))
     return table
 
 
 def main(arguments=None):
     """The command line."""
-    run_recipe(__doc__, Config, train, arguments)
+    run_recipe(__doc__, Config, train, arguments, "with --overwrite it begins anew")
 
 
 if __name__ == "__main__":

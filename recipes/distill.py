@@ -27,7 +27,7 @@ from seq2lite import export, zoo
 from seq2lite.export.container import is_bundle
 from seq2lite.export.runtime import require_positive
 from seq2lite.recipes import distribution
-from seq2lite.recipes.architecture import builder_options, check_model
+from seq2lite.recipes.architecture import builder_options, check_model, training_of
 from seq2lite.recipes.ask import CONTEXT_WORDS, read_questions
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import bundle_decoder, export_bundles
@@ -44,7 +44,13 @@ from seq2lite.recipes.pairs import (
 from seq2lite.recipes.precision import precision
 from seq2lite.recipes.pronounce import pronunciations, read_words
 from seq2lite.recipes.report import evaluate, write_report
-from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model, save_text
+from seq2lite.recipes.run_folder import (
+    DISTILLED,
+    check_run_folder,
+    open_run,
+    save_model,
+    save_text,
+)
 from seq2lite.recipes.scores import (
     error_rates,
     question_scores,
@@ -169,7 +175,7 @@ def distilled(config, teacher, pairs, folder):
     """The pairs with the teacher's targets; what was said before a stop is read, not said again."""
     sources, said = list(dict.fromkeys(source for source, _ in pairs)), []
     for start in track(range(0, len(sources), CHUNK), "the teacher's targets", disable=None):
-        file = folder / "distilled" / f"{start:08}.json"
+        file = folder / DISTILLED / f"{start:08}.json"
         chunk = sources[start : start + CHUNK]
         said += distribution.from_first(lambda f=file, c=chunk: _said(f, teacher, c))
     target_of = dict(zip(sources, said, strict=True))
@@ -215,7 +221,7 @@ def train(config):
         batches = make_batches(pairs, valid, tests, tokenizer, config.training, lengths)
         tests = {name: task.references(pairs) for name, pairs in tests.items()}
         data = Data(tokenizer, *batches, tests)
-        model, history = fit(model, data.train, data.valid, config.training, folder, score)
+        model, history = fit(model, data.train, data.valid, training_of(config), folder, score)
         save_model(model, data.tokenizer, folder)
         reports = export_bundles(config, folder, model, data, config.languages or None)
         scores, examples = evaluate(model, reports, score, tests, {"teacher": teacher.say})

@@ -21,7 +21,7 @@ import keras
 from seq2lite import export, zoo
 from seq2lite.export.host_search import check_sampling
 from seq2lite.export.runtime import require_positive
-from seq2lite.recipes.architecture import builder_options, check_model
+from seq2lite.recipes.architecture import builder_options, check_model, training_of
 from seq2lite.recipes.batches import Batches, make_batches
 from seq2lite.recipes.bundles import export_bundles
 from seq2lite.recipes.command import option, run_recipe
@@ -114,7 +114,7 @@ def build_data(config):
 def read_paragraphs(*paths):
     """The lines of text files, up to a tab, as sources of `Pairs` without targets."""
     lines = [
-        (number, paragraph.strip())
+        (number if len(paths) == 1 else f"{path}, line {number}", paragraph.strip())
         for path in paths
         for number, line in enumerate(read_lines(path), start=1)
         if (paragraph := line.split("\t")[0]).strip()
@@ -185,7 +185,7 @@ def train(config):
     data = build_data(config)
     model = build_model(config, data)
     with open_run(config, config.inputs) as folder:
-        model, history = fit(model, data.train, data.valid, config.training, folder)
+        model, history = fit(model, data.train, data.valid, training_of(config), folder)
         save_model(model, data.tokenizer, folder)
         reports = export_bundles(config, folder, model, data)
         scores = {
@@ -207,11 +207,16 @@ def perplexities(config, model, data, pairs):
     targets = data.tokenizer.decode([ids[: config.max_target_length - 1] for ids in rows])
     return {
         "Keras": {
-            "perplexity a token": math.exp(nats / num_tokens),
-            "perplexity a word": math.exp(nats / sum(len(target.split()) for target in targets)),
+            "perplexity a token": _perplexity(nats / num_tokens),
+            "perplexity a word": _perplexity(nats / sum(len(t.split()) for t in targets)),
             "bits a character": nats / math.log(2) / sum(map(len, targets)),
         }
     }
+
+
+def _perplexity(nats):
+    """Infinite beyond all floats: a text that has no spaces is a single word."""
+    return math.exp(nats) if nats < 700 else math.inf
 
 
 def samples(config, reports, pairs):

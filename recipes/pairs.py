@@ -10,6 +10,7 @@ from .fetch.split import comparable
 
 HELD_OUT = 20  # one source of so many is held out where no held-out pairs are given
 MAX_HELD_OUT = 1000
+PART = "a part of "  # how the origin of what is held out begins
 
 
 class DataError(ValueError):
@@ -21,7 +22,8 @@ class Pairs(list):
 
     Attributes:
         origin: Name of the file.
-        lines: Line number of each pair, from 1.
+        lines: Line number of each pair, from 1; where that is not enough, such as of several files or of JSON, a
+            str that says the place, and the file.
         groups: Text of each pair; pairs of one group are held out together. None: their sources are.
         dropped: dict, why lines were left out to how many; empty if none were.
     """
@@ -164,7 +166,7 @@ def hold_out(pairs):
         [i for i, key in enumerate(keys) if (key in chosen) == side] for side in (False, True)
     ]
     train = pairs.part(numbers[0], pairs.origin, pairs.dropped)
-    return train, pairs.part(numbers[1], f"one in {HELD_OUT} of {pairs.origin}")
+    return train, pairs.part(numbers[1], PART + pairs.origin)
 
 
 def for_training(pairs, *held_out):

@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 class Progress(keras.callbacks.Callback):
     """One bar: rounds, batches, loss, tokens a second, time left; and a line for each round.
 
-    Where no terminal is, the lines alone.
+    Where no terminal is, the lines alone. The bar is there while the `with` statement lasts.
 
     Args:
         num_batches: Of all of the training.
@@ -41,8 +41,12 @@ class Progress(keras.callbacks.Callback):
         self.done = 0
         self.seconds = 0.0  # of batches alone: scores and checkpoints are not training
 
-    def on_train_begin(self, logs=None):
+    def __enter__(self):
         self.bar.start()
+
+    def __exit__(self, *error):
+        # Keras ends no callback of a training that an error or Ctrl-C has ended.
+        self.bar.stop()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.round_started = (self.done, self.seconds)
@@ -66,11 +70,11 @@ class Progress(keras.callbacks.Callback):
         rate = self.batch_tokens * (self.done - done) / (self.seconds - seconds)
         measured = "  ".join(f"{name} {value:.3f}" for name, value in logs.items())
         self.bar.console.print(
-            f"round {epoch + 1}: {measured}  {rate:,.0f} tokens/s", highlight=False, soft_wrap=True
+            f"round {epoch + 1}: {measured}  {rate:,.0f} tokens/s",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
-
-    def on_train_end(self, logs=None):
-        self.bar.stop()
 
 
 class StopAtNonFinite(keras.callbacks.Callback):
@@ -91,13 +95,15 @@ class StopAtNonFinite(keras.callbacks.Callback):
             if hasattr(self.model, "jax_state_sync"):
                 self.model.jax_state_sync()  # during `fit`, JAX's variables hold nothing
             pairs = self.batches.pairs_of(self.number)
-            lines = ", ".join(str(self.batches.pairs.lines[i]) for i in pairs[:8])
-            more = f" and {len(pairs) - 8} more" if len(pairs) > 8 else ""
+            places = [self.batches.pairs.lines[i] for i in pairs[:8]]
+            where = "; ".join(map(str, places)) + (f" and {len(pairs) - 8} more" * (len(pairs) > 8))
+            if isinstance(places[0], int):
+                where = f"lines {where} of {self.batches.pairs.origin}"
             rate = float(self.model.optimizer.learning_rate)
             raise ValueError(
-                f"The loss must be finite. Received: {logs['loss']} at batch {self.number}, of lines "
-                f"{lines}{more} of {self.batches.pairs.origin}, at a learning rate of {rate:.2g}. Look at "
-                "these lines, or at those of the batch before, whose gradient may have been infinite; or "
-                "try a lower --learning-rate, a longer --warmup-steps or --precision float32"
+                f"The loss must be finite. Received: {logs['loss']} at batch {self.number}, of {where}, "
+                f"at a learning rate of {rate:.2g}. Look at these, or at those of the batch before, whose "
+                "gradient may have been infinite; or try a lower --learning-rate, a longer --warmup-steps "
+                "or --precision float32"
             )
         self.number += 1

@@ -16,7 +16,7 @@ from collections import namedtuple
 import keras
 
 from seq2lite import export, zoo
-from seq2lite.recipes.architecture import builder_options, check_model
+from seq2lite.recipes.architecture import builder_options, check_model, training_of
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import export_bundles
 from seq2lite.recipes.command import option, require_files, run_recipe
@@ -120,7 +120,7 @@ def train(config):
     decode = Decoder(data.tokenizer, config.search, config.lengths)
     score = Score("WER", error_rates, decode, pronunciations(data.valid.pairs), mode="min")
     with open_run(config, config.inputs) as folder:
-        model, history = fit(model, data.train, data.valid, config.training, folder, score)
+        model, history = fit(model, data.train, data.valid, training_of(config), folder, score)
         save_model(model, data.tokenizer, folder)
         reports = export_bundles(config, folder, model, data)
         scores, examples = evaluate(model, reports, score, data.tests)

@@ -12,12 +12,14 @@ import keras
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..export import load
 from ..export.whole import write_whole
 from .batches import describe
 from .bundles import bundle_decoder
 from .command import program
+from .pairs import PART
 from .run_folder import RECORD, save_text
 from .scores import signatures
 from .training import best_round, spread
@@ -98,11 +100,11 @@ def score_table(scores):
     for metric in metrics:
         table.add_column(metric, justify="right")
     for test, by in scores.items():
-        # The name of a held-out part has words before its file.
-        *which, path = test.split(" of ", 1) if test.startswith("one in ") else [test]
-        test = " of ".join([*which, Path(path).name])
+        part = PART if test.startswith(PART) else ""
+        test = part + Path(test.removeprefix(part)).name
         for name, values in by.items():
-            table.add_row(test, name, *(_score(values.get(metric)) for metric in metrics))
+            cells = [test, name, *(_score(values.get(metric)) for metric in metrics)]
+            table.add_row(*map(Text, cells))  # as they are: a name may have brackets
             test = ""
         table.add_section()
     return table
@@ -161,7 +163,7 @@ def _report(config, folder, model, data, history, score, reports, scores, exampl
     if greedy and config.search.num_beams > 1:
         yield f"\nWhere Keras has {config.search.num_beams} beams, {', '.join(greedy)} has one: it searches greedily."
     yield "\n## Curves\n\n![Loss and score of each round](curves.png)\n"
-    columns = [name for name in history[0] if name != "is_lost"]
+    columns = [name for name in history[0] if name not in ("is_lost", "began")]
     yield from _table(columns, [[_number(row[name]) for name in columns] for row in history])
     yield "\n## Examples\n"
     for test, rows in examples.items():
@@ -172,7 +174,10 @@ def _report(config, folder, model, data, history, score, reports, scores, exampl
             [[source, _text(reference), *outputs.values()] for source, reference, outputs in rows],
         )
         yield ""
-    yield "## How to repeat it\n\n```sh"
+    yield "## How to repeat it\n"
+    if config.training.finish:
+        yield f"`--finish` ended this training after round {len(history)}; the command trains to its end.\n"
+    yield "```sh"
     backend = options.get("backend", keras.backend.backend())
     arguments = [argument for argument in sys.argv[1:] if argument != "--finish"]
     yield ("KERAS_BACKEND=jax " if backend == "jax" else "") + shlex.join(
@@ -233,7 +238,7 @@ def _text(reference):
 
 
 def _score(value):
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else f"{value:.2f}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _number(value):

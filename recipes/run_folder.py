@@ -9,17 +9,22 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ..export.bundle import QUANTIZATIONS
 from ..export.whole import write_whole
-from ..zoo.presets import PRESETS
 from . import distribution
+from .architecture import training_of
+from .checkpoints import FILES
 from .data_service import require_reachable
-from .schedules import peak_learning_rate
 
 RECORD = "seq2lite-run.json"  # the run's options; by it a folder is known as a run's
 CHECKPOINTS = "checkpoints"  # folder, in that of the run, of what a stopped training goes on from
 TOKENIZER = "tokenizer.model"
 DONE = "done"
 LOCK = ".lock"
+DISTILLED = "distilled"  # folder of what a teacher has said
+# All that a run writes, and that `overwrite` removes.
+OF_A_RUN = {RECORD, CHECKPOINTS, TOKENIZER, DONE, DISTILLED, "tensorboard", "model.keras"}
+OF_A_RUN |= {"report.md", "curves.png", "history.json", "scores.json", *QUANTIZATIONS}
 _CONTENT = "content of"  # how the names of data files' checksums begin, among the options
 # What has no part in the weights, so that a stopped run may go on with others.
 FREE = ("overwrite", "finish", "quantizations", "tensorboard", "data_service", "processes")
@@ -46,7 +51,7 @@ def check_run_folder(config, inputs=()):
         return
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`output` must be a folder. Received: {folder}, which is a file")
-    if training.finish and not any((folder / CHECKPOINTS).glob("round-*.npz")):
+    if training.finish and not any((folder / CHECKPOINTS).glob(FILES)):
         raise ValueError(
             "`finish` must find a round that an earlier run of the same options has ended. "
             f"Received: {folder}, which has none"
@@ -64,9 +69,12 @@ def check_run_folder(config, inputs=()):
         raise ValueError(
             f"`output` must be a new folder, or one of an earlier run. Received: {folder}"
         )
+    options = _options(config, inputs)
     # A training that a process before this one has ended is never to be overwritten.
     if training.finish or distribution.is_trained() or not config.overwrite:
-        _require_same_run(folder, _options(config, inputs))
+        _require_same_run(folder, options)
+    elif not _can_go_on(folder, options):
+        _require_nothing_else(folder)
     if (folder / LOCK).exists():
         with _alone(folder):
             pass
@@ -78,8 +86,19 @@ def differing_options(config, inputs=()):
 
 
 def _is_nothing(name):
-    """Whether it is what a process leaves that is killed before it has begun."""
-    return name == LOCK or name.startswith(f".{RECORD}.partial-")
+    """Whether it is what a process leaves that is killed before it has begun, or a system's own."""
+    return name in (LOCK, ".DS_Store") or name.startswith(f".{RECORD}.partial-")
+
+
+def _require_nothing_else(folder):
+    """Raises ValueError where there is more in the folder than a run, which alone may be replaced."""
+    names = sorted(path.name for path in folder.iterdir())
+    more = [n for n in names if n not in OF_A_RUN and ".partial-" not in n and not _is_nothing(n)]
+    if more:
+        raise ValueError(
+            f"`output` must hold nothing but a run, if it is to be replaced. Received: {folder}, which holds "
+            f"{', '.join(more)}"
+        )
 
 
 def _can_go_on(folder, options):
@@ -154,8 +173,7 @@ def _options(config, inputs):
     for name, value in dataclasses.asdict(config).items():
         options |= value if isinstance(value, dict) else {name: value}
     del options["overwrite"]
-    is_rnn = PRESETS[config.preset]["builder"] == "rnn_seq2seq"
-    options["learning_rate"] = peak_learning_rate(options["learning_rate"], is_rnn)
+    options["learning_rate"] = training_of(config).learning_rate
     options |= distribution.run_options(options["precision"])
     for path in inputs:
         content = Path(path).read_bytes() if Path(path).is_file() else b""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .pairs import DataError, read_content
 
-Example = namedtuple("Example", ["context", "answer", "start", "question"])
+Example = namedtuple("Example", ["context", "answer", "start", "question", "place"])
 MAX_SHOWN = 3  # of the answers that are not where they should be
 
 
@@ -24,8 +24,8 @@ def read_squad(path):
         path: The file; gzip if its name ends in .gz.
 
     Returns:
-        A list of named tuples (context, answer, start, question): `context[start:]` begins with the
-        answer.
+        A list of named tuples (context, answer, start, question, place): `context[start:]` begins with
+        the answer; the place, such as `squad.json: data[0].paragraphs[2].qas[0].answers[0]`, is where it stands.
 
     Raises:
         DataError: The file is missing or no JSON, a key is missing or holds the wrong thing (the
@@ -51,7 +51,7 @@ def read_squad(path):
         start += len(text) - len(text.lstrip())
         before = unicodedata.normalize("NFC", context[:start]).lstrip()
         columns = [unicodedata.normalize("NFC", c).strip() for c in (context, text, question)]
-        examples[Example(columns[0], columns[1], len(before), columns[2])] = None
+        examples.setdefault((columns[0], columns[1], len(before), columns[2]), place)
     if not examples:
         what = f"none of {len(misplaced)} is" if misplaced else "no answers"
         raise DataError(f"{path} must hold answers that stand in their contexts. Received: {what}")
@@ -62,7 +62,7 @@ def read_squad(path):
             + (", …" if len(misplaced) > MAX_SHOWN else ""),
             stacklevel=2,
         )
-    return list(examples)
+    return [Example(*example, place) for example, place in examples.items()]
 
 
 def _walk(path, whole):

@@ -17,7 +17,8 @@ from collections import namedtuple
 import keras
 
 from seq2lite import export, zoo
-from seq2lite.recipes.architecture import builder_options, check_model
+from seq2lite.export.runtime import require_positive
+from seq2lite.recipes.architecture import builder_options, check_model, training_of
 from seq2lite.recipes.batches import make_batches
 from seq2lite.recipes.bundles import export_bundles
 from seq2lite.recipes.command import option, require_files, run_recipe
@@ -65,6 +66,7 @@ class Config:
     def __post_init__(self):
         check_model(self)
         require_files(self.train, self.valid)
+        require_positive(baseline_words=self.baseline_words)
 
     @property
     def lengths(self):
@@ -112,7 +114,7 @@ def train(config):
     decode = Decoder(data.tokenizer, config.search, config.lengths)
     score = Score("ROUGE-L", rouge_scores, decode, data.valid.pairs)
     with open_run(config, config.inputs) as folder:
-        model, history = fit(model, data.train, data.valid, config.training, folder, score)
+        model, history = fit(model, data.train, data.valid, training_of(config), folder, score)
         save_model(model, data.tokenizer, folder)
         reports = export_bundles(config, folder, model, data)
         baseline = {

@@ -180,17 +180,15 @@ def fit(model, train, valid, training, folder, score=None):
         model, checkpoints, history, valid, training, score, round_batches, warmup_steps
     )
     if history and not distribution.is_trained():
-        print(f"goes on after round {len(history)} of {num_rounds}", flush=True)
+        what = "finishes" if training.finish else "goes on"
+        print(f"{what} after round {len(history)} of {num_rounds}", flush=True)
     is_over = len(history) >= num_rounds or rounds.is_enough() or distribution.is_trained()
     if not is_over and not (history and training.finish):
         if distribution.is_first():
             checkpoints.require_space(num_rounds)
         first = len(history) * round_batches
-        callbacks = [
-            StopAtNonFinite(train, first),
-            rounds,
-            Progress(num_rounds * round_batches, first, train.num_tokens / train.num_batches),
-        ]
+        progress = Progress(num_rounds * round_batches, first, train.num_tokens / train.num_batches)
+        callbacks = [StopAtNonFinite(train, first), rounds, progress]
         if training.tensorboard and distribution.is_first():
             callbacks.append(keras.callbacks.TensorBoard(str(Path(folder) / "tensorboard")))
         dataset = train.dataset(
@@ -199,7 +197,7 @@ def fit(model, train, valid, training, folder, score=None):
             shard=distribution.shard(),
             service=training.data_service or None,
         )
-        with distribution.scope():
+        with distribution.scope(), progress:
             model.fit(
                 dataset,
                 initial_epoch=len(history),
@@ -269,10 +267,13 @@ class _Rounds(keras.callbacks.Callback):
         # What is scored computes in float32, as files do.
         self.shipped = float32_twin(model)
         self.scored_pairs = spread(score.pairs, training.score_pairs) if score else []
-        self.most_loss = math.log(model.vocabulary_size) + 1  # a nat above that of a guess
+        self.guess = math.log(model.vocabulary_size)
+        self.began = history[0].get("began", math.nan) if history else math.nan  # the first loss
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
+        if batch == 0 and not self.history:
+            self.began = logs["loss"]
         # The mean of this round so far, of enough batches, and the warm-up is over.
         if batch >= 100 and len(self.history) * self.round_batches + batch > self.warmup_steps:
             self.check_divergence(logs["loss"])
@@ -291,6 +292,7 @@ class _Rounds(keras.callbacks.Callback):
         self.history.append(
             {
                 "round": len(self.history) + 1,
+                **({} if self.history else {"began": self.began}),
                 **measured,
                 "learning_rate": float(np.array(self.model.optimizer.learning_rate)),
                 "seconds": time.perf_counter() - self.started,
@@ -315,9 +317,10 @@ class _Rounds(keras.callbacks.Callback):
             }
 
     def check_divergence(self, loss):
-        if loss > self.most_loss:
+        # Large embeddings begin above a guess.
+        if loss > max(self.guess + 1, self.began):
             raise ValueError(
-                f"The loss must fall below that of a guess, {self.most_loss - 1:.2f}. Received: {loss:.2f} in "
+                f"The loss must fall below that of a guess, {self.guess:.2f}. Received: {loss:.2f} in "
                 f"round {len(self.history) + 1}: the training has diverged. Try a lower "
                 f"--learning-rate or a longer --warmup-steps; --finish exports the best of the earlier "
                 "rounds"

@@ -1,5 +1,6 @@
 """Downloads into a cache, each file whole or not at all, by its checksum."""
 
+import base64
 import contextlib
 import errno
 import hashlib
@@ -7,6 +8,7 @@ import http.client
 import os
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -82,14 +84,15 @@ class Cache:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _get(self, url, name, sha256, progress, task):
+    def _get(self, address, name, sha256, progress, task):
+        url, headers = without_credentials(address)
         path = self.folder / name
         kept = path.is_file()
         if sha256 and self.has(name, sha256):
             progress.advance(task, path.stat().st_size)
         elif not (self.offline and kept and not sha256):
             try:
-                self._download(url, path, sha256, progress, task)
+                self._download(url, headers, path, sha256, progress, task)
             except FetchError:
                 if not kept or sha256:
                     raise
@@ -97,12 +100,18 @@ class Cache:
         self.used[name] = _sha256(path)
         return path
 
-    def _download(self, url, path, sha256, progress, task):
+    def _download(self, url, headers, path, sha256, progress, task):
         if self.offline:
             raise FetchError(f"{url} is not in {self.folder}, and --offline asks for no download")
 
         def write(partial):
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, open(partial, "wb") as out:
+            request = urllib.request.Request(url)
+            for header in headers.items():
+                request.add_unredirected_header(*header)  # another host is not told the password
+            with (
+                urllib.request.urlopen(request, timeout=TIMEOUT) as answer,
+                open(partial, "wb") as out,
+            ):
                 length = int(answer.headers.get("Content-Length") or 0)
                 if sha256 is None:
                     progress.update(task, description=Path(url).name, total=length or None)
@@ -146,6 +155,22 @@ class Cache:
             disable=not console.is_terminal,
         ) as progress:
             yield progress
+
+
+def without_credentials(url):
+    """An address that may be shown, and the headers that say what `user:password@` in it said.
+
+    Example:
+        >>> from seq2lite.recipes.fetch.download import without_credentials
+        >>> without_credentials("https://me:secret@host/simple")
+        ('https://host/simple', {'Authorization': 'Basic bWU6c2VjcmV0'})
+    """
+    parts = urllib.parse.urlsplit(url)
+    said, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, {}
+    said = base64.b64encode(urllib.parse.unquote(said).encode()).decode()
+    return parts._replace(netloc=host).geturl(), {"Authorization": f"Basic {said}"}
 
 
 _LOCAL = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST}

@@ -108,6 +108,25 @@ def test_what_of_a_test_is_left_out_or_cut_is_said(tokenizer, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"epochs": 1},
+            r"`epochs` must .* it wants 2 batches .* Received: 1, and 1 batches in all",
+        ),
+        (
+            {"accumulate": 9},
+            r"`accumulate` must .* it wants 9 batches .* Received: 9, and 8 batches",
+        ),
+    ],
+)
+def test_a_training_that_would_change_no_weight_is_refused(tokenizer, options, message):
+    pairs = Pairs([("a", "b")])
+    with pytest.raises(ValueError, match=message):
+        make_batches(pairs, pairs, {}, tokenizer, Training(**options), 8)
+
+
 def test_a_long_pair_is_cut_and_counted(tokenizer):
     pairs = [("short", "짧다"), ("long " * 50, "길다"), ("x", "길다 " * 50)]
     batches = Batches(pairs, tokenizer, max_length=(12, 8), batch_tokens=512)

@@ -411,7 +411,22 @@ def test_the_dictionary_is_read_out_of_the_wheel_of_an_index(mirror, tmp_path, m
         g2p.build(Cache(tmp_path / "other"), options)
 
 
-@pytest.mark.parametrize("module", [debconf, g2p, split, debian, translations])
+def test_an_index_with_a_password_is_asked_and_the_password_not_shown(mirror, tmp_path):
+    address = mirror.address.replace("://", "://me:s%40cret@") + "/debian/simple"
+    with pytest.raises(FetchError, match=r"^http://127.* cannot be reached: .*") as error:
+        registry.pypi_file(Cache(tmp_path), address, "a", "a.whl", "0" * 64)
+    assert "cret" not in str(error.value)
+    content = b"wheel"
+    (mirror.root / "simple/a").mkdir(parents=True)
+    (mirror.root / "simple/a/index.html").write_text('<a href="../../a.whl">it</a>')
+    (mirror.root / "a.whl").write_bytes(content)
+    found = registry.pypi_file(
+        Cache(tmp_path), address, "a", "a.whl", hashlib.sha256(content).hexdigest()
+    )
+    assert found.read_bytes() == content
+
+
+@pytest.mark.parametrize("module", [debconf, download, g2p, split, debian, translations])
 def test_the_examples_of_the_docstrings_run(module):
     results = doctest.testmod(module)
     assert results.attempted and not results.failed

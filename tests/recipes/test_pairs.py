@@ -125,7 +125,7 @@ def test_a_file_of_pairs_is_enough(tmp_path):
     mine.write_text("".join(f"{a}{b}\t{b}{a}\n" for a in "abcdefgh" for b in "ijklmnop"), "utf-8")
     train, valid, tests = read_splits(translate.Config(train=(str(mine),)))
     assert (len(train), len(valid)) == (60, 4)
-    assert tests == {f"one in 20 of {mine}": valid}
+    assert tests == {f"a part of {mine}": valid}
     assert not {source for source, _ in train} & {source for source, _ in valid}
 
 

@@ -15,7 +15,6 @@ def clock(monkeypatch):
 
 def test_the_rate_of_a_round_is_of_its_batches_and_not_of_its_scores(clock, capsys):
     shown = progress.Progress(num_batches=4, first=0, batch_tokens=1000)
-    shown.on_train_begin()
     for epoch, seconds in enumerate((2.0, 0.5)):
         shown.on_epoch_begin(epoch)
         for batch in range(2):
@@ -25,7 +24,6 @@ def test_the_rate_of_a_round_is_of_its_batches_and_not_of_its_scores(clock, caps
             shown.on_train_batch_end(batch, {"loss": 3.0})
         clock(100.0)  # scores, a checkpoint
         shown.on_epoch_end(epoch, {"loss": 3.0, "val_loss": 2.5})
-    shown.on_train_end()
     assert capsys.readouterr().out.splitlines() == [
         "round 1: loss 3.000  val_loss 2.500  500 tokens/s",
         "round 2: loss 3.000  val_loss 2.500  2,000 tokens/s",
@@ -38,10 +36,14 @@ def test_the_bar_has_batches_loss_rate_and_time_left(clock, monkeypatch):
 
     monkeypatch.setattr(progress, "Console", Terminal)
     shown = progress.Progress(num_batches=10, first=4, batch_tokens=1000)
-    shown.on_epoch_begin(1)
-    shown.on_train_batch_begin(0)
-    clock(2.0)
-    shown.on_train_batch_end(0, {"loss": 3.0})
+    with pytest.raises(KeyboardInterrupt), shown:
+        shown.on_epoch_begin(1)
+        shown.on_train_batch_begin(0)
+        clock(2.0)
+        shown.on_train_batch_end(0, {"loss": 3.0})
+        assert shown.bar.live.is_started
+        raise KeyboardInterrupt
+    assert not shown.bar.live.is_started  # the terminal has its cursor back
     (task,) = shown.bar.tasks
     text = [
         column.render(task).plain for column in shown.bar.columns if hasattr(column, "text_format")

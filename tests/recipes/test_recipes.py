@@ -1,6 +1,7 @@
 """What each recipe makes of its data, and `list` and `cp`."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -41,19 +42,26 @@ def test_a_word_has_all_of_its_pronunciations(tmp_path):
 
 def test_the_summary_to_beat_is_the_first_words():
     assert summarize.lead(["a b c d", "e"], 2) == ["a b", "e"]
+    with pytest.raises(ValueError, match=r"`baseline_words` must be .*Received: -1"):
+        summarize.Config(baseline_words=-1)
+
+
+def test_a_text_without_spaces_is_one_word_and_no_overflow():
+    assert generate._perplexity(math.log(20)) == pytest.approx(20)
+    assert generate._perplexity(1e4) == math.inf
 
 
 def test_a_question_is_asked_of_the_words_round_its_answer():
     context = " ".join(f"w{i}" for i in range(50))
     for answer in ("w0", "w25", "w49"):
         example = Example(
-            context, answer, context.index(answer + " " if answer != "w49" else answer), "?"
+            context, answer, context.index(answer + " " if answer != "w49" else answer), "?", ""
         )
         words = ask.around(example, 10).split()
         assert len(words) == 10 and answer in words
         places = [int(word[1:]) for word in words]
         assert places == list(range(places[0], places[0] + 10))
-    assert ask.around(Example("a b", "b", 2, "?"), 10) == "a b"
+    assert ask.around(Example("a b", "b", 2, "?", ""), 10) == "a b"
 
 
 def test_questions_come_from_squads_json_and_from_pairs(tmp_path):
@@ -64,6 +72,7 @@ def test_questions_come_from_squads_json_and_from_pairs(tmp_path):
     path = write(tmp_path, "squad.json", json.dumps(squad))
     expected = [("answer: Seoul context: Seoul is big.", "Which?")]
     assert ask.read_questions(path) == expected
+    assert ask.read_questions(path).lines == [f"{path}: data[0].paragraphs[0].qas[0].answers[0]"]
     assert ask.read_questions(path, path) == expected * 2
     path = write(tmp_path, "pairs.tsv", "Seoul is big.\tWhich?\n")
     assert ask.read_questions(path) == [("Seoul is big.", "Which?")]
@@ -200,7 +209,7 @@ def run(recipe, tmp_path, lines, **options):
     report = (tmp_path / "run" / "report.md").read_text("utf-8")
     assert "Round 1 ships, by the " in report and " held out; " in report
     ((name, scores),) = result.scores.items()
-    assert name == f"one in 20 of {data}"
+    assert name == f"a part of {data}"
     return scores, report
 
 
@@ -222,7 +231,7 @@ def test_a_question_is_scored_in_every_way(a_tiny_transformer, tmp_path, pairs):
 def test_a_way_to_say_a_word_is_scored_and_taught(a_tiny_transformer, tmp_path):
     lines = [f"{a} {b} {c}\t{a.upper()} {c.upper()}" for a in "abcd" for b in "efgh" for c in "ijk"]
     config = {"preset": "transformer_tiny", "max_length": 8}
-    training = Training(epochs=1, batch_tokens=512, score_pairs=2)
+    training = Training(epochs=2, batch_tokens=512, score_pairs=2)
     data = write(tmp_path, "words.tsv", "\n".join(lines))
     teacher = tmp_path / "teacher"
     options = {"train": (data,), "quantizations": (), "training": training}

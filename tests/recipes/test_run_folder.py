@@ -47,11 +47,28 @@ def test_of_a_linked_folder_the_link_alone_is_replaced(stopped, tmp_path):
     kept = tmp_path / "elsewhere" / "kept"
     kept.parent.mkdir()
     kept.touch()
-    (tmp_path / "run" / "logs").symlink_to(kept.parent)
+    (tmp_path / "run" / "tensorboard").symlink_to(kept.parent)
     other = dataclasses.replace(stopped, preset="rnn_tiny", overwrite=True)
     with open_run(other) as folder:
-        assert not (folder / "logs").exists()
+        assert not (folder / "tensorboard").exists()
     assert kept.exists()
+
+
+@pytest.mark.parametrize("more", ["notes.md", "another-run"])
+def test_what_is_no_part_of_a_run_is_never_removed_with_it(stopped, more):
+    (Path(stopped.output) / more).mkdir()
+    (Path(stopped.output) / ".report.md.partial-x").mkdir()  # which a killed process left
+    other = dataclasses.replace(stopped, preset="rnn_tiny", overwrite=True)
+    with (
+        pytest.raises(
+            ValueError, match=f"nothing but a run, .* Received: .*run, which holds {more}$"
+        ),
+        open_run(other),
+    ):
+        pass
+    assert (Path(stopped.output) / CHECKPOINTS).exists()
+    with open_run(dataclasses.replace(stopped, overwrite=True)) as folder:  # which removes nothing
+        assert (folder / more).exists()
 
 
 def test_what_has_no_part_in_the_weights_may_change_when_a_run_goes_on(stopped):

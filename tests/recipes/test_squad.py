@@ -51,7 +51,8 @@ def test_context_answer_and_question_are_read_in_nfc(tmp_path, zipped):
     if zipped:
         path = path.with_suffix(".json.gz")
         path.write_bytes(gzip.compress(json.dumps(whole).encode()))
-    assert read_squad(path) == [("서울은 수도다.", "서울은", 0, "What is the capital?")]
+    place = f"{path}: data[0].paragraphs[0].qas[0].answers[0]"
+    assert read_squad(path) == [("서울은 수도다.", "서울은", 0, "What is the capital?", place)]
 
 
 def test_equal_answers_count_once_and_impossible_questions_not_at_all(tmp_path):
