@@ -10,6 +10,7 @@ import pytest
 from seq2lite import export
 from seq2lite.recipes import __main__ as recipes
 from seq2lite.recipes import ask, distill, generate, pronounce, summarize, translate
+from seq2lite.recipes.bundles import bundle_decoder
 from seq2lite.recipes.decoding import Decoder, Search
 from seq2lite.recipes.pairs import DataError, Pairs, read_splits
 from seq2lite.recipes.squad import Example
@@ -289,7 +290,7 @@ def test_a_bundle_says_words_as_keras_does(preset, tmp_path):
     (scores,) = result.scores.values()
     assert scores["float32"] == pytest.approx(scores["Keras"])
     words = ["aei", "bfj", "chk", "dgi"]
-    said = export.load(result.reports["float32"].path).generate(words)
+    said = bundle_decoder(result.reports["float32"].path, config.search)(words)
     decode = Decoder(result.tokenizer, config.search, config.lengths)
     assert said == decode(result.model, words) and any(said)
 
