@@ -77,7 +77,7 @@ class Decoder:
 
     def _of_few_shapes(self, source):
         """Longer, and of more rows, that the search need not be compiled for each batch."""
-        bound = next((bound for bound in BOUNDS if bound >= source.shape[1]), source.shape[1])
+        bound = next((bound for bound in BOUNDS if bound >= source.shape[1]), self.max_lengths[0])
         length = max(source.shape[1], min(bound, self.max_lengths[0]))
         rows = 1 << (len(source) - 1).bit_length()
         more = ((0, 0), (0, length - source.shape[1]))

@@ -123,7 +123,13 @@ def translation_table(files, pairs):
 
 def main(arguments=None):
     """The command line."""
-    run_recipe(__doc__, Config, train, arguments, "with --overwrite it begins anew")
+    run_recipe(
+        __doc__,
+        Config,
+        train,
+        arguments,
+        "the same command goes on; where a family has been trained, with --overwrite, which trains that one again",
+    )
 
 
 if __name__ == "__main__":

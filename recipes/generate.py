@@ -215,8 +215,8 @@ def perplexities(config, model, data, pairs):
 
 
 def _perplexity(nats):
-    """Infinite beyond all floats: a text that has no spaces is a single word."""
-    return math.exp(nats) if nats < 700 else math.inf
+    """None beyond all floats: a text that has no spaces is a single word."""
+    return math.exp(nats) if nats < 700 else None
 
 
 def samples(config, reports, pairs):

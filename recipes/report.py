@@ -176,7 +176,7 @@ def _report(config, folder, model, data, history, score, reports, scores, exampl
         yield ""
     yield "## How to repeat it\n"
     if config.training.finish:
-        yield f"`--finish` ended this training after round {len(history)}; the command trains to its end.\n"
+        yield f"`--finish` exported this after round {len(history)}; the command goes on to the end.\n"
     yield "```sh"
     backend = options.get("backend", keras.backend.backend())
     arguments = [argument for argument in sys.argv[1:] if argument != "--finish"]

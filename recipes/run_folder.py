@@ -90,10 +90,15 @@ def _is_nothing(name):
     return name in (LOCK, ".DS_Store") or name.startswith(f".{RECORD}.partial-")
 
 
+def _is_partial(name):
+    """Whether `write_whole`, killed, has left it."""
+    return name.startswith(".") and ".partial-" in name
+
+
 def _require_nothing_else(folder):
     """Raises ValueError where there is more in the folder than a run, which alone may be replaced."""
     names = sorted(path.name for path in folder.iterdir())
-    more = [n for n in names if n not in OF_A_RUN and ".partial-" not in n and not _is_nothing(n)]
+    more = [n for n in names if n not in OF_A_RUN and not (_is_nothing(n) or _is_partial(n))]
     if more:
         raise ValueError(
             f"`output` must hold nothing but a run, if it is to be replaced. Received: {folder}, which holds "

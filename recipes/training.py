@@ -317,8 +317,9 @@ class _Rounds(keras.callbacks.Callback):
             }
 
     def check_divergence(self, loss):
-        # Large embeddings begin above a guess.
-        if loss > max(self.guess + 1, self.began):
+        # Large embeddings begin above a guess: what it has been below is what it must stay below.
+        least = min([self.began, *(h["loss"] for h in self.history)])
+        if loss > max(self.guess + 1, least):
             raise ValueError(
                 f"The loss must fall below that of a guess, {self.guess:.2f}. Received: {loss:.2f} in "
                 f"round {len(self.history) + 1}: the training has diverged. Try a lower "

@@ -7,7 +7,7 @@ import re
 import urllib.parse
 
 from .archives import members
-from .download import FetchError
+from .download import FetchError, shown
 
 MIRROR = "https://deb.debian.org/debian"
 SUITE = "bookworm"
@@ -28,7 +28,7 @@ class Debian:
         self.cache = cache
         self.mirror = mirror.rstrip("/")
         if urllib.parse.urlsplit(self.mirror).scheme not in ("https", "http", "file"):
-            raise FetchError(f"`mirror` must be an https:// address. Received: {mirror}")
+            raise FetchError(f"`mirror` must be an https:// address. Received: {shown(mirror)}")
 
     @functools.cached_property
     def _release(self):
@@ -38,7 +38,7 @@ class Debian:
         version = re.search(r"^Version: (\S+)", text, re.M)
         sums = {name: sha for sha, name in re.findall(r"^ ([0-9a-f]{64}) +\d+ (\S+)", text, re.M)}
         if not version or not sums:
-            raise FetchError(f"{self.mirror}/{path} must be a Debian release file")
+            raise FetchError(f"{shown(self.mirror)}/{path} must be a Debian release file")
         return version[1], sums
 
     @property

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import http.client
 import os
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -157,6 +158,11 @@ class Cache:
             yield progress
 
 
+def shown(address):
+    """An address without `user:password@`, whatever else is wrong with it."""
+    return re.sub(r"(^|//)[^/]*@", r"\1", address, count=1)
+
+
 def without_credentials(url):
     """An address that may be shown, and the headers that say what `user:password@` in it said.
 
@@ -165,12 +171,11 @@ def without_credentials(url):
         >>> without_credentials("https://me:secret@host/simple")
         ('https://host/simple', {'Authorization': 'Basic bWU6c2VjcmV0'})
     """
-    parts = urllib.parse.urlsplit(url)
-    said, at, host = parts.netloc.rpartition("@")
+    said, at, _ = urllib.parse.urlsplit(url).netloc.rpartition("@")
     if not at:
         return url, {}
     said = base64.b64encode(urllib.parse.unquote(said).encode()).decode()
-    return parts._replace(netloc=host).geturl(), {"Authorization": f"Basic {said}"}
+    return shown(url), {"Authorization": f"Basic {said}"}
 
 
 _LOCAL = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST}

@@ -5,7 +5,7 @@ import os
 import re
 import urllib.parse
 
-from .download import FetchError, without_credentials
+from .download import FetchError, shown
 
 PYPI = "https://pypi.org/simple"
 
@@ -25,16 +25,16 @@ def pypi_file(cache, index, package, file, sha256):
     if cache.has(name, sha256):  # no need to ask where it would come from
         return cache.get("", name, sha256)
     if urllib.parse.urlsplit(index).scheme not in ("https", "http", "file"):
-        raise FetchError(f"`pypi` must be an https:// address. Received: {index}")
+        raise FetchError(f"`pypi` must be an https:// address. Received: {shown(index)}")
     page = f"{index.rstrip('/')}/{package}/"
-    shown, _ = without_credentials(page)
+    public = shown(page)
     text = cache.get(page, f"pypi/{package}/index.html").read_text("utf-8", "replace")
     for link in re.findall(r"""href=["']([^"']+)["']""", text):
-        url = urllib.parse.urljoin(shown, html.unescape(link)).partition("#")[0]
+        url = urllib.parse.urljoin(public, html.unescape(link)).partition("#")[0]
         if urllib.parse.unquote(url).rpartition("/")[2] == file:
-            same_host = urllib.parse.urlsplit(url)[:2] == urllib.parse.urlsplit(shown)[:2]
+            same_host = urllib.parse.urlsplit(url)[:2] == urllib.parse.urlsplit(public)[:2]
             netloc = urllib.parse.urlsplit(page if same_host else url).netloc
             return cache.get(
                 urllib.parse.urlsplit(url)._replace(netloc=netloc).geturl(), name, sha256
             )
-    raise FetchError(f"{shown} must list {file}. Received: an index without it")
+    raise FetchError(f"{public} must list {file}. Received: an index without it")

@@ -209,7 +209,7 @@ Description: Start the {1} now?
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
     """A small Debian mirror and package index, served on loopback; counts what was asked for."""
-    root, asked, index = tmp_path / "served", [], ""
+    root, asked, told, index = tmp_path / "served", [], [], ""
     monkeypatch.setattr(debconf, "SIZES", {"test": 20, "valid": 20})
     draw = random.Random(2)
     for i in range(60):
@@ -236,12 +236,13 @@ def mirror(tmp_path, monkeypatch):
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
             asked.append(self.path)
+            told.append(self.headers.get("Authorization"))
 
     handler = functools.partial(Handler, directory=root)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
-        yield SimpleNamespace(root=root / "debian", asked=asked, address=address)
+        yield SimpleNamespace(root=root / "debian", asked=asked, told=told, address=address)
         server.shutdown()
 
 
@@ -424,6 +425,24 @@ def test_an_index_with_a_password_is_asked_and_the_password_not_shown(mirror, tm
         Cache(tmp_path), address, "a", "a.whl", hashlib.sha256(content).hexdigest()
     )
     assert found.read_bytes() == content
+    assert mirror.told[-2:] == ["Basic bWU6c0BjcmV0"] * 2  # me:s@cret, to page and wheel
+    (mirror.root / "simple/a/index.html").write_text(
+        f'<a href="{mirror.address.replace("127.0.0.1", "localhost")}/debian/a.whl">it</a>'
+    )
+    registry.pypi_file(
+        Cache(tmp_path / "b"), address, "a", "a.whl", hashlib.sha256(content).hexdigest()
+    )
+    assert mirror.told[-2:] == ["Basic bWU6c0BjcmV0", None]  # nothing to another host
+
+
+@pytest.mark.parametrize("address", ["me:secret@host/simple", "ftp://me:secret@host/simple"])
+def test_a_password_in_a_wrong_address_is_not_shown(tmp_path, address):
+    for ask in (
+        lambda: registry.pypi_file(Cache(tmp_path), address, "a", "a.whl", "0" * 64),
+        lambda: Debian(Cache(tmp_path), address),
+    ):
+        with pytest.raises(FetchError, match=r"Received: (ftp://)?host/simple$"):
+            ask()
 
 
 @pytest.mark.parametrize("module", [debconf, download, g2p, split, debian, translations])

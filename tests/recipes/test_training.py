@@ -449,6 +449,18 @@ def with_losses(tokenizer, loss_of):
     return model
 
 
+def test_a_loss_that_rises_above_a_guess_again_has_diverged(tokenizer, batches, tmp_path):
+    steps = batches[0].num_batches
+    model = with_losses(
+        tokenizer,
+        lambda number: keras.ops.where(
+            number < 1, 500.0, keras.ops.where(number < steps, 3.0, 90.0)
+        ),
+    )
+    with pytest.raises(ValueError, match=r"Received: 90.00 in round 2: the training has diverged"):
+        fit(model, *batches, TRAINING, tmp_path)
+
+
 def test_a_file_that_is_no_rounds_is_no_checkpoint(tokenizer, batches, tmp_path):
     checkpoints = tmp_path / "checkpoints"
     checkpoints.mkdir()
