@@ -317,11 +317,12 @@ class _Rounds(keras.callbacks.Callback):
             }
 
     def check_divergence(self, loss):
-        # Large embeddings begin above a guess: what it has been below is what it must stay below.
-        least = min([self.began, *(h["loss"] for h in self.history)])
-        if loss > max(self.guess + 1, least):
+        # Large embeddings begin above a guess, and a round of few batches is noise: a nat of either.
+        limit = 1 + max(self.guess, min([self.began, *(h["loss"] for h in self.history)]))
+        if loss > limit:
             raise ValueError(
-                f"The loss must fall below that of a guess, {self.guess:.2f}. Received: {loss:.2f} in "
+                f"The loss must stay below {limit:.2f}, a nat above a guess or above the least that it "
+                f"has been, whichever is more. Received: {loss:.2f} in "
                 f"round {len(self.history) + 1}: the training has diverged. Try a lower "
                 f"--learning-rate or a longer --warmup-steps; --finish exports the best of the earlier "
                 "rounds"

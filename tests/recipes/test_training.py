@@ -492,6 +492,15 @@ def test_a_loss_that_falls_from_above_a_guess_has_not_diverged(tokenizer, batche
     assert 50 < history[1]["loss"] < history[0]["loss"] < history[0]["began"] == 500
 
 
+def test_a_loss_that_rises_by_less_than_a_nat_above_a_guess_has_not_diverged(
+    tokenizer, batches, tmp_path
+):
+    steps = batches[0].num_batches
+    model = with_losses(tokenizer, lambda number: keras.ops.where(number < steps, 50.0, 50.9))
+    _, history = fit(model, *batches, TRAINING, tmp_path)
+    assert history[1]["loss"] == pytest.approx(50.9)
+
+
 def test_a_training_that_diverges_in_a_long_round_does_not_end_it(diverging, batches, tmp_path):
     epochs = -(-150 // batches[0].num_batches)
     steps = epochs * batches[0].num_batches
