@@ -68,8 +68,17 @@ def train(config):
     console = Console(width=None if Console().is_terminal else 120)
     console.print(score_table(results))
     console.print(translation_table(files, pairs))
-    best = results["Transformer"].reports["int8"].path
+    best = results[best_family(results)].reports["int8"].path
     console.print(f'Try: python -m seq2lite.export run {best} "Open File"', soft_wrap=True)
+
+
+def best_family(results):
+    """That of the best int8 file."""
+    chrf = {}
+    for family, result in results.items():
+        (scores,) = result.scores.values()
+        chrf[family] = scores["int8"]["chrF"]
+    return max(chrf, key=chrf.get)
 
 
 def score_table(results):

@@ -46,7 +46,7 @@ class Config:
     overwrite: bool = option(
         False, "replace the run in the folder: a finished one, or one of other options"
     )
-    preset: str = option("transformer_tiny", f"one of {', '.join(zoo.list_presets())}")
+    preset: str = option("rnn_tiny", f"one of {', '.join(zoo.list_presets())}")
     dropout: float = option(0.1, "of the preset's layers")
     architecture: tuple[str, ...] = option(
         (), "what differs from the preset, as num_layers=3 (docs/zoo.md has all options)"

@@ -1,5 +1,6 @@
 """What a recipe changes of its preset."""
 
+import functools
 from types import SimpleNamespace
 
 import pytest
@@ -34,7 +35,7 @@ def test_what_is_no_option_is_refused_before_any_work(changes):
     with pytest.raises(
         ValueError, match=r"`architecture` must be name=value, .*num_layers.* Received: "
     ):
-        translate.Config(architecture=changes)
+        translate.Config(preset="transformer_tiny", architecture=changes)
 
 
 @pytest.mark.parametrize(
@@ -51,10 +52,9 @@ def test_a_model_differs_from_its_preset_in_that(preset, changes):
 
 
 def test_lengths_beyond_learned_positions_are_refused_before_any_work():
+    config = functools.partial(translate.Config, preset="transformer_tiny")
     learned = ("positions=learned", "max_positions=64")
-    translate.Config(architecture=learned, max_length=63)  # the start of a target takes one too
+    config(architecture=learned, max_length=63)  # the start of a target takes one too
     with pytest.raises(ValueError, match=r"must be at most 63, .*max_positions=64\. Received: 64"):
-        translate.Config(architecture=learned, max_length=64)
-    translate.Config(
-        architecture=("max_positions=none",)
-    )  # the builder says what is wrong with that
+        config(architecture=learned, max_length=64)
+    config(architecture=("max_positions=none",))  # the builder says what is wrong with that

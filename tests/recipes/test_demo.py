@@ -1,9 +1,19 @@
 """`make demo`, at a size that a test can wait for."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from seq2lite.recipes import demo
 from seq2lite.recipes.training import Training
+
+
+def test_the_file_to_try_is_the_best():
+    results = {
+        family: SimpleNamespace(scores={"held out": {"int8": {"chrF": chrf}}})
+        for family, chrf in (("Transformer", 34.75), ("RNN Seq2Seq", 43.94))
+    }
+    assert demo.best_family(results) == "RNN Seq2Seq"
 
 
 @pytest.mark.long
