@@ -345,18 +345,8 @@ def make_batches(train, valid, tests, tokenizer, training, max_lengths):
     Raises:
         ValueError: So few batches train that no weight would change.
     """
-    options = {"max_length": max_lengths, "batch_tokens": training.batch_tokens}
-    options |= distribution.batch_options()
-    batches = Batches(train, tokenizer, seed=training.seed, alpha=training.alpha or None, **options)
-    held_out = Batches(valid, tokenizer, **options)
-    num_batches = training.epochs * batches.num_batches
-    # The first of all has a learning rate of 0.
-    for name, least in (("epochs", 2), ("accumulate", training.accumulate)):
-        if num_batches < least:
-            raise ValueError(
-                f"`{name}` must let the training change weights, for which it wants {least} batches or more. "
-                f"Received: {getattr(training, name)}, and {num_batches} batches in all"
-            )
+    batches = training_batches(train, tokenizer, training, max_lengths)
+    held_out = Batches(valid, tokenizer, **_shape(training, max_lengths))
     tests = [pairs for pairs in tests.values() if pairs.origin != valid.origin]
     print("\n".join([*describe(batches, held_out), *left_out(tests)]), flush=True)
     if batches.num_cut or held_out.num_cut:
@@ -374,6 +364,26 @@ def make_batches(train, valid, tests, tokenizer, training, max_lengths):
                 file=sys.stderr,
             )
     return batches, held_out
+
+
+def training_batches(train, tokenizer, training, max_lengths):
+    """The `Batches` to train on; raises ValueError where they are too few to change a weight."""
+    options = {"seed": training.seed, "alpha": training.alpha or None}
+    batches = Batches(train, tokenizer, **options, **_shape(training, max_lengths))
+    num_batches = training.epochs * batches.num_batches
+    # The first of all has a learning rate of 0.
+    for name, least in (("epochs", 2), ("accumulate", training.accumulate)):
+        if num_batches < least:
+            raise ValueError(
+                f"`{name}` must let the training change weights, for which it wants {least} batches or more. "
+                f"Received: {getattr(training, name)}, with which there are {num_batches} in all"
+            )
+    return batches
+
+
+def _shape(training, max_lengths):
+    options = {"max_length": max_lengths, "batch_tokens": training.batch_tokens}
+    return options | distribution.batch_options()
 
 
 def describe(train, valid):

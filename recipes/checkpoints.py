@@ -84,7 +84,7 @@ class Checkpoints:
         variables = list(self._variables().values())
         variables += self.model.weights if self._optimizer.use_ema else []
         size = sum(4 * math.prod(variable.shape) for variable in variables)
-        there = sum(path.stat().st_size for path in self.folder.iterdir())
+        there = sum(path.stat().st_size for path in self.folder.glob(FILES))
         count = min(self.keep + 2 * (self.keep - 1) + 1, num_rounds)
         needed = count * size - there
         free = shutil.disk_usage(self.folder).free

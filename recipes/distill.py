@@ -29,7 +29,7 @@ from seq2lite.export.runtime import require_positive
 from seq2lite.recipes import distribution
 from seq2lite.recipes.architecture import builder_options, check_model, training_of
 from seq2lite.recipes.ask import CONTEXT_WORDS, read_questions
-from seq2lite.recipes.batches import make_batches
+from seq2lite.recipes.batches import make_batches, training_batches
 from seq2lite.recipes.bundles import bundle_decoder, export_bundles
 from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
 from seq2lite.recipes.decoding import Decoder, Score, Search
@@ -215,6 +215,9 @@ def train(config):
     decode = Decoder(teacher.tokenizer, config.search, config.lengths)
     task = TASKS[config.measured_as]
     score = Score(task.score, task.measure, decode, task.references(valid), task.mode)
+    # As many batches as the teacher's targets will make, about: too few are refused before it speaks.
+    pairs = Pairs([*train, *train]) if config.references else train
+    training_batches(pairs, teacher.tokenizer, config.training, config.lengths)
     with open_run(config, config.inputs) as folder:
         pairs = distilled(config, teacher, train, folder)
         tokenizer, lengths = teacher.tokenizer, config.lengths

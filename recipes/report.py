@@ -223,7 +223,8 @@ def _shipped(config, history, score):
 
 
 def _rounds(numbers):
-    return ("round " if len(numbers) == 1 else "rounds ") + ", ".join(map(str, numbers))
+    *some, last = map(str, numbers)
+    return f"rounds {', '.join(some)} and {last}" if some else f"round {last}"
 
 
 def _table(header, rows):

@@ -97,13 +97,29 @@ def _is_partial(name):
 
 def _require_nothing_else(folder):
     """Raises ValueError where there is more in the folder than a run, which alone may be replaced."""
-    names = sorted(path.name for path in folder.iterdir())
-    more = [n for n in names if n not in OF_A_RUN and not (_is_nothing(n) or _is_partial(n))]
+    names = [path.name for path in folder.iterdir() if path.name not in OF_A_RUN]
+    more = sorted(name for name in names if not (_is_nothing(name) or _is_partial(name)))
+    more += [f"{CHECKPOINTS}/{path.name}" for path in _besides_checkpoints(folder)]
     if more:
         raise ValueError(
             f"`output` must hold nothing but a run, if it is to be replaced. Received: {folder}, which holds "
             f"{', '.join(more)}"
         )
+
+
+def _besides_checkpoints(folder):
+    """What stands among the checkpoints and is none: a copy of the user's, say."""
+    paths = sorted((folder / CHECKPOINTS).glob("*"))
+    return [path for path in paths if not (path.match(FILES) or _is_partial(path.name))]
+
+
+def _remove_checkpoints(folder):
+    """Removes a run's checkpoints; their folder with them, if it has nothing else."""
+    if _besides_checkpoints(folder):
+        for path in (folder / CHECKPOINTS).glob(FILES):
+            path.unlink()
+    else:
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 def _can_go_on(folder, options):
@@ -160,7 +176,7 @@ def open_run(config, inputs=()):
             save_text(folder / RECORD, text)
         yield folder
         (folder / DONE).touch()
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        _remove_checkpoints(folder)
         (folder / LOCK).unlink(missing_ok=True)
 
 

@@ -268,7 +268,7 @@ class _Rounds(keras.callbacks.Callback):
         self.shipped = float32_twin(model)
         self.scored_pairs = spread(score.pairs, training.score_pairs) if score else []
         self.guess = math.log(model.vocabulary_size)
-        self.began = history[0].get("began", math.nan) if history else math.nan  # the first loss
+        self.began = history[0].get("began", math.inf) if history else math.inf  # the first loss
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -321,11 +321,10 @@ class _Rounds(keras.callbacks.Callback):
         limit = 1 + max(self.guess, min([self.began, *(h["loss"] for h in self.history)]))
         if loss > limit:
             raise ValueError(
-                f"The loss must stay below {limit:.2f}, a nat above a guess or above the least that it "
-                f"has been, whichever is more. Received: {loss:.2f} in "
-                f"round {len(self.history) + 1}: the training has diverged. Try a lower "
-                f"--learning-rate or a longer --warmup-steps; --finish exports the best of the earlier "
-                "rounds"
+                f"The loss must stay below {limit:.2f}, a nat above a guess or above the least of its first "
+                f"batch and its rounds, whichever is more. Received: {loss:.2f} in round "
+                f"{len(self.history) + 1}: the training has diverged. Try a lower --learning-rate or a "
+                f"longer --warmup-steps{'; --finish exports the best of the earlier rounds' * bool(self.history)}"
             )
 
     def best_round(self):

@@ -7,7 +7,7 @@ import re
 import urllib.parse
 
 from .archives import members
-from .download import FetchError, shown
+from .download import FetchError, require_address, shown
 
 MIRROR = "https://deb.debian.org/debian"
 SUITE = "bookworm"
@@ -27,8 +27,7 @@ class Debian:
     def __init__(self, cache, mirror=MIRROR):
         self.cache = cache
         self.mirror = mirror.rstrip("/")
-        if urllib.parse.urlsplit(self.mirror).scheme not in ("https", "http", "file"):
-            raise FetchError(f"`mirror` must be an https:// address. Received: {shown(mirror)}")
+        require_address("mirror", self.mirror)
 
     @functools.cached_property
     def _release(self):

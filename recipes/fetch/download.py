@@ -158,6 +158,31 @@ class Cache:
             yield progress
 
 
+def require_address(name, address):
+    """Raises FetchError unless it is an address to download from; a password in it is not shown.
+
+    Args:
+        name: Of the option.
+        address: What it says.
+    """
+    try:
+        parts = urllib.parse.urlsplit(address)
+        parts.port  # noqa: B018  # raises where it is no number
+        # An @ after the host is that of a password with a / or # of its own.
+        is_right = parts.hostname and "@" not in parts.path + parts.query + parts.fragment
+        is_right = parts.scheme == "file" or (parts.scheme in ("https", "http") and is_right)
+    except ValueError:
+        is_right = False
+    if not is_right:
+        received = shown(address)
+        if "@" in received:
+            received = "one with an @ that is not before its host"
+        raise FetchError(
+            f"`{name}` must be an https:// address, in whose user and password any of /?#[]@: is "
+            f"percent-encoded. Received: {received}"
+        )
+
+
 def shown(address):
     """An address without `user:password@`, whatever else is wrong with it."""
     return re.sub(r"(^|//)[^/]*@", r"\1", address, count=1)

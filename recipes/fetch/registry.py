@@ -5,7 +5,7 @@ import os
 import re
 import urllib.parse
 
-from .download import FetchError, shown
+from .download import FetchError, require_address, shown
 
 PYPI = "https://pypi.org/simple"
 
@@ -24,8 +24,7 @@ def pypi_file(cache, index, package, file, sha256):
     name = f"pypi/{package}/{file}"
     if cache.has(name, sha256):  # no need to ask where it would come from
         return cache.get("", name, sha256)
-    if urllib.parse.urlsplit(index).scheme not in ("https", "http", "file"):
-        raise FetchError(f"`pypi` must be an https:// address. Received: {shown(index)}")
+    require_address("pypi", index)
     page = f"{index.rstrip('/')}/{package}/"
     public = shown(page)
     text = cache.get(page, f"pypi/{package}/index.html").read_text("utf-8", "replace")

@@ -113,7 +113,7 @@ def test_what_of_a_test_is_left_out_or_cut_is_said(tokenizer, capsys):
     [
         (
             {"epochs": 1},
-            r"`epochs` must .* it wants 2 batches .* Received: 1, and 1 batches in all",
+            r"`epochs` must .* it wants 2 batches .* Received: 1, with which there are 1 in all",
         ),
         (
             {"accumulate": 9},

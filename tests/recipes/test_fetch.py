@@ -445,6 +445,21 @@ def test_a_password_in_a_wrong_address_is_not_shown(tmp_path, address):
             ask()
 
 
+@pytest.mark.parametrize(
+    "password", ["se/cret", "12/cret", "12#cret", "12?cret", "s[cret", "s℀cret"]
+)
+@pytest.mark.parametrize("scheme", ["https://", "https:/", ""])
+def test_a_password_that_is_not_encoded_is_not_shown(tmp_path, scheme, password):
+    address = f"{scheme}me:{password}@host/simple"
+    for ask in (
+        lambda: registry.pypi_file(Cache(tmp_path), address, "a", "a.whl", "0" * 64),
+        lambda: Debian(Cache(tmp_path), address),
+    ):
+        with pytest.raises(FetchError, match=r"percent-encoded\. Received: ") as error:
+            ask()
+        assert "cret" not in str(error.value)
+
+
 @pytest.mark.parametrize("module", [debconf, download, g2p, split, debian, translations])
 def test_the_examples_of_the_docstrings_run(module):
     results = doctest.testmod(module)

@@ -1,5 +1,6 @@
 """What each recipe makes of its data, and `list` and `cp`."""
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -252,6 +253,15 @@ def test_a_way_to_say_a_word_is_scored_and_taught(a_tiny_transformer, tmp_path):
         distill.Config(teacher=str(teacher), measured_as="phones", train=(data,))
     )
     assert len(taught) == len(student_pairs)
+    few = Training(accumulate=100, score_pairs=2)
+    options |= {"output": str(tmp_path / "few"), "training": few}
+    with pytest.raises(ValueError, match=r"`accumulate` must let the training change weights"):
+        distill.train(
+            distill.Config(
+                teacher=str(teacher), measured_as="phones", preset="transformer_tiny", **options
+            )
+        )
+    assert not (tmp_path / "few").exists()  # and the teacher was not asked
     assert all(" " not in source for source, _ in student_pairs)  # as the teacher was taught
 
 
@@ -263,10 +273,11 @@ def test_text_is_generated_and_only_what_is_predicted_is_counted(
     found = scores["Keras"]
     assert 1 < found["perplexity a token"] < 1000 and found["bits a character"] > 0
     # Words that are cut off make the text no easier.
-    config = generate.Config(max_target_length=6)
-    data = generate.build_data(
-        generate.Config(train=(str(tmp_path / "data.txt"),), vocabulary_size=420)
+    config = generate.Config(
+        train=(str(tmp_path / "data.txt"),), vocabulary_size=420, preset="transformer_tiny"
     )
+    data = generate.build_data(config)
+    config = dataclasses.replace(config, max_target_length=6)
     model = generate.build_model(config, data)
     short = generate.perplexities(config, model, data, [("It was", "saved now")])
     long = generate.perplexities(config, model, data, [("It was", "saved now" + " and on" * 50)])

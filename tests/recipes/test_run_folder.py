@@ -48,7 +48,7 @@ def test_of_a_linked_folder_the_link_alone_is_replaced(stopped, tmp_path):
     kept.parent.mkdir()
     kept.touch()
     (tmp_path / "run" / "tensorboard").symlink_to(kept.parent)
-    other = dataclasses.replace(stopped, preset="rnn_tiny", overwrite=True)
+    other = dataclasses.replace(stopped, preset="transformer_tiny", overwrite=True)
     with open_run(other) as folder:
         assert not (folder / "tensorboard").exists()
     assert kept.exists()
@@ -58,7 +58,7 @@ def test_of_a_linked_folder_the_link_alone_is_replaced(stopped, tmp_path):
 def test_what_is_no_part_of_a_run_is_never_removed_with_it(stopped, more):
     (Path(stopped.output) / more).mkdir()
     (Path(stopped.output) / ".report.md.partial-x").mkdir()  # which a killed process left
-    other = dataclasses.replace(stopped, preset="rnn_tiny", overwrite=True)
+    other = dataclasses.replace(stopped, preset="transformer_tiny", overwrite=True)
     with (
         pytest.raises(
             ValueError, match=f"nothing but a run, .* Received: .*run, which holds {more}$"
@@ -69,6 +69,17 @@ def test_what_is_no_part_of_a_run_is_never_removed_with_it(stopped, more):
     assert (Path(stopped.output) / CHECKPOINTS).exists()
     with open_run(dataclasses.replace(stopped, overwrite=True)) as folder:  # which removes nothing
         assert (folder / more).exists()
+
+
+def test_what_a_user_puts_beside_checkpoints_outlives_the_run(stopped):
+    """A copy of a round, say."""
+    copy = Path(stopped.output) / CHECKPOINTS / "round-best.npz"
+    copy.write_bytes(b"a user's copy")
+    with open_run(stopped):
+        pass
+    assert list(copy.parent.iterdir()) == [copy]
+    with pytest.raises(ValueError, match=r"which holds checkpoints/round-best\.npz$"):
+        check_run_folder(dataclasses.replace(stopped, overwrite=True))
 
 
 def test_what_has_no_part_in_the_weights_may_change_when_a_run_goes_on(stopped):
@@ -127,8 +138,10 @@ def test_the_process_that_exports_has_the_options_of_the_one_that_trained(tmp_pa
     record = json.loads((folder / RECORD).read_text())
     assert record["precision"] == "float32" and record.items() >= json.loads(trained).items()
     assert distribution.batch_options() == {"few_shapes": True, "rows_multiple": 8}
-    with pytest.raises(ValueError, match=r"run of other options.*Received: .*preset='rnn_tiny'"):
-        check_run_folder(dataclasses.replace(config, preset="rnn_tiny"))
+    with pytest.raises(
+        ValueError, match=r"run of other options.*Received: .*preset='transformer_tiny'"
+    ):
+        check_run_folder(dataclasses.replace(config, preset="transformer_tiny"))
     assert (folder / CHECKPOINTS / "round-000001.npz").exists()
 
 

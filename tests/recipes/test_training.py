@@ -373,7 +373,7 @@ def test_of_a_mean_with_a_torn_round_the_report_says_which_it_is_of(tokenizer, b
     for found, *expected in zip(model.get_weights(), *rounds, strict=False):
         np.testing.assert_allclose(found, np.mean(expected, axis=0), rtol=1e-6, atol=1e-6)
     assert _shipped(SimpleNamespace(training=training), history, score) == (
-        "The mean of rounds 1, 3 ships, by the best mark on held-out text. "
+        "The mean of rounds 1 and 3 ships, by the best mark on held-out text. "
         "Lost, as torn or no longer kept: round 2."
     )
 
