@@ -174,13 +174,11 @@ def require_address(name, address):
     except ValueError:
         is_right = False
     if not is_right:
+        hint = ", in whose user and password each of /?#[]@ is percent-encoded" * ("@" in address)
         received = shown(address)
         if "@" in received:
             received = "one with an @ that is not before its host"
-        raise FetchError(
-            f"`{name}` must be an https:// address, in whose user and password any of /?#[]@: is "
-            f"percent-encoded. Received: {received}"
-        )
+        raise FetchError(f"`{name}` must be an https:// address{hint}. Received: {received}")
 
 
 def shown(address):

@@ -117,7 +117,7 @@ def test_what_of_a_test_is_left_out_or_cut_is_said(tokenizer, capsys):
         ),
         (
             {"accumulate": 9},
-            r"`accumulate` must .* it wants 9 batches .* Received: 9, and 8 batches",
+            r"`accumulate` must .* it wants 9 batches .* Received: 9, with which there are 8 in all",
         ),
     ],
 )
