@@ -44,8 +44,8 @@ def shrunk(preset):
     return randomize(zoo.build(preset, vocabulary_size=VOCABULARY, **small), scale=2.0)
 
 
-# Of the structure of `transformer_base` and `student_tiny`, and among the slowest to convert.
-LIKE_OTHERS = ("transformer_big", "student_base")
+# Of the structure of `transformer_base`, `student_tiny` and `transformer_tiny`, and among the slowest to convert.
+LIKE_OTHERS = ("transformer_big", "student_base", "transformer_small")
 
 
 @pytest.fixture(
