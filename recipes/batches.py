@@ -382,6 +382,7 @@ def training_batches(train, tokenizer, training, max_lengths):
 
 
 def _shape(training, max_lengths):
+    """What shapes batches, of training and held-out text alike: options of `Batches`."""
     options = {"max_length": max_lengths, "batch_tokens": training.batch_tokens}
     return options | distribution.batch_options()
 

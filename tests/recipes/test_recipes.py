@@ -253,16 +253,22 @@ def test_a_way_to_say_a_word_is_scored_and_taught(a_tiny_transformer, tmp_path):
         distill.Config(teacher=str(teacher), measured_as="phones", train=(data,))
     )
     assert len(taught) == len(student_pairs)
-    few = Training(accumulate=100, score_pairs=2)
-    options |= {"output": str(tmp_path / "few"), "training": few}
-    with pytest.raises(ValueError, match=r"`accumulate` must let the training change weights"):
-        distill.train(
-            distill.Config(
-                teacher=str(teacher), measured_as="phones", preset="transformer_tiny", **options
-            )
-        )
-    assert not (tmp_path / "few").exists()  # and the teacher was not asked
     assert all(" " not in source for source, _ in student_pairs)  # as the teacher was taught
+
+
+def test_too_few_batches_are_refused_before_the_teacher_speaks(tokenizer, tmp_path, monkeypatch):
+    teacher = distill.Teacher(lambda sources: pytest.fail("it was asked"), tokenizer, 0)
+    monkeypatch.setattr(distill, "load_teacher", lambda config: teacher)
+    lines = [f"{a}{b}\t{b} {a}" for a in "abcdefgh" for b in "ijklmnop"]
+    config = distill.Config(
+        train=(write(tmp_path, "pairs.tsv", "\n".join(lines)),),
+        output=str(tmp_path / "few"),
+        preset="transformer_tiny",
+        training=Training(accumulate=100),
+    )
+    with pytest.raises(ValueError, match=r"`accumulate` must let the training change weights"):
+        distill.train(config)
+    assert not (tmp_path / "few").exists()
 
 
 def test_text_is_generated_and_only_what_is_predicted_is_counted(
