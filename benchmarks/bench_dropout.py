@@ -17,7 +17,7 @@ from bench_training import BATCH, LENGTH, preset_step, random_ids
 from rich.console import Console
 from rich.table import Table
 
-from seq2lite.zoo.dropout import Dropout
+from seq2lite.zoo.layers.dropout import Dropout
 
 RATE, SHAPE = 0.1, (2048, 1024)
 
@@ -62,8 +62,8 @@ def layer_call(kind):
 def step_call(kind):
     """A step of `transformer_small` with layers of `kind`."""
     with (
-        mock.patch("seq2lite.zoo.transformer.Dropout", kind),
-        mock.patch("seq2lite.zoo.transformer_layers.Dropout", kind),
+        mock.patch("seq2lite.zoo.transformer.model.Dropout", kind),
+        mock.patch("seq2lite.zoo.transformer.layers.Dropout", kind),
     ):
         _, step = preset_step("Transformer", keras.config.dtype_policy().name, dropout=RATE)
     ids = random_ids(BATCH, LENGTH)

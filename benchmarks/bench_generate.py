@@ -25,12 +25,14 @@ from rich.table import Table
 
 import ctranslate2_peer
 from seq2lite import zoo
-from seq2lite.export import flatbuffer
-from seq2lite.export.ladder import quantized
-from seq2lite.export.model_file import interpreter_search
-from seq2lite.export.quantize import store_weights, weights_of
-from seq2lite.export.signatures import Signatures, arg_max, save
-from seq2lite.export.tflite import convert_saved
+from seq2lite.export.conversion.convert import convert_saved
+from seq2lite.export.conversion.saved_model import save
+from seq2lite.export.quantization.apply import quantized
+from seq2lite.export.quantization.weights import store_weights, weights_of
+from seq2lite.export.runtime.interpreter import interpreter_search
+from seq2lite.export.signatures.dynamic import Signatures
+from seq2lite.export.signatures.lowering import arg_max
+from seq2lite.export.tflite_file import flatbuffer
 
 SOURCE_LENGTH, NUM_BEAMS = 30, 4
 VOCABULARY_SIZES = {"transformer_tiny": 4000, "rnn_tiny": 4000}  # others: 8,000

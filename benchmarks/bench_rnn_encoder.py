@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from seq2lite import export, zoo
-from seq2lite.export.model_file import open_interpreter
+from seq2lite.export.runtime.interpreter import open_interpreter
 
 LENGTHS, DIM, UNITS, VOCABULARY_SIZE = (12, 24, 48, 96), 256, 256, 8000
 

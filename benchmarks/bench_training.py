@@ -31,8 +31,8 @@ from rich.table import Table
 
 from seq2lite import zoo
 from seq2lite.recipes import translate
-from seq2lite.recipes.batches import Batches
-from seq2lite.recipes.loss import SmoothedCrossentropy
+from seq2lite.recipes.data.batches import Batches
+from seq2lite.recipes.training.loss import SmoothedCrossentropy
 
 VOCABULARY_SIZE, BATCH, LENGTH, DROPOUT = 8000, 64, 32, 0.1
 PRESETS = {"Transformer": "transformer_small", "RNN Seq2Seq": "rnn_small"}

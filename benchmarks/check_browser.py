@@ -21,10 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from seq2lite import zoo
-from seq2lite.export import portable
-from seq2lite.export.model_file import StaticFile, open_interpreter
-from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
-from seq2lite.recipes.text import learn_tokenizer
+from seq2lite.export import static
+from seq2lite.export.runtime.interpreter import open_interpreter
+from seq2lite.export.runtime.static_file import StaticFile
+from seq2lite.recipes.data.pairs import read_pairs
+from seq2lite.recipes.data.samples import VSCODE_VALID
+from seq2lite.recipes.data.tokenizers import learn_tokenizer
 
 SOURCE_LENGTH, TARGET_LENGTH, START = 12, 10, 2
 TIMEOUT = 120  # seconds
@@ -73,7 +75,7 @@ def main():
     failed = False
     for preset, mode in itertools.product(("transformer_tiny", "rnn_tiny"), options.modes):
         model = zoo.build(preset, **tokenizer.vocabulary)
-        content = portable.convert(
+        content = static.convert(
             model,
             mode,
             max_source_length=SOURCE_LENGTH,

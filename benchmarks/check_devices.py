@@ -46,10 +46,13 @@ def main():
 def written(folder):
     """Files of one signature each, which is what tflite-micro runs, beside inputs and answers."""
     from seq2lite import zoo
-    from seq2lite.export import portable
-    from seq2lite.export.model_file import open_interpreter
-    from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
-    from seq2lite.recipes.text import learn_tokenizer
+    from seq2lite.export import static
+    from seq2lite.export.quantization import modes
+    from seq2lite.export.runtime.interpreter import open_interpreter
+    from seq2lite.export.tflite_file import rewrites
+    from seq2lite.recipes.data.pairs import read_pairs
+    from seq2lite.recipes.data.samples import VSCODE_VALID
+    from seq2lite.recipes.data.tokenizers import learn_tokenizer
 
     texts = [source for source, _ in read_pairs(VSCODE_VALID)]
     tokenizer = learn_tokenizer(texts, 500)
@@ -60,8 +63,8 @@ def written(folder):
         ),
     }
     for family, model in models.items():
-        for mode in portable.MODES:
-            content = portable.convert(
+        for mode in modes.MODES:
+            content = static.convert(
                 model,
                 mode,
                 **LENGTHS,
@@ -70,7 +73,7 @@ def written(folder):
                 integer_io=mode != "float32",
             )
             for signature in ("encode", "decode_step"):
-                part = portable.single_signature(content, signature)
+                part = rewrites.single_signature(content, signature)
                 file = folder / f"{family}.{mode}.{signature}.tflite"
                 file.write_bytes(part)
                 interpreter = open_interpreter(part, 1, file.name)

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from seq2lite.export.convert import convert
-from seq2lite.export.flatbuffer import without_repetition
-from seq2lite.export.model_file import open_interpreter
-from seq2lite.export.signatures import save
-from seq2lite.export.text_graph import TextGraph
-from seq2lite.recipes.pairs import VSCODE_TRAIN, read_pairs
-from seq2lite.recipes.text import learn_tokenizer
+from seq2lite.export.conversion.converter import convert
+from seq2lite.export.conversion.saved_model import save
+from seq2lite.export.runtime.interpreter import open_interpreter
+from seq2lite.export.signatures.sentencepiece import TextGraph
+from seq2lite.export.tflite_file.rewrites import without_repetition
+from seq2lite.recipes.data.pairs import read_pairs
+from seq2lite.recipes.data.samples import VSCODE_TRAIN
+from seq2lite.recipes.data.tokenizers import learn_tokenizer
 
 EMOJI = ["👩‍👩‍👧‍👦", "🇰🇷", "☺️", "👍🏽", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "❤️‍🔥"]
 SPACES = [" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u3000", "\u200b", "\ufeff", "\u2581", "\0"]

@@ -7,7 +7,7 @@ from ctranslate2.specs.common_spec import Activation
 from ctranslate2.specs.transformer_spec import TransformerDecoderSpec, TransformerEncoderSpec
 from keras import ops
 
-from seq2lite.zoo.positions import sinusoidal_encoding
+from seq2lite.zoo.transformer.positions import sinusoidal_encoding
 
 MAX_POSITIONS = 512
 ACTIVATIONS = {"relu": Activation.RELU, "gelu": Activation.GELUTanh, "swiglu": Activation.SWISH}

@@ -27,9 +27,14 @@ from pathlib import Path
 import numpy as np
 
 from seq2lite import export
-from seq2lite.export import flatbuffer
-from seq2lite.export.container import DESCRIPTION_FILE, MODEL_FILE, read_container, write_container
-from seq2lite.export.runtime import Runner, open_container
+from seq2lite.export.runtime.container import (
+    DESCRIPTION_FILE,
+    MODEL_FILE,
+    read_container,
+    write_container,
+)
+from seq2lite.export.runtime.runner import Runner, open_container
+from seq2lite.export.tflite_file import flatbuffer
 
 TEXTS = ["Open File", "", "Close all editors in this group and those to the left"]
 CHUNK, TIMEOUT = 500, 300  # cases of a process, and its seconds
@@ -324,8 +329,9 @@ KINDS = [
 
 def tiny_bundle(path):
     from seq2lite import zoo
-    from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
-    from seq2lite.recipes.text import learn_tokenizer
+    from seq2lite.recipes.data.pairs import read_pairs
+    from seq2lite.recipes.data.samples import VSCODE_VALID
+    from seq2lite.recipes.data.tokenizers import learn_tokenizer
 
     pairs = read_pairs(VSCODE_VALID)
     tokenizer = learn_tokenizer((text for pair in pairs for text in pair), 1000)

@@ -21,7 +21,8 @@ def prepare(folder, tokenizer, *files):
     """Writes pieces, one sentence a line, and their vocabulary."""
     import sentencepiece
 
-    from seq2lite.recipes.pairs import for_training, read_pairs
+    from seq2lite.recipes.data.pairs import read_pairs
+    from seq2lite.recipes.data.splits import for_training
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,8 +62,8 @@ def score(folder, tokenizer, *files):
     """Prints BLEU and chrF."""
     import sentencepiece
 
-    from seq2lite.recipes.pairs import read_pairs
-    from seq2lite.recipes.scores import translation_scores
+    from seq2lite.recipes.data.pairs import read_pairs
+    from seq2lite.recipes.evaluation.metrics import translation_scores
 
     processor = sentencepiece.SentencePieceProcessor(model_file=tokenizer)
     for file in files:

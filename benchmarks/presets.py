@@ -92,7 +92,7 @@ def print_flops(preset):
 def print_export(preset):
     """Bytes of the int8 file, and its greatest logit error, as a part of the greatest logit."""
     from seq2lite import export
-    from seq2lite.export.model_file import open_interpreter
+    from seq2lite.export.runtime.interpreter import open_interpreter
 
     keras.utils.set_random_seed(0)
     model = build(preset)

@@ -12,10 +12,10 @@ from pathlib import Path
 import keras
 
 from seq2lite import export
-from seq2lite.recipes.decoding import Decoder, Search
-from seq2lite.recipes.pairs import read_pairs
-from seq2lite.recipes.scores import translation_scores
-from seq2lite.recipes.training import spread
+from seq2lite.recipes.data.pairs import read_pairs
+from seq2lite.recipes.data.splits import spread
+from seq2lite.recipes.evaluation.decoding import Decoder, Search
+from seq2lite.recipes.evaluation.metrics import translation_scores
 
 SEARCHES = [(1, 1.0), (4, 0.0), (4, 0.6), (4, 1.0), (4, 1.4), (8, 1.0), (8, 1.4)]
 

@@ -22,9 +22,9 @@ from pathlib import Path
 import keras
 
 from seq2lite.recipes import pronounce, summarize, translate
-from seq2lite.recipes.architecture import training_of
-from seq2lite.recipes.command import parse_config
-from seq2lite.recipes.run_folder import differing_options
+from seq2lite.recipes.run.command_line import parse_config
+from seq2lite.recipes.run.folder import differing_options
+from seq2lite.recipes.run.model_options import training_of
 from seq2lite.zoo.presets import PRESETS
 
 RECIPES = {"translate": translate, "summarize": summarize, "pronounce": pronounce}

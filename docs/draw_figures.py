@@ -19,7 +19,7 @@ import numpy as np
 import sentencepiece
 
 from seq2lite import zoo
-from seq2lite.export.tokenizer import Tokenizer
+from seq2lite.export.runtime.tokenizer import Tokenizer
 from seq2lite.zoo import plot
 
 FIGURES = Path(__file__).parent / "figures"

@@ -5,15 +5,15 @@
 
 from importlib import import_module
 
-from .runtime import BundleError, Runner, load
-from .tokenizer import Tokenizer
+from .runtime.runner import BundleError, Runner, load
+from .runtime.tokenizer import Tokenizer
 
 # What needs TensorFlow, and the file it stands in.
 _LAZY = {
-    "ConversionError": ".isolation",
+    "ConversionError": ".system.isolation",
     "QUANTIZATIONS": ".bundle",
-    "ParityError": ".parity",
-    "Tolerance": ".parity",
+    "ParityError": ".verification.parity",
+    "Tolerance": ".verification.parity",
     "to_bundle": ".bundle",
     "to_saved_model": ".saved_model",
     "to_tflite": ".tflite",

@@ -5,8 +5,8 @@ import os
 import sys
 import warnings
 
-from .golden import check_golden
-from .runtime import load
+from .runtime.golden import check_golden
+from .runtime.runner import load
 
 
 def main(arguments=None):

@@ -9,29 +9,41 @@ from pathlib import Path
 
 import numpy as np
 
-from . import flatbuffer, portable
-from .calibration import Calibration
-from .container import MODEL_FILE, TOKENIZER_FILE, is_bundle, is_zip, write_container
-from .flatbuffer import schema
-from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, check_weights, quantized
-from .ladder import QUANTIZATIONS as FLOAT_QUANTIZATIONS
-from .measure import Measurements, measure, measure_speed
-from .metadata import with_metadata
-from .parity import TOLERANCES, KerasReference, Parity, check_parity
-from .parts import size_by_part
-from .probe import search_all
+from . import static
+from .checks import check_beams, check_model, check_tokenizer, length_limits
+from .conversion.convert import convert_saved
+from .conversion.precision import in_float32
+from .conversion.saved_model import save
+from .measurement.measure import Measurements, measure, measure_speed
+from .measurement.size import size_by_part
+from .quantization import modes
+from .quantization.apply import check_weights, quantized
+from .quantization.calibration import Calibration
+from .quantization.modes import CALIBRATED, MAX_DIVERGENCE, check_quantization
+from .quantization.modes import QUANTIZATIONS as FLOAT_QUANTIZATIONS
 from .report import report_parts
-from .runtime import pad
-from .signatures import Signatures, check_model, check_tokenizer, in_float32, length_limits, save
-from .text_graph import TextGraph
-from .tflite import check_beams, check_ops, convert_saved
-from .tokenizer import is_unicode
-from .versions import least_runtime
-from .whole import check_parents, scratch_folder, write_whole
+from .runtime.batching import pad
+from .runtime.container import MODEL_FILE, TOKENIZER_FILE, is_bundle, is_zip, write_container
+from .runtime.tokenizer import is_unicode
+from .signatures.dynamic import Signatures
+from .signatures.sentencepiece import TextGraph
+from .system.atomic import check_parents, scratch_folder, write_whole
+from .tflite_file import flatbuffer
+from .tflite_file.flatbuffer import schema
+from .tflite_file.metadata import with_metadata
+from .tflite_file.ops import check_ops
+from .tflite_file.versions import least_runtime
+from .verification.parity import TOLERANCES, check_parity
+from .verification.probe import search_all
+from .verification.reference import KerasReference, Parity
 
 # With float activations, any search in the file; and with integers throughout, the search on the host.
-QUANTIZATIONS = (*FLOAT_QUANTIZATIONS, *portable.INTEGER_MODES)
-NEED_CALIBRATION = (*CALIBRATED, *portable.INTEGER_MODES)
+QUANTIZATIONS = (*FLOAT_QUANTIZATIONS, *modes.INTEGER_MODES)
+
+
+NEED_CALIBRATION = (*CALIBRATED, *modes.INTEGER_MODES)
+
+
 NUM_GOLDEN = 8
 
 
@@ -157,7 +169,7 @@ def to_bundle(
         )
     paths = {name: Path(path) / name if are_several else Path(path) for name in quantizations}
     check_beams(num_beams, length_penalty)
-    are_integer = [name in portable.INTEGER_MODES for name in quantizations]
+    are_integer = [name in modes.INTEGER_MODES for name in quantizations]
     _check_arguments(model, paths, tokenizer, held_out, calibration, languages)
     if integer_io and not all(are_integer):
         raise ValueError(
@@ -177,9 +189,9 @@ def to_bundle(
         float32 = None if all(are_integer) else convert_saved(saved_model)
         keras_speed = None  # measured once a file is known to be right
         for name in quantizations:
-            if name in portable.INTEGER_MODES:
+            if name in modes.INTEGER_MODES:
                 formats = {}
-                content = portable.convert(
+                content = static.convert(
                     model,
                     name,
                     **limits,

@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from dataclasses import asdict
 
 NUM_OPS = 10  # that have a bar of their own in a profile
+
+
 _WHAT_A_PROFILE_IS = (
     "The runtime tells no times from inside, so each op was run by itself, with the tensors it has in "
     "its graph, five times in one file and once in another; a fourth of the difference is its time. "
@@ -324,6 +326,8 @@ p { overflow-wrap: anywhere } pre { white-space: pre-wrap; font-size: .8rem }
 @media print { :root { --ink: #000; --soft: #444; --line: #ccc; --bar: #2f6fab; --page: #fff }
   body { max-width: none; font-size: 10pt } figure, tr { break-inside: avoid } h2 { break-after: avoid } }
 """
+
+
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>

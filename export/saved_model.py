@@ -5,9 +5,12 @@ from pathlib import Path
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from ..zoo.search import greedy_search
-from .signatures import check_model, check_tokenizer, in_float32, length_limits, save
-from .whole import write_whole
+from seq2lite.zoo.search.greedy import greedy_search
+
+from .checks import check_model, check_tokenizer, length_limits
+from .conversion.precision import in_float32
+from .conversion.saved_model import save
+from .system.atomic import write_whole
 
 
 def to_saved_model(model, path, tokenizer, *, max_source_length=128, max_target_length=None):

@@ -1,23 +1,21 @@
 """From a model to one TFLite file of built-in ops."""
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from ..zoo.search import greedy_search
-from . import flatbuffer
-from .calibration import MAX_STEPS, Calibration
-from .isolation import ConversionError, run_isolated
-from .ladder import CALIBRATED, MAX_DIVERGENCE, check_quantization, check_weights, quantized
-from .runtime import require_positive
-from .signatures import Signatures, check_model, in_float32, save
-from .whole import check_parents, scratch_folder, write_whole
+from seq2lite.zoo.search.greedy import greedy_search
 
-TIMEOUT = 900  # seconds; a model of 10 M parameters takes under one minute
-# Ops of the built-in list that are there for the converter's failures, not for a device.
-_NOT_FOR_DEVICES = {"CUSTOM", "DELEGATE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
+from .checks import check_beams, check_model
+from .conversion.convert import convert_saved
+from .conversion.precision import in_float32
+from .conversion.saved_model import save
+from .quantization.apply import check_weights, quantized
+from .quantization.calibration import MAX_STEPS, Calibration
+from .quantization.modes import CALIBRATED, MAX_DIVERGENCE, check_quantization
+from .signatures.dynamic import Signatures
+from .system.atomic import check_parents, scratch_folder, write_whole
 
 
 def to_tflite(
@@ -116,38 +114,3 @@ def _generated(model, source, quantization):
     search = tf.function(lambda source: greedy_search(model, source, limit))
     tokens, lengths = search(source)
     return Calibration.of(source, tokens, lengths, model)
-
-
-def check_beams(num_beams, length_penalty):
-    """Raises ValueError unless `generate_beam` can be made of them."""
-    if num_beams is not None:
-        require_positive(num_beams=num_beams)
-    if not isinstance(length_penalty, (int, float)) or not np.isfinite(length_penalty):
-        raise ValueError(f"`length_penalty` must be a finite number. Received: {length_penalty!r}")
-
-
-def convert_saved(saved_model):
-    """Converts in a process of its own, checks the ops; returns the float32 file's bytes."""
-    output = Path(saved_model).with_suffix(".tflite")
-    run_isolated(".convert", saved_model, output, timeout=TIMEOUT)
-    content = output.read_bytes()
-    check_ops(content)
-    return content
-
-
-def check_ops(content):
-    """Counts a file's ops by name. Raises ConversionError at one that is no device's built-in."""
-    model = flatbuffer.read(content)
-    counts = Counter()
-    for graph in model.subgraphs:
-        for operator in graph.operators or []:
-            name = flatbuffer.op_name(model, operator)
-            if name in _NOT_FOR_DEVICES:
-                custom = (model.operatorCodes[operator.opcodeIndex].customCode or b"").decode()
-                outputs = [graph.tensors[i].name.decode() for i in operator.outputs]
-                raise ConversionError(
-                    "The file must hold built-in TFLite ops only. "
-                    f"Received: {custom or name}, which makes {outputs}"
-                )
-            counts[name] += 1
-    return counts

@@ -18,20 +18,25 @@ from collections import namedtuple
 import keras
 
 from seq2lite import export, zoo
-from seq2lite.export.runtime import require_positive
-from seq2lite.recipes.architecture import builder_options, check_model, training_of
-from seq2lite.recipes.batches import make_batches
-from seq2lite.recipes.bundles import export_bundles
-from seq2lite.recipes.command import option, require_files, run_recipe
-from seq2lite.recipes.decoding import Decoder, Score, Search
-from seq2lite.recipes.pairs import Pairs, input_files, read_pairs, read_splits
-from seq2lite.recipes.precision import precision
-from seq2lite.recipes.report import evaluate, write_report
-from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
-from seq2lite.recipes.scores import question_scores
-from seq2lite.recipes.squad import FAQ_TRAIN, read_squad
-from seq2lite.recipes.text import learn_tokenizer
-from seq2lite.recipes.training import Training, fit
+from seq2lite.export.runtime.checks import require_positive
+from seq2lite.recipes.data.pairs import Pairs, read_pairs
+from seq2lite.recipes.data.prepare import make_batches
+from seq2lite.recipes.data.samples import FAQ_TRAIN
+from seq2lite.recipes.data.splits import input_files, read_splits
+from seq2lite.recipes.data.squad import read_squad
+from seq2lite.recipes.data.tokenizers import learn_tokenizer
+from seq2lite.recipes.distributed.precision import precision
+from seq2lite.recipes.evaluation.bundles import export_bundles
+from seq2lite.recipes.evaluation.decoding import Decoder, Score, Search
+from seq2lite.recipes.evaluation.evaluate import evaluate
+from seq2lite.recipes.evaluation.metrics import question_scores
+from seq2lite.recipes.options import option, require_files
+from seq2lite.recipes.run.command_line import run_recipe
+from seq2lite.recipes.run.folder import check_run_folder, open_run, save_model
+from seq2lite.recipes.run.model_options import builder_options, check_model, training_of
+from seq2lite.recipes.run.report import write_report
+from seq2lite.recipes.training.fit import fit
+from seq2lite.recipes.training.options import Training
 
 CONTEXT_WORDS = 60
 

@@ -16,10 +16,12 @@ from rich.text import Text
 
 from seq2lite import export
 from seq2lite.recipes import translate
-from seq2lite.recipes.command import option, run_recipe
-from seq2lite.recipes.pairs import held_out_files, read_pairs
-from seq2lite.recipes.run_folder import check_run_folder
-from seq2lite.recipes.training import Training
+from seq2lite.recipes.data.pairs import read_pairs
+from seq2lite.recipes.data.splits import held_out_files
+from seq2lite.recipes.options import option
+from seq2lite.recipes.run.command_line import run_recipe
+from seq2lite.recipes.run.folder import check_run_folder
+from seq2lite.recipes.training.options import Training
 
 TRAINING = Training(epochs=8, score_pairs=0)
 # What each family is trained with, where it differs from the recipe's defaults.

@@ -24,40 +24,32 @@ import keras
 from rich.progress import track
 
 from seq2lite import export, zoo
-from seq2lite.export.container import is_bundle
-from seq2lite.export.runtime import require_positive
-from seq2lite.recipes import distribution
-from seq2lite.recipes.architecture import builder_options, check_model, training_of
+from seq2lite.export.runtime.checks import require_positive
+from seq2lite.export.runtime.container import is_bundle
 from seq2lite.recipes.ask import CONTEXT_WORDS, read_questions
-from seq2lite.recipes.batches import make_batches, training_batches
-from seq2lite.recipes.bundles import bundle_decoder, export_bundles
-from seq2lite.recipes.command import check_choices, option, require_files, run_recipe
-from seq2lite.recipes.decoding import Decoder, Score, Search
-from seq2lite.recipes.pairs import (
-    VSCODE_TRAIN,
-    Pairs,
-    for_training,
-    input_files,
-    read_pairs,
-    read_splits,
-)
-from seq2lite.recipes.precision import precision
-from seq2lite.recipes.pronounce import pronunciations, read_words
-from seq2lite.recipes.report import evaluate, write_report
-from seq2lite.recipes.run_folder import (
-    DISTILLED,
-    check_run_folder,
-    open_run,
-    save_model,
-    save_text,
-)
-from seq2lite.recipes.scores import (
+from seq2lite.recipes.data.pairs import Pairs, read_pairs
+from seq2lite.recipes.data.prepare import make_batches, training_batches
+from seq2lite.recipes.data.samples import VSCODE_TRAIN
+from seq2lite.recipes.data.splits import for_training, input_files, read_splits, spread
+from seq2lite.recipes.distributed import processes
+from seq2lite.recipes.distributed.precision import precision
+from seq2lite.recipes.evaluation.bundles import bundle_decoder, export_bundles
+from seq2lite.recipes.evaluation.decoding import Decoder, Score, Search
+from seq2lite.recipes.evaluation.evaluate import evaluate
+from seq2lite.recipes.evaluation.metrics import (
     error_rates,
     question_scores,
     rouge_scores,
     translation_scores,
 )
-from seq2lite.recipes.training import Training, fit, spread
+from seq2lite.recipes.options import check_choices, option, require_files
+from seq2lite.recipes.pronounce import pronunciations, read_words
+from seq2lite.recipes.run.command_line import run_recipe
+from seq2lite.recipes.run.folder import DISTILLED, check_run_folder, open_run, save_model, save_text
+from seq2lite.recipes.run.model_options import builder_options, check_model, training_of
+from seq2lite.recipes.run.report import write_report
+from seq2lite.recipes.training.fit import fit
+from seq2lite.recipes.training.options import Training
 
 Task = namedtuple("Task", ["read", "references", "score", "mode", "measure"])
 # How the teacher's recipe reads its files and what it scores against; the number that chooses the best
@@ -177,7 +169,7 @@ def distilled(config, teacher, pairs, folder):
     for start in track(range(0, len(sources), CHUNK), "the teacher's targets", disable=None):
         file = folder / DISTILLED / f"{start:08}.json"
         chunk = sources[start : start + CHUNK]
-        said += distribution.from_first(lambda f=file, c=chunk: _said(f, teacher, c))
+        said += processes.from_first(lambda f=file, c=chunk: _said(f, teacher, c))
     target_of = dict(zip(sources, said, strict=True))
     taught = Pairs(
         [(source, target_of[source]) for source, _ in pairs],

@@ -19,27 +19,27 @@ from collections import namedtuple
 import keras
 
 from seq2lite import export, zoo
-from seq2lite.export.host_search import check_sampling
-from seq2lite.export.runtime import require_positive
-from seq2lite.recipes.architecture import builder_options, check_model, training_of
-from seq2lite.recipes.batches import Batches, make_batches
-from seq2lite.recipes.bundles import export_bundles
-from seq2lite.recipes.command import option, run_recipe
-from seq2lite.recipes.decoding import Search
-from seq2lite.recipes.pairs import (
-    VSCODE_TRAIN,
-    DataError,
-    Pairs,
-    for_training,
-    input_files,
-    read_lines,
-    read_splits,
-)
-from seq2lite.recipes.precision import precision
-from seq2lite.recipes.report import NUM_EXAMPLES, write_report
-from seq2lite.recipes.run_folder import check_run_folder, open_run, save_model
-from seq2lite.recipes.text import learn_tokenizer
-from seq2lite.recipes.training import Training, fit, nats_a_token, spread
+from seq2lite.export.runtime.checks import require_positive
+from seq2lite.export.runtime.host_search import check_sampling
+from seq2lite.recipes.data.batches import Batches
+from seq2lite.recipes.data.pairs import Pairs
+from seq2lite.recipes.data.prepare import make_batches
+from seq2lite.recipes.data.samples import VSCODE_TRAIN
+from seq2lite.recipes.data.splits import for_training, input_files, read_splits, spread
+from seq2lite.recipes.data.text_files import DataError, read_lines
+from seq2lite.recipes.data.tokenizers import learn_tokenizer
+from seq2lite.recipes.distributed.precision import precision
+from seq2lite.recipes.evaluation.bundles import export_bundles
+from seq2lite.recipes.evaluation.decoding import Search
+from seq2lite.recipes.evaluation.evaluate import NUM_EXAMPLES
+from seq2lite.recipes.options import option
+from seq2lite.recipes.run.command_line import run_recipe
+from seq2lite.recipes.run.folder import check_run_folder, open_run, save_model
+from seq2lite.recipes.run.model_options import builder_options, check_model, training_of
+from seq2lite.recipes.run.report import write_report
+from seq2lite.recipes.training.evaluations import nats_a_token
+from seq2lite.recipes.training.fit import fit
+from seq2lite.recipes.training.options import Training
 
 
 @dataclasses.dataclass(frozen=True)

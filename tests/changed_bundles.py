@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 
-from seq2lite.export.container import DESCRIPTION_FILE, write_container
+from seq2lite.export.runtime.container import DESCRIPTION_FILE, write_container
 
 ZEROS = b"0" * 64
 

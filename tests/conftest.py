@@ -11,14 +11,15 @@ from random_models import randomize
 
 @pytest.fixture(scope="session")
 def pairs():
-    from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
+    from seq2lite.recipes.data.pairs import read_pairs
+    from seq2lite.recipes.data.samples import VSCODE_VALID
 
     return read_pairs(VSCODE_VALID)
 
 
 @pytest.fixture(scope="session")
 def tokenizer(pairs):
-    from seq2lite.recipes.text import learn_tokenizer
+    from seq2lite.recipes.data.tokenizers import learn_tokenizer
 
     return learn_tokenizer([text for pair in pairs for text in pair], 1000)
 
@@ -66,8 +67,8 @@ def bundle(tiny_model, tokenizer, pairs, tmp_path_factory):
 def trained(request, pairs, tmp_path_factory):
     """The whole recipe of a family on a few pairs, in float32: its Config and its Result."""
     from seq2lite.recipes import translate
-    from seq2lite.recipes.decoding import Search
-    from seq2lite.recipes.training import Training
+    from seq2lite.recipes.evaluation.decoding import Search
+    from seq2lite.recipes.training.options import Training
 
     folder = tmp_path_factory.mktemp("trained")
     (folder / "train.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs), "utf-8")

@@ -8,8 +8,8 @@ import os
 import signal
 from unittest import mock
 
-from seq2lite.export import whole
-from seq2lite.export.container import read_container, write_container
+from seq2lite.export.runtime.container import read_container, write_container
+from seq2lite.export.system import atomic
 
 # Of the operating system; besides: a write, the end of a file, and the exchange of two in one step.
 CALLS = ("mkdir", "open", "close", "fsync", "rename", "scandir", "unlink", "rmdir")
@@ -77,15 +77,15 @@ def fault(at=None, act=full_disk, exchange=True):
         stack.enter_context(faulty(fcntl, "flock"))
         stack.enter_context(mock.patch.object(io, "open", open_any))
         if not exchange:
-            stack.enter_context(mock.patch.object(whole, "_exchange_at_once", lambda a, b: False))
-        stack.enter_context(faulty(whole, "_exchange_at_once"))
+            stack.enter_context(mock.patch.object(atomic, "_exchange_at_once", lambda a, b: False))
+        stack.enter_context(faulty(atomic, "_exchange_at_once"))
         yield calls
 
 
 def export_stub(path, content):
     """What `to_bundle` does when all is converted and measured."""
     parts = dict.fromkeys(NAMES, content * 1000)
-    whole.write_whole(
+    atomic.write_whole(
         path, lambda made: write_container(made, DESCRIPTION, parts, path.suffix == ".zip")
     )
 

@@ -3,10 +3,12 @@
 import numpy as np
 
 from seq2lite import zoo
-from seq2lite.export.convert import convert
-from seq2lite.export.flatbuffer import without_repetition
-from seq2lite.export.ladder import quantized
-from seq2lite.export.signatures import Signatures, in_float32, save
+from seq2lite.export.conversion.converter import convert
+from seq2lite.export.conversion.precision import in_float32
+from seq2lite.export.conversion.saved_model import save
+from seq2lite.export.quantization.apply import quantized
+from seq2lite.export.signatures.dynamic import Signatures
+from seq2lite.export.tflite_file.rewrites import without_repetition
 
 VOCABULARY = 60
 TRANSFORMERS = {

@@ -11,9 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(
-    f"seq2lite.{file.parent.name}.{file.stem}".removesuffix(".__init__")
+    ".".join(("seq2lite", *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
     for folder in ("zoo", "export", "recipes")
-    for file in (ROOT / folder).glob("*.py")
+    for file in (ROOT / folder).rglob("*.py")
     if file.stem != "__main__"
 )
 EXAMPLES = [

@@ -7,7 +7,7 @@ import pytest
 from presets import DEFAULT, VOCABULARY_SIZES
 from random_models import VOCABULARY, float32_file, random_ids, randomize
 from seq2lite import zoo
-from seq2lite.export.model_file import interpreter_search, open_interpreter
+from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
 from seq2lite.zoo.presets import PRESETS
 
 # As in docs/zoo.md, at the vocabularies of benchmarks/presets.py.

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from seq2lite import export, recipes, zoo
-from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
-from seq2lite.recipes.text import learn_tokenizer
+from seq2lite.recipes.data.pairs import read_pairs
+from seq2lite.recipes.data.samples import VSCODE_VALID
+from seq2lite.recipes.data.tokenizers import learn_tokenizer
 
 for package in (zoo, export, recipes):
     assert "site-packages" in package.__file__, package.__file__

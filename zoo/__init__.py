@@ -1,12 +1,14 @@
 """Sequence-to-sequence models in Keras: the RNN Seq2Seq and the Transformer, behind one contract."""
 
-from .beam import beam_search
 from .contract import Seq2Seq
-from .embedding import TokenEmbedding
+from .layers.embedding import TokenEmbedding
 from .presets import build, list_presets
-from .rnn import rnn_seq2seq
-from .search import greedy_search, sample, score
-from .transformer import transformer
+from .rnn.model import rnn_seq2seq
+from .search.beam import beam_search
+from .search.greedy import greedy_search
+from .search.sampling import sample
+from .search.scoring import score
+from .transformer.model import transformer
 
 __all__ = [
     "Seq2Seq",

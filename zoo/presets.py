@@ -1,10 +1,11 @@
 """Named sizes of the two families: the papers', students for devices, and small ones to begin with."""
 
-from .contract import require_one_of
-from .rnn import rnn_seq2seq
-from .transformer import transformer
+from .checks import require_one_of
+from .rnn.model import rnn_seq2seq
+from .transformer.model import transformer
 
 BUILDERS = {"transformer": transformer, "rnn_seq2seq": rnn_seq2seq}
+
 
 PRESETS = {
     # Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, table 3: base and big.

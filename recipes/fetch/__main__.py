@@ -16,7 +16,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from . import debconf, debian, descriptions, g2p, registry, translations
+from ..fetch import debconf, debian, descriptions, g2p, registry, translations
 from .building import check_output, verify, write
 from .download import Cache, FetchError, default_cache
 

@@ -7,7 +7,8 @@ import json
 import os
 from pathlib import Path
 
-from ...export.whole import check_parents, write_whole
+from seq2lite.export.system.atomic import check_parents, write_whole
+
 from .download import FetchError, disk_sentence
 
 SUMS, LICENCES, README = "SHA256SUMS", "LICENCES.md", "README.md"

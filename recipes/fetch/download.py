@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from ...export.whole import write_whole
+from seq2lite.export.system.atomic import write_whole
 
 TRIES = 3
 TIMEOUT = 60  # seconds without a byte

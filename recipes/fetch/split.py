@@ -1,37 +1,26 @@
 """Train, validation and test sets that share nothing, nearly equal text included."""
 
 import hashlib
-import re
-import unicodedata
 from collections import defaultdict
 
 import numpy as np
 
+from ..data.normalize import comparable
 from .download import FetchError
 
 NEAR = 0.7  # Jaccard similarity of letter trigrams from which two texts count as the same
+
+
 BITS = 11
+
+
 NUM_BINS = 1 << BITS
+
+
 MARGIN = 0.1
+
+
 CHUNK = 2048  # texts compared at once: a matrix of 16 MB
-
-# printf's, Python's and the shell's placeholders: the letters in them say nothing.
-_PLACEHOLDER = re.compile(
-    r"%[-+#0]?[\d.*$]*(?:hh|ll|[hlLzjt])?[a-zA-Z]\b|\$?\{[^{}]*\}|\$\([^()]*\)"
-)
-
-
-def comparable(text):
-    """Only the letters, in one case: texts that agree in them are the same text here.
-
-    Example:
-        >>> from seq2lite.recipes.fetch.split import comparable
-        >>> comparable("_Open file %d…") == comparable("Open &File 2")
-        True
-    """
-    text = unicodedata.normalize("NFKC", _PLACEHOLDER.sub(" ", text)).casefold()
-    # Vowel signs (category M) are letters in Indic and other scripts.
-    return "".join(c for c in text if unicodedata.category(c)[0] in "LM")
 
 
 def split(rows, sizes, *, near=NEAR, group=None, eligible=None, seed=1):

@@ -4,13 +4,14 @@ import html
 import re
 import unicodedata
 
+from ..data.normalize import comparable
 from .archives import members
 from .building import Built, Part
 from .debian import Debian, copyright_of
 from .descriptions import descriptions
 from .download import FetchError
 from .gettext_file import read_mo
-from .split import comparable, split
+from .split import split
 
 TITLE = "{source} to {target}: programs, LibreOffice's help, package descriptions"
 SIZES = {"test-ui": 1000, "test-doc": 1000, "valid": 2400}

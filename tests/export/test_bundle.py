@@ -15,9 +15,9 @@ from changed_bundles import changed_copy
 from random_models import small_model
 from seq2lite import export
 from seq2lite.export import bundle as bundle_module
-from seq2lite.export.container import read_container, write_container
-from seq2lite.export.golden import check_golden
-from seq2lite.export.whole import write_whole
+from seq2lite.export.runtime.container import read_container, write_container
+from seq2lite.export.runtime.golden import check_golden
+from seq2lite.export.system.atomic import write_whole
 
 FILES = [
     "bundle.json",
@@ -160,7 +160,7 @@ def test_a_new_folder_takes_the_place_of_the_old_one(old):
 WRITER = """
 import os, signal, resource, sys, time
 from pathlib import Path
-from seq2lite.export.whole import write_whole
+from seq2lite.export.system.atomic import write_whole
 
 def write(partial):
     partial.mkdir()
@@ -181,8 +181,9 @@ import resource, signal, sys
 sys.path.insert(0, sys.argv[2])
 from random_models import randomize
 from seq2lite import export, zoo
-from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
-from seq2lite.recipes.text import learn_tokenizer
+from seq2lite.recipes.data.samples import VSCODE_VALID
+from seq2lite.recipes.data.pairs import read_pairs
+from seq2lite.recipes.data.tokenizers import learn_tokenizer
 
 pairs = read_pairs(VSCODE_VALID)
 tokenizer = learn_tokenizer((text for pair in pairs for text in pair), 1000)
@@ -327,7 +328,7 @@ def test_of_several_quantizations_all_are_written_or_none(
             raise export.ParityError("float16 is not right")
         return check_parity(file, *arguments)
 
-    check_parity = bundle_module.check_parity
+    check_parity = bundle.check_parity
     content = (bundle / "model.tflite").read_bytes()
     monkeypatch.setattr(bundle_module, "convert_saved", lambda _: content)
     monkeypatch.setattr(bundle_module, "check_parity", refuse_float16)

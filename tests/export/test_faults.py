@@ -12,8 +12,8 @@ import pytest
 
 from faults import content_of, export_stub, fault, full_disk, snapshot
 from seq2lite import export
-from seq2lite.export import isolation
-from seq2lite.export.whole import scratch_folder
+from seq2lite.export.system import isolation
+from seq2lite.export.system.atomic import scratch_folder
 
 
 @pytest.fixture(params=["my-model", "my-model.zip"])
@@ -50,7 +50,7 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from faults import content_of, export_stub, fault, kill, snapshot
-from seq2lite.export.whole import write_whole
+from seq2lite.export.system.atomic import write_whole
 
 path, exchange = Path(sys.argv[1]), sys.argv[3] == "True"
 before = snapshot(path)
@@ -102,9 +102,11 @@ EXPORTER = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
 from seq2lite import export, zoo
-from seq2lite.export import bundle, container, tflite
-from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
-from seq2lite.recipes.text import learn_tokenizer
+from seq2lite.export import bundle, tflite
+from seq2lite.export.runtime import container
+from seq2lite.recipes.data.samples import VSCODE_VALID
+from seq2lite.recipes.data.pairs import read_pairs
+from seq2lite.recipes.data.tokenizers import learn_tokenizer
 
 def kill(*arguments, **named):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -167,10 +169,10 @@ def isolated(tmp_path, monkeypatch):
     def run(code, timeout=60):
         (tmp_path / "package").mkdir()
         (tmp_path / "package" / "work.py").write_text(code)
-        isolation.run_isolated(".work", timeout=timeout)
+        isolation.run_isolated("work", timeout=timeout)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(isolation, "__package__", "package")
+    monkeypatch.setattr(isolation, "PACKAGE", "package")
     return run
 
 
@@ -271,7 +273,7 @@ child.wait()
 """
 CHILD = """
 import os, time
-from seq2lite.export.isolation import explained
+from seq2lite.export.system.isolation import explained
 with explained():
     print(os.getpid(), flush=True)
     time.sleep(60)

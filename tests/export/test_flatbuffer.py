@@ -6,9 +6,10 @@ import tensorflow as tf
 
 from random_models import randomize
 from seq2lite import zoo
-from seq2lite.export import flatbuffer
-from seq2lite.export.model_file import open_interpreter
-from seq2lite.export.signatures import Signatures, save
+from seq2lite.export.conversion.saved_model import save
+from seq2lite.export.runtime.interpreter import open_interpreter
+from seq2lite.export.signatures.dynamic import Signatures
+from seq2lite.export.tflite_file import flatbuffer, rewrites
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +43,13 @@ def test_the_tables_stay_equal(converted):
 
 def test_the_scales_of_a_tied_embedding_are_stored_once(converted):
     """The converter stores 3000 scales and zero points for each graph: 12 bytes a row, each."""
-    shared = flatbuffer.without_repetition(converted)
+    shared = rewrites.without_repetition(converted)
     assert len(shared) < len(converted) - 2 * 12 * 3000
-    assert len(flatbuffer.without_repetition(shared)) <= len(shared)
+    assert len(rewrites.without_repetition(shared)) <= len(shared)
 
 
 def test_weights_stay_aligned(converted):
-    shared = flatbuffer.without_repetition(converted)
+    shared = rewrites.without_repetition(converted)
     for buffer in flatbuffer.read(shared).buffers:
         if buffer.data is not None and len(buffer.data) > 64:
             assert shared.find(buffer.data.tobytes()) % flatbuffer.BUFFER_ALIGNMENT == 0
@@ -58,17 +59,17 @@ def test_the_answers_stay_equal_to_the_bit(converted):
     source = np.array([[5, 6, 7, 3]], np.int32)
     states = [
         open_interpreter(content, 1, "").get_signature_runner("encode")(source=source)
-        for content in (converted, flatbuffer.without_repetition(converted))
+        for content in (converted, rewrites.without_repetition(converted))
     ]
     for name in states[0]:
         np.testing.assert_array_equal(states[0][name], states[1][name])
 
 
 def test_what_several_signatures_call_is_one_graph(converted):
-    model = flatbuffer.read(flatbuffer.without_repetition(converted))
+    model = flatbuffer.read(rewrites.without_repetition(converted))
     num_graphs = len(model.subgraphs)
     assert num_graphs < len(flatbuffer.read(converted).subgraphs)
-    flatbuffer.share_equal_graphs(model)
+    rewrites.share_equal_graphs(model)
     assert len(model.subgraphs) == num_graphs
     callers = [
         graph
@@ -81,7 +82,7 @@ def test_what_several_signatures_call_is_one_graph(converted):
 
 
 def test_graphs_that_differ_in_a_weight_stay_two(converted):
-    num_graphs = len(flatbuffer.read(flatbuffer.without_repetition(converted)).subgraphs)
+    num_graphs = len(flatbuffer.read(rewrites.without_repetition(converted)).subgraphs)
     model = flatbuffer.read(converted)
     encoder = model.subgraphs[flatbuffer.graph_of(model, "encode")]
     weight = next(t for t in encoder.tensors if model.buffers[t.buffer].data is not None)
@@ -89,5 +90,5 @@ def test_graphs_that_differ_in_a_weight_stay_two(converted):
     changed[0] += 1
     model.buffers.append(flatbuffer.schema.BufferT(data=changed))
     weight.buffer = len(model.buffers) - 1
-    flatbuffer.share_equal_graphs(model)
+    rewrites.share_equal_graphs(model)
     assert len(model.subgraphs) == num_graphs + 1

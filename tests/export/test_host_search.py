@@ -5,7 +5,7 @@ import pytest
 
 from random_models import random_ids, small_model
 from seq2lite import zoo
-from seq2lite.export.host_search import HostSearch
+from seq2lite.export.runtime.host_search import HostSearch
 
 CASES = ("transformer", "lstm-luong")
 SAMPLING = (
@@ -138,7 +138,7 @@ def test_draws_of_another_shape_are_refused():
 def test_it_imports_neither_tensorflow_nor_keras():
     from pathlib import Path
 
-    from seq2lite.export import host_search
+    from seq2lite.export.runtime.runner import host_search
 
     imports = [
         line

@@ -8,14 +8,15 @@ import pytest
 
 from random_models import float32_file, random_ids, randomize
 from seq2lite import export, zoo
-from seq2lite.export import flatbuffer, versions
-from seq2lite.export.calibration import Calibration, second_moments
-from seq2lite.export.flatbuffer import schema
-from seq2lite.export.ladder import quantized
-from seq2lite.export.mixture import log_probabilities
-from seq2lite.export.model_file import interpreter_search, open_interpreter
-from seq2lite.export.quantize import BLOCK, read_weight, store_weights, weights_of
-from seq2lite.export.rounding import Grid, round_calibrated, round_to_nearest
+from seq2lite.export.quantization.apply import quantized
+from seq2lite.export.quantization.calibration import Calibration
+from seq2lite.export.quantization.mixed import log_probabilities
+from seq2lite.export.quantization.rounding import Grid, round_calibrated, round_to_nearest
+from seq2lite.export.quantization.second_moments import second_moments
+from seq2lite.export.quantization.weights import BLOCK, read_weight, store_weights, weights_of
+from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
+from seq2lite.export.tflite_file import flatbuffer, versions
+from seq2lite.export.tflite_file.flatbuffer import schema
 
 MODELS = {
     "transformer": lambda: zoo.transformer(

@@ -7,10 +7,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from seq2lite.export import flatbuffer
-from seq2lite.export.metadata import read_metadata, with_metadata
-from seq2lite.export.model_file import open_interpreter
-from seq2lite.export.versions import least_runtime, stated_runtime
+from seq2lite.export.runtime.interpreter import open_interpreter
+from seq2lite.export.tflite_file import flatbuffer
+from seq2lite.export.tflite_file.metadata import read_metadata, with_metadata
+from seq2lite.export.tflite_file.versions import least_runtime, stated_runtime
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import pytest
 
 from seq2lite import export
 from seq2lite.export import bundle as bundle_module
-from seq2lite.export import flatbuffer
-from seq2lite.export.parity import TOLERANCES, KerasReference, check_parity, require_within
-from seq2lite.export.probe import probe
+from seq2lite.export.tflite_file import flatbuffer
+from seq2lite.export.verification.parity import TOLERANCES, check_parity, require_within
+from seq2lite.export.verification.probe import probe
+from seq2lite.export.verification.reference import KerasReference
 
 LIMITS = {"max_source_length": 40, "max_target_length": 12}
 

@@ -6,12 +6,15 @@ import tensorflow as tf
 
 from random_models import random_ids, randomize, small_model
 from seq2lite import zoo
-from seq2lite.export import flatbuffer, portable, versions
-from seq2lite.export.isolation import ConversionError
-from seq2lite.export.model_file import StaticFile, open_interpreter, static_search
-from seq2lite.export.static_calibration import observe
-from seq2lite.export.static_quantize import quantize_static
-from seq2lite.export.static_scales import softmax_inputs
+from seq2lite.export import static
+from seq2lite.export.quantization import modes
+from seq2lite.export.quantization.activations import quantize_static
+from seq2lite.export.quantization.observe import observe
+from seq2lite.export.quantization.scales import softmax_inputs
+from seq2lite.export.runtime.interpreter import open_interpreter
+from seq2lite.export.runtime.static_file import StaticFile, static_search
+from seq2lite.export.system.isolation import ConversionError
+from seq2lite.export.tflite_file import flatbuffer, rewrites, targets, versions
 
 OP = flatbuffer.schema.BuiltinOperator
 LENGTHS = {"max_source_length": 9, "max_target_length": 8}
@@ -37,7 +40,7 @@ def logits_of(content, source, target):
 )
 def test_steps_of_the_file_are_those_of_keras(case):
     model = small_model(case)
-    content = portable.convert(model, "float32", **LENGTHS)
+    content = static.convert(model, "float32", **LENGTHS)
     rng = np.random.default_rng(0)
     for length in (1, 5, 9):  # padded by 8, by 4, not at all
         source, target = random_ids(rng, [length]), random_ids(rng, [8])
@@ -54,7 +57,7 @@ def large_scores():
             variable.assign(3 * variable)
     table = model.source_embedding.embeddings
     table.assign(np.where(np.arange(table.shape[0])[:, None] == model.pad_id, np.nan, table))
-    content = portable.convert(model, "float32", **LENGTHS)
+    content = static.convert(model, "float32", **LENGTHS)
     rng = np.random.default_rng(1)
     source = random_ids(rng, rng.integers(1, 10, 24))
     observed = observe(content, source, 8, start_id=2, end_id=3, pad_id=0)
@@ -116,23 +119,23 @@ def texts_model(request, tokenizer):
 
 @pytest.fixture(scope="module")
 def converted(texts_model, tokenizer, pairs):
-    """mode, integer_io -> the file's bytes, as `portable.convert` makes them."""
-    content = portable.convert(texts_model, "float32", **LENGTHS)
+    """mode, integer_io -> the file's bytes, as `static.convert` makes them."""
+    content = static.convert(texts_model, "float32", **LENGTHS)
     texts = [source for source, _ in pairs[:40]]
-    source = portable._calibration_ids(tokenizer, texts, LENGTHS["max_source_length"])
+    source = static._calibration_ids(tokenizer, texts, LENGTHS["max_source_length"])
     observed = observe(content, source, 8, start_id=2, end_id=3, pad_id=0)
 
     def convert(mode, integer_io=False):
         if mode == "float32":
             return content
-        bits = portable.BITS[mode]
+        bits = modes.BITS[mode]
         return quantize_static(content, observed, bits=bits, integer_io=integer_io)
 
     return convert
 
 
 def test_a_process_of_its_own_calibrates_on_the_texts(texts_model, converted, tokenizer, pairs):
-    content = portable.convert(
+    content = static.convert(
         texts_model,
         "int8_static",
         **LENGTHS,
@@ -172,7 +175,7 @@ def test_integer_io_answers_as_float_io_does(converted):
     np.testing.assert_allclose(of_integers, of_floats, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", portable.INTEGER_MODES)
+@pytest.mark.parametrize("mode", modes.INTEGER_MODES)
 def test_an_integer_file_states_the_runtime_that_its_kernels_need(converted, mode):
     content = converted(mode)
     assert versions.stated_runtime(content) == versions.least_runtime(content) == "2.17.0"
@@ -225,7 +228,7 @@ def test_a_family_of_ones_own_is_converted_too(tokenizer, pairs):
     logits, state = model.decode_step(np.array([2]), model.encode(source))
     texts = [source for source, _ in pairs[:8]]
     for mode, error in (("float32", 1e-6), ("int8_static", 0.15)):
-        content = portable.convert(model, mode, **LENGTHS, tokenizer=tokenizer, calibration=texts)
+        content = static.convert(model, mode, **LENGTHS, tokenizer=tokenizer, calibration=texts)
         file = StaticFile(open_interpreter(content, 1, ""), pad_id=0)
         found = file.decode_step(np.array([2], np.int32), **file.encode(source))
         for name, expected in {"logits": logits, "said": state["said"]}.items():
@@ -247,7 +250,7 @@ def test_files_of_one_signature_answer_as_the_whole_does(converted):
     from ai_edge_litert.interpreter import Interpreter
 
     content = converted("int8_static")
-    part = portable.single_signature(content, "encode")
+    part = rewrites.single_signature(content, "encode")
     source = np.array([[7, 8, 9, 3, 0, 0, 0, 0, 0]], np.int32)
     whole, alone = (
         Interpreter(model_content=c).get_signature_runner("encode")(source=source)
@@ -270,7 +273,7 @@ def test_what_some_device_lacks_is_named(converted, spoil, message):
     model = flatbuffer.read(converted("float32"))
     spoil(model)
     with pytest.raises(ConversionError, match=message):
-        portable.check_portable(flatbuffer.write(model))
+        targets.check_portable(flatbuffer.write(model))
 
 
 @pytest.mark.parametrize(
@@ -291,7 +294,7 @@ def test_what_some_device_lacks_is_named(converted, spoil, message):
 def test_arguments_are_checked_before_any_work(texts_model, tokenizer, options, message):
     options = {"tokenizer": tokenizer, **LENGTHS, **options}
     with pytest.raises(ValueError, match=message):
-        portable.convert(texts_model, options.pop("mode"), **options)
+        static.convert(texts_model, options.pop("mode"), **options)
 
 
 def test_a_source_too_long_for_the_file_is_refused(converted):

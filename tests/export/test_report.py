@@ -8,13 +8,14 @@ import pytest
 
 from random_models import random_ids
 from seq2lite import export
-from seq2lite.export import flatbuffer, report
-from seq2lite.export.memory import measure_memory
-from seq2lite.export.model_file import interpreter_search
-from seq2lite.export.parts import size_by_part
-from seq2lite.export.profile import profile
-from seq2lite.export.quantize import store_weights, weights_of
-from seq2lite.export.speed import endless, measure_grid
+from seq2lite.export import report
+from seq2lite.export.measurement.memory import measure_memory
+from seq2lite.export.measurement.profile import profile
+from seq2lite.export.measurement.size import size_by_part
+from seq2lite.export.measurement.speed import endless, measure_grid
+from seq2lite.export.quantization.weights import store_weights, weights_of
+from seq2lite.export.runtime.interpreter import interpreter_search
+from seq2lite.export.tflite_file import flatbuffer
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import pytest
 import fuzz_bundle
 from changed_bundles import changed_copy, parts_of, reseal
 from seq2lite import export, zoo
-from seq2lite.export.container import write_container
-from seq2lite.export.golden import check_golden
-from seq2lite.export.runtime import Runner
+from seq2lite.export.runtime.container import write_container
+from seq2lite.export.runtime.golden import check_golden
+from seq2lite.export.runtime.runner import Runner
 
 ODD = [
     "",
@@ -140,8 +140,8 @@ sys.meta_path.insert(0, Refuse())
 from seq2lite import export
 answers = export.load(sys.argv[1]).generate(["Open File", "파일"])
 assert len(answers) == 2, answers
-from seq2lite.export.container import write_container
-from seq2lite.export.golden import check_golden
+from seq2lite.export.runtime.container import write_container
+from seq2lite.export.runtime.golden import check_golden
 print(check_golden(sys.argv[1]))
 assert not {"tensorflow", "keras"} & set(sys.modules), sorted(sys.modules)
 """
@@ -253,7 +253,7 @@ def test_parts_of_two_bundles_are_refused_even_with_their_own_checksums(
     bundle, tokenizer, tmp_path
 ):
     """A tokenizer of another size, with a bundle.json made to match: ids would be wrong."""
-    from seq2lite.recipes.text import learn_tokenizer
+    from seq2lite.recipes.data.tokenizers import learn_tokenizer
 
     other = learn_tokenizer(["open the file menu", "파일 메뉴 열기"] * 50, 279)
     assert other.vocabulary_size != tokenizer.vocabulary_size

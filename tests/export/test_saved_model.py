@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from random_models import random_ids
 from seq2lite import export, zoo
-from seq2lite.export.parity import keras_runner
+from seq2lite.export.verification.reference import keras_runner
 
 LIMITS = {"max_source_length": 40, "max_target_length": 12}
 # What neither of the two ways may need.

@@ -6,10 +6,10 @@ import tensorflow as tf
 
 from random_models import VOCABULARY, random_ids, small_model
 from seq2lite import zoo
-from seq2lite.export.convert import convert
-from seq2lite.export.model_file import open_interpreter
-from seq2lite.export.signatures import save
-from seq2lite.export.tflite import check_ops
+from seq2lite.export.conversion.converter import convert
+from seq2lite.export.conversion.saved_model import save
+from seq2lite.export.runtime.interpreter import open_interpreter
+from seq2lite.export.tflite_file.ops import check_ops
 
 BEAM = {"num_beams": 4, "num_hypotheses": 3, "length_penalty": 0.8, "coverage_penalty": 0.2}
 SAMPLE = {"temperature": 0.7, "top_k": 10, "top_p": 0.9}

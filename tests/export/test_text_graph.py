@@ -10,11 +10,11 @@ import tensorflow as tf
 from ai_edge_litert.compiled_model import CompiledModel
 
 from seq2lite import export
-from seq2lite.export.convert import convert
-from seq2lite.export.model_file import open_interpreter
-from seq2lite.export.signatures import save
-from seq2lite.export.text_graph import TextGraph
-from seq2lite.export.tokenizer import Tokenizer
+from seq2lite.export.conversion.converter import convert
+from seq2lite.export.conversion.saved_model import save
+from seq2lite.export.runtime.interpreter import open_interpreter
+from seq2lite.export.runtime.tokenizer import Tokenizer
+from seq2lite.export.signatures.sentencepiece import TextGraph
 
 HANGUL = [chr(c) for c in range(0xAC00, 0xD7A4)]
 ODD = [

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from random_models import VOCABULARY, float32_file, random_ids, randomize, small_model
 from seq2lite import export, zoo
-from seq2lite.export.ladder import quantized
-from seq2lite.export.model_file import interpreter_search, open_interpreter
-from seq2lite.export.tflite import check_ops
+from seq2lite.export.quantization.apply import quantized
+from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
+from seq2lite.export.tflite_file.ops import check_ops
 
 # What the presets do not have; those are exported in tests/test_presets.py.
 EXPORTED = [

@@ -4,11 +4,12 @@ import pytest
 
 from random_models import randomize
 from seq2lite import export, zoo
-from seq2lite.export import flatbuffer, versions
-from seq2lite.export.convert import convert
-from seq2lite.export.flatbuffer import without_repetition
-from seq2lite.export.quantize import store_weights, weights_of
-from seq2lite.export.signatures import Signatures, save
+from seq2lite.export.conversion.converter import convert
+from seq2lite.export.conversion.saved_model import save
+from seq2lite.export.quantization.weights import store_weights, weights_of
+from seq2lite.export.signatures.dynamic import Signatures
+from seq2lite.export.tflite_file import flatbuffer, versions
+from seq2lite.export.tflite_file.rewrites import without_repetition
 
 
 @pytest.fixture(scope="module", params=["transformer", "rnn"])

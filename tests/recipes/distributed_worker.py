@@ -15,13 +15,15 @@ import numpy as np
 import tensorflow as tf
 
 from seq2lite import zoo
-from seq2lite.recipes import distribution
-from seq2lite.recipes.batches import Batches
-from seq2lite.recipes.decoding import Decoder, Score, Search
-from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
-from seq2lite.recipes.scores import translation_scores
-from seq2lite.recipes.text import learn_tokenizer
-from seq2lite.recipes.training import Training, fit
+from seq2lite.recipes.data.batches import Batches
+from seq2lite.recipes.data.pairs import read_pairs
+from seq2lite.recipes.data.samples import VSCODE_VALID
+from seq2lite.recipes.data.tokenizers import learn_tokenizer
+from seq2lite.recipes.distributed import processes
+from seq2lite.recipes.evaluation.decoding import Decoder, Score, Search
+from seq2lite.recipes.evaluation.metrics import translation_scores
+from seq2lite.recipes.training.fit import fit
+from seq2lite.recipes.training.options import Training
 
 SIZES = {
     "transformer": {"num_layers": 1, "model_dim": 16, "num_heads": 2, "feed_forward_dim": 16},
@@ -34,7 +36,7 @@ def build(family, training, dropout):
     keras.utils.set_random_seed(training.seed)
     pairs = read_pairs(VSCODE_VALID)
     tokenizer = learn_tokenizer((text for pair in pairs for text in pair), 1000)
-    shared = {"rows_multiple": 2} | distribution.batch_options()
+    shared = {"rows_multiple": 2} | processes.batch_options()
     lengths = {"max_length": 8, "batch_tokens": 256}
     train = Batches(pairs[:72], tokenizer, seed=training.seed, **lengths, **shared)
     valid = Batches(pairs[72:80], tokenizer, **lengths, **shared)
@@ -60,7 +62,7 @@ if __name__ == "__main__":
         logical = [tf.config.LogicalDeviceConfiguration() for _ in range(devices)]
         tf.config.set_logical_device_configuration(cpu, logical)
     again = [__file__, *sys.argv[1:]] if "EXPORT" in os.environ else ["-c", "print('exports')"]
-    with distribution.run(again):
+    with processes.run(again):
         model, history = train(family, folder, **options)
         np.savez(Path(folder) / "exported.npz", *model.get_weights())
         print(f"exports after {len(history)} rounds")

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from seq2lite.recipes import translate
-from seq2lite.recipes.decoding import Search
-from seq2lite.recipes.training import Training
+from seq2lite.recipes.evaluation.decoding import Search
+from seq2lite.recipes.training.options import Training
 from seq2lite.zoo.presets import PRESETS
 
 TRAINING = Training(

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from seq2lite.recipes import pronounce, translate
-from seq2lite.recipes.architecture import builder_options
+from seq2lite.recipes.run.model_options import builder_options
 
 
 def test_values_are_json_or_else_text():

@@ -5,9 +5,11 @@ import collections
 import numpy as np
 import pytest
 
-from seq2lite.recipes.batches import MORE_PADDING, Batches, _of_few_shapes, make_batches
-from seq2lite.recipes.pairs import Pairs
-from seq2lite.recipes.training import Training
+from seq2lite.recipes.data.batches import Batches
+from seq2lite.recipes.data.bucketing import MORE_PADDING, _of_few_shapes
+from seq2lite.recipes.data.pairs import Pairs
+from seq2lite.recipes.data.prepare import make_batches
+from seq2lite.recipes.training.options import Training
 
 
 def rows_of(dataset):

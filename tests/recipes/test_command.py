@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from seq2lite.recipes.command import parse_config
+from seq2lite.recipes.run.command_line import parse_config
 
 
 @dataclasses.dataclass(frozen=True)

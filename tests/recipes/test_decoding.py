@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seq2lite.recipes.decoding import Decoder, Search
+from seq2lite.recipes.evaluation.decoding import Decoder, Search
 
 
 @pytest.mark.parametrize(

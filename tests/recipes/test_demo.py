@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from seq2lite.recipes import demo
-from seq2lite.recipes.training import Training
+from seq2lite.recipes.training.options import Training
 
 
 def test_the_file_to_try_is_the_best():

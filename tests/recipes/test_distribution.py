@@ -15,9 +15,9 @@ import pytest
 import tensorflow as tf
 
 from seq2lite import export
-from seq2lite.recipes import distribution
-from seq2lite.recipes.batches import Batches
-from seq2lite.recipes.data_service import require_reachable, serve
+from seq2lite.recipes.data.batches import Batches
+from seq2lite.recipes.distributed import processes
+from seq2lite.recipes.distributed.data_service import require_reachable, serve
 
 pytestmark = pytest.mark.long
 WORKER = Path(__file__).with_name("distributed_worker.py")
@@ -176,7 +176,7 @@ def test_a_data_service_that_is_not_there_is_named():
 def test_variables_that_do_not_fit_are_named(variables, message, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match=re.escape(message)), distribution.run([]):
+    with pytest.raises(ValueError, match=re.escape(message)), processes.run([]):
         pass
 
 

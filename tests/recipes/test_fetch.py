@@ -19,6 +19,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from seq2lite.recipes.data import normalize
+from seq2lite.recipes.data.pairs import read_pairs
 from seq2lite.recipes.fetch import (
     building,
     debconf,
@@ -36,7 +38,6 @@ from seq2lite.recipes.fetch.debian import Debian
 from seq2lite.recipes.fetch.download import Cache, FetchError
 from seq2lite.recipes.fetch.gettext_file import read_mo
 from seq2lite.recipes.fetch.translations import clean
-from seq2lite.recipes.pairs import read_pairs
 
 WORDS = [
     "open",
@@ -123,7 +124,7 @@ def test_rows_of_a_group_stay_together_and_the_order_of_rows_changes_nothing():
 
 
 def test_the_fast_search_for_near_texts_finds_what_comparing_all_finds():
-    texts = [split.comparable(row[0]) for row in corpus()]
+    texts = [normalize.comparable(row[0]) for row in corpus()]
     held_out, rest = set(texts[::7]), set(texts) - set(texts[::7])
     slow = {a for a in rest if any(split._jaccard(a, b) >= split.NEAR for b in held_out)}
     assert slow and split._similar(rest, held_out, split.NEAR) == slow

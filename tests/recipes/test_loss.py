@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2lite.recipes.loss import SmoothedCrossentropy
+from seq2lite.recipes.training.loss import SmoothedCrossentropy
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.5])

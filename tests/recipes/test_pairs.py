@@ -8,19 +8,12 @@ import unicodedata
 import pytest
 
 from seq2lite.recipes import ask, translate
-from seq2lite.recipes.fetch.split import NEAR, comparable, find_leaks
-from seq2lite.recipes.pairs import (
-    DOCSTRINGS_TRAIN,
-    G2P_TRAIN,
-    VSCODE_TRAIN,
-    DataError,
-    Pairs,
-    for_training,
-    held_out_files,
-    hold_out,
-    read_pairs,
-    read_splits,
-)
+from seq2lite.recipes.data.normalize import comparable
+from seq2lite.recipes.data.pairs import Pairs, read_pairs
+from seq2lite.recipes.data.samples import DOCSTRINGS_TRAIN, G2P_TRAIN, VSCODE_TRAIN
+from seq2lite.recipes.data.splits import for_training, held_out_files, hold_out, read_splits
+from seq2lite.recipes.data.text_files import DataError
+from seq2lite.recipes.fetch.split import NEAR, find_leaks
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from seq2lite.recipes import precision
-from seq2lite.recipes.precision import choose_precision, multiplies_bfloat16
+from seq2lite.recipes.distributed import precision
+from seq2lite.recipes.distributed.precision import choose_precision, multiplies_bfloat16
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seq2lite.recipes import progress
+from seq2lite.recipes.training import progress
 
 
 @pytest.fixture

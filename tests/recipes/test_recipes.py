@@ -11,11 +11,13 @@ import pytest
 from seq2lite import export
 from seq2lite.recipes import __main__ as recipes
 from seq2lite.recipes import ask, distill, generate, pronounce, summarize, translate
-from seq2lite.recipes.bundles import bundle_decoder
-from seq2lite.recipes.decoding import Decoder, Search
-from seq2lite.recipes.pairs import DataError, Pairs, read_splits
-from seq2lite.recipes.squad import Example
-from seq2lite.recipes.training import Training
+from seq2lite.recipes.data.pairs import Pairs
+from seq2lite.recipes.data.splits import read_splits
+from seq2lite.recipes.data.squad import Example
+from seq2lite.recipes.data.text_files import DataError
+from seq2lite.recipes.evaluation.bundles import bundle_decoder
+from seq2lite.recipes.evaluation.decoding import Decoder, Search
+from seq2lite.recipes.training.options import Training
 from seq2lite.zoo.presets import PRESETS
 
 

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from seq2lite.recipes.report import score_table
+from seq2lite.recipes.run.report import score_table
 
 
 def test_a_number_that_one_test_alone_has_is_in_the_table():

@@ -10,9 +10,9 @@ from pathlib import Path
 import keras
 import pytest
 
-from seq2lite.recipes import distribution, handover, precision
-from seq2lite.recipes.run_folder import CHECKPOINTS, RECORD, check_run_folder, open_run
-from seq2lite.recipes.training import Training
+from seq2lite.recipes.distributed import handover, precision, processes
+from seq2lite.recipes.run.folder import CHECKPOINTS, RECORD, check_run_folder, open_run
+from seq2lite.recipes.training.options import Training
 from seq2lite.recipes.translate import Config, build_data, build_model
 
 
@@ -113,8 +113,8 @@ def test_a_run_of_other_options_is_neither_finished_nor_replaced_by_finish(stopp
 
 def test_the_process_that_exports_has_the_options_of_the_one_that_trained(tmp_path, monkeypatch):
     """Under JAX: what `auto` stands for there, and the shapes of its batches."""
-    code = "import json; from seq2lite.recipes import distribution; "
-    code += "print(json.dumps(distribution.run_options('auto')))"
+    code = "import json; from seq2lite.recipes.distributed import processes; "
+    code += "print(json.dumps(processes.run_options('auto')))"
     trained = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"KERAS_BACKEND": "jax"},
@@ -137,7 +137,7 @@ def test_the_process_that_exports_has_the_options_of_the_one_that_trained(tmp_pa
     assert build_model(config, data).dtype_policy.name == "float32"
     record = json.loads((folder / RECORD).read_text())
     assert record["precision"] == "float32" and record.items() >= json.loads(trained).items()
-    assert distribution.batch_options() == {"few_shapes": True, "rows_multiple": 8}
+    assert processes.batch_options() == {"few_shapes": True, "rows_multiple": 8}
     with pytest.raises(
         ValueError, match=r"run of other options.*Received: .*preset='transformer_tiny'"
     ):
@@ -180,7 +180,7 @@ def test_a_run_knows_what_auto_stood_for(stopped, monkeypatch):
     check_run_folder(
         dataclasses.replace(stopped, training=Training(precision=here))
     )  # as good as auto
-    monkeypatch.setattr(distribution, "choose_precision", lambda name: other[here])
+    monkeypatch.setattr(processes, "choose_precision", lambda name: other[here])
     with pytest.raises(ValueError, match=rf"precision='{other[here]}' \(there: '{here}'\)"):
         check_run_folder(stopped)
 

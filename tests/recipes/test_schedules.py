@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from seq2lite.recipes.schedules import SCHEDULES, schedule
+from seq2lite.recipes.training.schedules import SCHEDULES, schedule
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -3,7 +3,12 @@
 import pytest
 from rouge_score import rouge_scorer
 
-from seq2lite.recipes.scores import error_rates, exact_match, rouge_scores, translation_scores
+from seq2lite.recipes.evaluation.metrics import (
+    error_rates,
+    exact_match,
+    rouge_scores,
+    translation_scores,
+)
 
 
 def test_rouge_is_the_mean_f_measure():

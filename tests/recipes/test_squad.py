@@ -7,9 +7,10 @@ import unicodedata
 
 import pytest
 
+from seq2lite.recipes.data.samples import FAQ_TRAIN, FAQ_VALID
+from seq2lite.recipes.data.squad import read_squad
+from seq2lite.recipes.data.text_files import DataError
 from seq2lite.recipes.fetch.split import find_leaks
-from seq2lite.recipes.pairs import DataError
-from seq2lite.recipes.squad import FAQ_TRAIN, FAQ_VALID, read_squad
 
 CONTEXT = "Seoul is the capital of Korea."
 NOT_THERE = {"text": "Seoul", "answer_start": 3}

@@ -5,8 +5,8 @@ import unicodedata
 import pytest
 
 from seq2lite import export
-from seq2lite.recipes.pairs import DataError
-from seq2lite.recipes.text import learn_tokenizer, symbol_tokenizer
+from seq2lite.recipes.data.text_files import DataError
+from seq2lite.recipes.data.tokenizers import learn_tokenizer, symbol_tokenizer
 
 
 def test_every_text_comes_back_as_it_was(tokenizer, pairs):

@@ -11,20 +11,18 @@ import pytest
 import tensorflow as tf
 
 from seq2lite import zoo
-from seq2lite.recipes.batches import Batches
-from seq2lite.recipes.checkpoints import Checkpoints
-from seq2lite.recipes.decoding import Score
-from seq2lite.recipes.loss import SmoothedCrossentropy
-from seq2lite.recipes.pairs import VSCODE_VALID, read_pairs
-from seq2lite.recipes.report import _shipped
-from seq2lite.recipes.training import (
-    Training,
-    best_round,
-    compile_for_training,
-    fit,
-    nats_a_token,
-    spread,
-)
+from seq2lite.recipes.data.batches import Batches
+from seq2lite.recipes.data.pairs import read_pairs
+from seq2lite.recipes.data.samples import VSCODE_VALID
+from seq2lite.recipes.data.splits import spread
+from seq2lite.recipes.evaluation.decoding import Score
+from seq2lite.recipes.run.report import _shipped
+from seq2lite.recipes.training.checkpoints import Checkpoints
+from seq2lite.recipes.training.evaluations import best_round, nats_a_token
+from seq2lite.recipes.training.fit import fit
+from seq2lite.recipes.training.loss import SmoothedCrossentropy
+from seq2lite.recipes.training.optimizer import compile_for_training
+from seq2lite.recipes.training.options import Training
 
 TRAINING = Training(
     epochs=2,

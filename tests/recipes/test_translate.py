@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from seq2lite import export, zoo
-from seq2lite.export.runtime import pad
+from seq2lite.export.runtime.batching import pad
 from seq2lite.recipes import distill, translate
-from seq2lite.recipes.pairs import read_pairs
+from seq2lite.recipes.data.pairs import read_pairs
 
 
 def recipe(*arguments, **options):

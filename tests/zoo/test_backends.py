@@ -11,7 +11,7 @@ import pytest
 
 from random_models import float32_file, random_ids, small_model
 from seq2lite import zoo
-from seq2lite.export.model_file import interpreter_search
+from seq2lite.export.runtime.interpreter import interpreter_search
 
 pytestmark = pytest.mark.long
 SCRIPT = Path(__file__).with_name("backend_answers.py")

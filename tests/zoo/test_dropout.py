@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2lite.zoo.dropout import Dropout
+from seq2lite.zoo.layers.dropout import Dropout
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

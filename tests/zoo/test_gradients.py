@@ -8,10 +8,12 @@ import pytest
 import tensorflow as tf
 
 from random_models import randomize
-from seq2lite.zoo.attention import CrossAttention, GlobalAttention, SelfAttention
-from seq2lite.zoo.contract import PADDING_BIAS, added
-from seq2lite.zoo.positions import RelativeBias, rotation
-from seq2lite.zoo.transformer_layers import SSRU
+from seq2lite.zoo.contract import PADDING_BIAS
+from seq2lite.zoo.rnn.attention import GlobalAttention
+from seq2lite.zoo.shapes import added
+from seq2lite.zoo.transformer.attention import CrossAttention, SelfAttention
+from seq2lite.zoo.transformer.positions import RelativeBias, rotation
+from seq2lite.zoo.transformer.ssru import SSRU
 
 BATCH, LENGTH, MEMORY_LENGTH, DIM, NUM_HEADS = 2, 3, 5, 8, 4
 TOKEN = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], bool)

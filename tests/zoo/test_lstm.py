@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2lite.zoo.recurrence import Recurrence
+from seq2lite.zoo.rnn.recurrence import Recurrence
 
 BATCH, LENGTH, DIM, UNITS = 4, 6, 3, 5
 

@@ -12,9 +12,10 @@ import pytest
 
 from random_models import RNNS, TRANSFORMERS, VOCABULARY, random_ids, randomize, small_model
 from seq2lite import zoo
-from seq2lite.zoo.contract import added
-from seq2lite.zoo.positions import RelativeBias, rotate, rotation, sinusoidal_encoding
-from seq2lite.zoo.transformer_layers import SSRU, FeedForward
+from seq2lite.zoo.shapes import added
+from seq2lite.zoo.transformer.layers import FeedForward
+from seq2lite.zoo.transformer.positions import RelativeBias, rotate, rotation, sinusoidal_encoding
+from seq2lite.zoo.transformer.ssru import SSRU
 
 
 def assert_equal(actual, expected, tolerance=5e-6):

@@ -21,6 +21,7 @@ from matplotlib.patches import FancyBboxPatch, PathPatch
 from random_models import CASES, RNNS, TRANSFORMERS, randomize, small_model
 from seq2lite import zoo
 from seq2lite.zoo import plot
+from seq2lite.zoo.plot.alignment import FONTS
 
 ROOT = Path(__file__).parents[2]
 SOURCE, TARGET = ["▁Open", "▁File", "s", "</s>"], ["▁파일", "▁열기", "</s>"]
@@ -73,7 +74,7 @@ def test_the_alignment_goes_where_it_is_asked_to():
 
 
 def test_labels_take_installed_fonts_and_draw_without_a_warning(caplog):
-    fonts = [name for name in plot.FONTS if name in font_manager.get_font_names()]
+    fonts = [name for name in FONTS if name in font_manager.get_font_names()]
     # Hangul needs one that has it; without, matplotlib rightly says that glyphs are missing.
     target = TARGET if fonts[0] != "DejaVu Sans" else ["▁a", "▁b", "</s>"]
     ax = plot.plot_alignment(WEIGHTS, SOURCE, target)

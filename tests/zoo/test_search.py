@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from random_models import FEW_CASES, VOCABULARY, random_ids, randomize, small_model
 from seq2lite import zoo
-from seq2lite.zoo.search import GROWTH
+from seq2lite.zoo.search.loop import GROWTH
 
 PAD, START, END = 0, 2, 3
 
@@ -167,7 +167,7 @@ def test_a_wide_beam_finds_the_best_of_all_targets(few_words, length_penalty, co
 @pytest.mark.parametrize("length_penalty", [-0.5, 0.0, 1.2])
 def test_the_early_stop_changes_no_result(few_words, monkeypatch, length_penalty, coverage_penalty):
     """Against a search that never stops early, where stopping at the first end would be wrong."""
-    from seq2lite.zoo import beam
+    from seq2lite.zoo.search.greedy import beam
 
     source = random_ids(np.random.default_rng(5), [6] * 24, vocabulary_size=6)
     options = {

@@ -10,10 +10,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from random_models import VOCABULARY, random_ids, randomize
 from seq2lite import zoo
-from seq2lite.zoo.attention import CrossAttention, SelfAttention
-from seq2lite.zoo.contract import PADDING_BIAS, added
-from seq2lite.zoo.normalization import LayerNormalization, RMSNormalization
-from seq2lite.zoo.recurrence import Recurrence
+from seq2lite.zoo.contract import PADDING_BIAS
+from seq2lite.zoo.layers.normalization import LayerNormalization, RMSNormalization
+from seq2lite.zoo.rnn.recurrence import Recurrence
+from seq2lite.zoo.shapes import added
+from seq2lite.zoo.transformer.attention import CrossAttention, SelfAttention
 
 DIM, NUM_HEADS = 16, 4
 LENGTHS = [6, 3, 1]

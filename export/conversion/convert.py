@@ -1,0 +1,17 @@
+"""Conversion in a subprocess."""
+
+from pathlib import Path
+
+from ..system.isolation import run_isolated
+from ..tflite_file.ops import check_ops
+
+TIMEOUT = 900  # seconds; a model of 10 M parameters takes under one minute
+
+
+def convert_saved(saved_model):
+    """Converts in a process of its own, checks the ops; returns the float32 file's bytes."""
+    output = Path(saved_model).with_suffix(".tflite")
+    run_isolated("conversion.converter", saved_model, output, timeout=TIMEOUT)
+    content = output.read_bytes()
+    check_ops(content)
+    return content

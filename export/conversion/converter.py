@@ -1,0 +1,39 @@
+"""Subprocess: `python -m seq2lite.export.conversion.converter SAVED_MODEL OUTPUT`."""
+
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.lite.python.convert_phase import ConverterError
+
+from ..system.isolation import ConversionError, explained
+from ..tflite_file.rewrites import without_repetition
+
+
+def convert(saved_model):
+    """A SavedModel's signatures to the bytes of one TFLite file, in float32.
+
+    Raises:
+        ConversionError: An op is no built-in; the message names it and its place in the model.
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    try:
+        return converter.convert()
+    except ConverterError as error:
+        ops = {
+            f"{entry.operator.name} ({entry.location.call[0].name.partition('@')[0]})": None
+            for entry in error.errors
+            if entry.operator.name and entry.location.call
+        }
+        if not ops:
+            raise
+        raise ConversionError(
+            f"The model must use ops that are built into TFLite only. Received: {', '.join(ops)}"
+        ) from error
+
+
+if __name__ == "__main__":
+    source, output = sys.argv[1:]
+    with explained(ConversionError, OSError):
+        Path(output).write_bytes(without_repetition(convert(source)))

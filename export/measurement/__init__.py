@@ -1,0 +1,1 @@
+"""Measurement of an exported file: speed, memory, size, time per op."""

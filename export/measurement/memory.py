@@ -1,0 +1,86 @@
+"""Subprocess: how long a file takes to open, and how much memory.
+
+`python -m seq2lite.export.measurement.memory FILE IN.npz OUT.json HOW`, where HOW is "mapped" (the runtime maps the
+file) or "read" (the process reads it, as `load` does to compare its checksum). It is what a device has:
+no TensorFlow in it.
+"""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from ..runtime.container import BundleError
+from ..runtime.interpreter import open_interpreter
+from ..runtime.model_file import has_search
+from ..runtime.static_file import StaticFile
+from ..system.isolation import explained
+
+
+def measure_memory(path, source, max_length, how, ids):
+    """Opens a file and runs its search once, on one thread.
+
+    Args:
+        path: The file.
+        source: int32 ids `(1, source_length)`.
+        max_length: Most tokens to generate.
+        how: `"mapped"` or `"read"`.
+        ids: dict of `pad_id`, `start_id` and `end_id`.
+
+    Returns:
+        dict of `load_seconds` (to open it and allocate the signature), `first_run_seconds`, and in
+        bytes beyond those before: `resident` after the first run, of which `mapped` are pages of files (the
+        system can drop them, and other processes share them), and `peak`, the most at any moment.
+    """
+    before, mapped_before, _ = _resident()
+    start = time.perf_counter()
+    if how == "mapped":
+        interpreter = Interpreter(model_path=str(path), num_threads=1)
+    else:
+        interpreter = open_interpreter(Path(path).read_bytes(), 1, path)
+    if has_search(interpreter):
+        generate = interpreter.get_signature_runner("generate")
+    else:
+        search = StaticFile(interpreter, ids["pad_id"]).search(ids["start_id"], ids["end_id"])
+        search.most_tokens = None  # nobody reads what it says
+
+        def generate(source, max_length):
+            return search.greedy(source, int(max_length))
+
+    loaded = time.perf_counter()
+    generate(source=source, max_length=np.array(max_length, np.int32))
+    ended = time.perf_counter()
+    after, mapped, peak = _resident()
+    return {
+        "load_seconds": loaded - start,
+        "first_run_seconds": ended - loaded,
+        "resident": after - before,
+        "mapped": mapped - mapped_before,
+        "peak": peak - before,
+    }
+
+
+def _resident():
+    """Bytes of this process in memory, those of them that are pages of files, and the most so far."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:  # no Linux: the most so far is all that is told
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = peak if sys.platform == "darwin" else peak * 1024
+        return peak, 0, peak
+    sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith("kB")}
+    # Not getrusage's maximum, which begins with that of the process which started this one.
+    return sizes["VmRSS:"], sizes["RssFile:"], sizes["VmHWM:"]
+
+
+if __name__ == "__main__":
+    file, inputs, output, how = sys.argv[1:]
+    with explained(BundleError, OSError):
+        with np.load(inputs) as given:
+            ids = {name: int(given[name]) for name in ("pad_id", "start_id", "end_id")}
+            found = measure_memory(file, given["source"], int(given["max_length"]), how, ids)
+        Path(output).write_text(json.dumps(found))

@@ -1,0 +1,248 @@
+"""Subprocess: where a file's time goes, op by op.
+
+`python -m seq2lite.export.measurement.profile FILE IN.npz OUT.json`
+
+The runtime's Python interface has no profiler. So each op is run in files of its own, with the
+tensors that it has in its graph: once in one, five times over in the other. A fourth of the difference is what
+the op takes, by the kernel that a device would use, without what it takes to enter a graph. The graph is
+timed whole, too. What it takes beyond the sum of its ops is the ops' being together: sizes that are
+worked out anew at each run, weights that push each other out of the cache.
+"""
+
+import copy
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from ..runtime.container import BundleError
+from ..runtime.interpreter import open_interpreter
+from ..runtime.model_file import steps_of
+from ..system.isolation import explained
+from ..tflite_file import flatbuffer
+
+STEPS = 16  # tokens that decode_step has read when it is measured
+
+
+RUNS = 30  # the fastest counts
+
+
+COPIES = 4  # of an op, beyond the first
+
+
+_SMALL = 1024  # bytes; a smaller constant is a size or an axis, a larger one a weight
+
+
+def profile(content, source, start_id, pad_id, steps=STEPS, runs=RUNS):
+    """Measures the ops of `encode` and of `decode_step`: batch 1, one thread.
+
+    Args:
+        content: The file's bytes.
+        source: int32 ids `(1, source_length)`.
+        start_id: The token that `decode_step` reads first.
+        pad_id: Id of padding.
+        steps: Tokens it reads before it is measured.
+        runs: How often each file is run.
+
+    Returns:
+        dict of signature to `whole`, the seconds of its graph, and `ops`, a list of `[op, seconds]` in
+        the graph's order. A loop is one op.
+    """
+    interpreter = Interpreter(
+        model_content=content,
+        num_threads=1,
+        # So that all tensors can be read, and none is inside of XNNPACK.
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        experimental_preserve_all_tensors=True,
+    )
+    encode, decode_step, _ = steps_of(interpreter, pad_id)
+    state, token = encode(source=source), np.array([start_id], np.int32)
+    for _ in range(steps):
+        state = decode_step(token=token, **state)
+        token = state.pop("logits").argmax(-1).astype(np.int32)
+    model = flatbuffer.read(content)
+    # decode_step was run last with what the step before it gave: one token less is read.
+    return {
+        name: _profile_graph(model, flatbuffer.graph_of(model, name), interpreter, runs)
+        for name in ("encode", "decode_step")
+    }
+
+
+def _profile_graph(model, place, interpreter, runs):
+    graph = model.subgraphs[place]
+    used = {i for o in graph.operators for i in [*o.inputs, *o.outputs] if i >= 0}
+    values = {
+        index: interpreter.get_tensor(int(index), place)
+        for index in sorted(used | set(graph.inputs))
+        if not _is_constant(model, graph, index)
+    }
+    whole = _run(_alone(model, graph), [values[index] for index in graph.inputs], runs)
+    widened = {
+        operator.outputs[0]: operator
+        for operator in graph.operators
+        if flatbuffer.op_name(model, operator) == "DEQUANTIZE"
+        and _is_constant(model, graph, operator.inputs[0])
+    }
+    ops, known = [], {}
+    for operator in graph.operators:
+        if operator.outputs[0] in widened:
+            ops.append(
+                (flatbuffer.op_name(model, operator), 0.0)
+            )  # done once, as the file is opened
+            continue
+        key = _key(model, graph, operator, values)
+        if key not in known:
+            known[key] = _time_op(model, graph, operator, values, widened, runs)
+        ops.append((flatbuffer.op_name(model, operator), known[key]))
+    return {"whole": whole, "ops": ops}
+
+
+def _is_constant(model, graph, index):
+    return model.buffers[graph.tensors[index].buffer].data is not None
+
+
+def _key(model, graph, operator, values):
+    """What two ops have in common that take the same time."""
+
+    def of(index):
+        if index < 0:
+            return None
+        if index in values:
+            return values[index].shape, values[index].dtype.str
+        data = bytes(model.buffers[graph.tensors[index].buffer].data)
+        return data if len(data) < _SMALL else (len(data), tuple(graph.tensors[index].shape))
+
+    options = tuple(sorted((k, str(v)) for k, v in vars(operator.builtinOptions or object).items()))
+    is_plain = operator.builtinOptions is not None
+    tensors = tuple(of(index) for index in [*operator.inputs, *operator.outputs])
+    return operator.opcodeIndex, options if is_plain else None, tensors
+
+
+def _time_op(model, graph, operator, values, widened, runs):
+    """Seconds of one op: what it takes more often, less what it takes once."""
+    inputs = [i for i in dict.fromkeys(operator.inputs) if i in values and i not in widened]
+    first = [widened[index] for index in operator.inputs if index in widened]
+    seconds = []
+    for copies in (1, 1 + COPIES):
+        part = copy.copy(graph)
+        part.tensors = [_sized(tensor, values.get(i)) for i, tensor in enumerate(graph.tensors)]
+        part.operators, part.outputs = list(first), []
+        for _ in range(copies):
+            again = copy.copy(operator)
+            again.outputs = np.arange(len(operator.outputs), dtype=np.int32) + len(part.tensors)
+            part.tensors += [part.tensors[index] for index in operator.outputs]
+            part.operators.append(again)
+            part.outputs += again.outputs.tolist()
+        part.inputs = np.array(inputs, np.int32)
+        part.outputs = np.array(part.outputs, np.int32)
+        seconds.append(_run(_alone(model, part), [values[index] for index in inputs], runs))
+    return max(0.0, (seconds[1] - seconds[0]) / COPIES)
+
+
+def _sized(tensor, value):
+    """The tensor with the size it has at run time."""
+    if value is None:
+        return tensor
+    tensor = copy.copy(tensor)
+    tensor.shape, tensor.shapeSignature = np.array(value.shape, np.int32), None
+    return tensor
+
+
+def _alone(model, graph):
+    """The bytes of a file with this graph, the graphs that it calls, and their constants."""
+    graphs, places = [copy.copy(graph)], {}
+    for current in graphs:  # grows: the graphs of loops, and of loops in them
+        current.operators = [_renumbered(o, model, graphs, places) for o in current.operators]
+        current.tensors, current.inputs, current.outputs, current.operators = _used(current)
+    kept = {tensor.buffer for current in graphs for tensor in current.tensors}
+    part = copy.copy(model)
+    part.subgraphs, part.signatureDefs, part.metadata = graphs, None, None
+    numbers = {buffer: number for number, buffer in enumerate(sorted(kept | {0}))}
+    part.buffers = [model.buffers[buffer] for buffer in numbers]
+    for current in graphs:
+        current.tensors = [copy.copy(tensor) for tensor in current.tensors]
+        for tensor in current.tensors:
+            tensor.buffer = numbers[tensor.buffer]
+    return flatbuffer.write(part)
+
+
+def _used(graph):
+    """A graph's tensors that are used, and its inputs, outputs and operators in their numbers."""
+    used = {*graph.inputs, *graph.outputs}
+    used |= {i for o in graph.operators for i in [*o.inputs, *o.outputs] if i >= 0}
+    scales = {
+        graph.tensors[i].quantization.details.scales
+        for i in used
+        if graph.tensors[i].quantization is not None
+        and getattr(graph.tensors[i].quantization, "details", None) is not None
+        and hasattr(graph.tensors[i].quantization.details, "scales")
+    }
+    order = sorted(int(i) for i in used | scales)
+    numbers = {-1: -1} | {old: new for new, old in enumerate(order)}
+
+    def renumber(indices):
+        return np.array([numbers[int(i)] for i in indices], np.int32)
+
+    operators = []
+    for operator in graph.operators:
+        operator = copy.copy(operator)
+        operator.inputs, operator.outputs = renumber(operator.inputs), renumber(operator.outputs)
+        operators.append(operator)
+    tensors = [_renumber_scales(graph.tensors[i], numbers) for i in order]
+    return tensors, renumber(graph.inputs), renumber(graph.outputs), operators
+
+
+def _renumber_scales(tensor, numbers):
+    details = getattr(tensor.quantization, "details", None)
+    if not hasattr(details, "scales"):
+        return tensor
+    tensor = copy.copy(tensor)
+    tensor.quantization, details = copy.copy(tensor.quantization), copy.copy(details)
+    details.scales = numbers[details.scales]
+    tensor.quantization.details = details
+    return tensor
+
+
+def _renumbered(operator, model, graphs, places):
+    """An operator that names the graphs it calls by their places in `graphs`, where they are put."""
+    fields = flatbuffer.called(operator)
+    if not fields:
+        return operator
+    operator, options = copy.copy(operator), copy.copy(operator.builtinOptions)
+    for field in fields:
+        called = getattr(options, field)
+        if called not in places:
+            places[called] = len(graphs)
+            graphs.append(copy.copy(model.subgraphs[called]))
+        setattr(options, field, places[called])
+    operator.builtinOptions = options
+    return operator
+
+
+def _run(content, inputs, runs):
+    """Seconds of the fastest of `runs`."""
+    interpreter = open_interpreter(content, 1, "")
+    places = [detail["index"] for detail in interpreter.get_input_details()]
+    for place, value in zip(places, inputs, strict=True):
+        interpreter.resize_tensor_input(place, value.shape)
+    interpreter.allocate_tensors()
+    for place, value in zip(places, inputs, strict=True):
+        interpreter.set_tensor(place, value)
+    fastest = np.inf
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        interpreter.invoke()
+        fastest = min(fastest, time.perf_counter() - start)
+    return fastest
+
+
+if __name__ == "__main__":
+    file, inputs, output = sys.argv[1:]
+    with explained(BundleError, OSError):
+        given = np.load(inputs)
+        ids = (int(given[name]) for name in ("start_id", "pad_id"))
+        found = profile(Path(file).read_bytes(), given["source"], *ids)
+        Path(output).write_text(json.dumps(found))

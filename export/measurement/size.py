@@ -1,0 +1,154 @@
+"""What the bytes of a TFLite file are for."""
+
+import io
+import zipfile
+
+from ..tflite_file import flatbuffer
+
+PARTS = ("embedding", "output projection", "encoder", "decoder", "tokenizer", "search", "graphs")
+
+
+_LOOKUPS = {"EMBEDDING_LOOKUP", "GATHER"}
+
+
+_SMALL = 1024  # bytes; a smaller constant is a size, an axis or an id
+
+
+def size_by_part(content):
+    """Bytes of a file by what they are for, with the weights' scales.
+
+    | part | is |
+    |---|---|
+    | embedding | tables that tokens are looked up in; the output projection too, where it is tied |
+    | output projection | what the logits are the product with, where it is a table of its own |
+    | encoder, decoder | other weights, by the signature (`encode`, `decode_step`) that reads them |
+    | tokenizer | the tokenizer's file inside, and tables that only signatures of text read |
+    | search | what only `generate` and its like read |
+    | graphs | the rest: ops, names, small constants, metadata |
+
+    Args:
+        content: The file's bytes.
+
+    Returns:
+        dict of part to bytes, in the order of `PARTS`; they sum to the file's.
+
+    Example:
+        >>> from seq2lite.export.measurement.size import size_by_part
+        >>> content = (bundle / "model.tflite").read_bytes()
+        >>> sum(size_by_part(content).values()) == len(content)
+        True
+    """
+    model = flatbuffer.read(content)
+    readers, tensors = _readers(model)
+    looked_up = _looked_up(model)
+    projection = _projection(model)
+    sizes, written = dict.fromkeys(PARTS, 0), set()
+    for buffer, names in readers.items():
+        part = _part(buffer, names, looked_up, projection)
+        data = bytes(model.buffers[buffer].data)
+        if len(data) < _SMALL or data in written:
+            continue
+        written.add(data)  # equal ones are stored once
+        sizes[part] += len(data)
+        for graph, tensor in tensors[buffer]:
+            for vector in _scales(model, graph, tensor):
+                if vector not in written:
+                    written.add(vector)
+                    sizes[part] += len(vector)
+    sizes["tokenizer"] += sum(_files_inside(content).values())
+    sizes["graphs"] = len(content) - sum(sizes.values())
+    return sizes
+
+
+def _readers(model):
+    """Buffer to the signatures that read it, and to the (graph, tensor) that stand for it."""
+    readers, tensors = {}, {}
+    for signature in model.signatureDefs:
+        graphs = [model.subgraphs[signature.subgraphIndex]]
+        for graph in graphs:  # grows
+            for operator in graph.operators:
+                for field in flatbuffer.called(operator):
+                    graph_called = model.subgraphs[getattr(operator.builtinOptions, field)]
+                    if graph_called not in graphs:
+                        graphs.append(graph_called)
+                for index in operator.inputs:
+                    tensor = graph.tensors[index] if index >= 0 else None
+                    if tensor is None or model.buffers[tensor.buffer].data is None:
+                        continue
+                    names = readers.setdefault(tensor.buffer, set())
+                    names.add(signature.signatureKey.decode())
+                    tensors.setdefault(tensor.buffer, []).append((graph, tensor))
+    return readers, tensors
+
+
+def _part(buffer, names, looked_up, projection):
+    # Embeddings and the tokenizer's tables are both looked up, but no step of a model reads the latter.
+    if not names & {"encode", "decode_step"}:
+        return "search" if any(name.startswith("generate") for name in names) else "tokenizer"
+    if buffer in looked_up:
+        return "embedding"
+    if buffer == projection:
+        return "output projection"
+    return "encoder" if "encode" in names else "decoder"
+
+
+def _looked_up(model):
+    """Buffers of the tables of EMBEDDING_LOOKUPs and GATHERs, also through a DEQUANTIZE."""
+    found = set()
+    for graph in model.subgraphs:
+        made_by = {index: o for o in graph.operators for index in o.outputs}
+        for operator in graph.operators:
+            name = flatbuffer.op_name(model, operator)
+            if name in _LOOKUPS:
+                found.add(_source(graph, operator.inputs[int(name == "EMBEDDING_LOOKUP")], made_by))
+    return found - {0}
+
+
+def _source(graph, index, made_by):
+    """The buffer behind a tensor: its own, or that which a DEQUANTIZE widens."""
+    operator = made_by.get(index)
+    if operator is not None and len(operator.inputs) == 1:
+        index = operator.inputs[0]
+    return graph.tensors[index].buffer
+
+
+def _projection(model):
+    """The buffer that the logits of `decode_step` are the product with; None if none is found."""
+    signature = next((s for s in model.signatureDefs if s.signatureKey == b"decode_step"), None)
+    if signature is None:
+        return None
+    graph = model.subgraphs[signature.subgraphIndex]
+    made_by = {index: o for o in graph.operators for index in o.outputs}
+    index = next(e.tensorIndex for e in signature.outputs if e.name == b"logits")
+    while index in made_by:
+        operator = made_by[index]
+        if flatbuffer.op_name(model, operator) == "FULLY_CONNECTED":
+            return _source(graph, operator.inputs[1], made_by)
+        index = operator.inputs[0]
+    return None
+
+
+def _scales(model, graph, tensor):
+    """The bytes of a weight's scales and zero points, one vector each."""
+    quantization = tensor.quantization
+    if quantization is None:
+        return
+    for vector in (quantization.scale, quantization.zeroPoint):
+        if vector is not None and len(vector) > 1:
+            yield vector.tobytes()
+    place = getattr(quantization.details, "scales", None)
+    if place is not None:
+        yield model.buffers[graph.tensors[place].buffer].data.tobytes()
+
+
+def _files_inside(content):
+    """Bytes of each file in the zip at a file's end, but for those that only say what it is."""
+    file = io.BytesIO(content)
+    if not zipfile.is_zipfile(file):
+        return {}
+    with zipfile.ZipFile(file) as archive:
+        return {
+            info.filename: info.compress_size
+            for info in archive.infolist()
+            if not info.filename.endswith(".json")
+        }

@@ -1,0 +1,190 @@
+"""Subprocess: tokens a second, on one thread, of a TFLite file or a SavedModel.
+
+`python -m seq2lite.export.measurement.speed MODEL IN.npz OUT.json`. Both are measured in a process of their
+own, so that neither inherits threads, and both run the same loop, `generate`, for the same number of
+tokens: in a copy of the graph no token is the end. They are as many as Keras makes of real text; and,
+to compare one model with another, fixed numbers of them.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ..runtime.container import BundleError
+from ..runtime.interpreter import interpreter_search, open_interpreter
+from ..runtime.model_file import has_search
+from ..runtime.static_file import static_search
+from ..system.isolation import ConversionError, explained
+from ..tflite_file import flatbuffer
+from ..tflite_file.flatbuffer import schema
+
+PASSES = 3
+
+
+GRID = tuple((batch, length) for batch in (1, 8) for length in (32, 100))
+
+
+def saved_model_search(folder):
+    """A SavedModel's `generate`, in TensorFlow on one thread."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    loaded = tf.saved_model.load(str(folder))
+    signature = loaded.signatures["generate"]
+
+    def generate_ids(source, max_length):
+        result = signature(
+            source=tf.constant(source), max_length=tf.constant(int(max_length), tf.int32)
+        )
+        return result["tokens"].numpy(), result["length"].numpy()
+
+    generate_ids.loaded = loaded  # keeps the variables alive
+    return generate_ids
+
+
+def tokens_per_second(generate_ids, source, lengths, steps):
+    """Median over passes of all sentences, one by one, of `steps` tokens each; the first warms up."""
+    rates = []
+    for _ in range(PASSES + 1):
+        start = time.perf_counter()
+        for row, length, count in zip(source, lengths, steps, strict=True):
+            generate_ids(row[None, :length], int(count))
+        rates.append(sum(steps) / (time.perf_counter() - start))
+    return statistics.median(rates[1:])
+
+
+def measure_grid(generate_ids, source, grid=GRID):
+    """Times a `generate_ids` that never ends by itself.
+
+    Args:
+        generate_ids: See `runtime.Runner`; of `endless` or `endless_saved_model`.
+        source: int32 ids `(1, source_length)`, which all rows of a batch read.
+        grid: (batch, target length) pairs.
+
+    Returns:
+        List of dict of `batch`, `length`, `seconds` (median of one call) and `tokens_per_second`.
+    """
+    found = []
+    for batch, length in grid:
+        rows, seconds = np.repeat(source, batch, axis=0), []
+        for _ in range(PASSES + 1):
+            start = time.perf_counter()
+            _, lengths = generate_ids(rows, length)
+            seconds.append(time.perf_counter() - start)
+        if not (lengths == length).all():
+            raise ConversionError(f"`generate` must go on for {length} tokens. Received: {lengths}")
+        median = statistics.median(seconds[1:])
+        found.append(
+            {
+                "batch": batch,
+                "length": length,
+                "seconds": median,
+                "tokens_per_second": batch * length / median,
+            }
+        )
+    return found
+
+
+def endless_search(content, name, ids):
+    """A file's search, on one thread, to which no chosen token is the end."""
+    if has_search(open_interpreter(content, 1, name)):
+        return interpreter_search(endless(content, ids["end_id"]), 1, name)
+    return static_search(content, {**ids, "end_id": -1}, 1, name, is_timed=True)
+
+
+def endless(content, end_id):
+    """A file's bytes, in whose loops no chosen token is the end, so that they run to `max_length`.
+
+    The loops compare what ARG_MAX chose with the constant `end_id`; here they compare with -1.
+    """
+    model = flatbuffer.read(content)
+    never = len(model.buffers)
+    model.buffers.append(schema.BufferT(data=np.array([-1], np.int32).view(np.uint8)))
+    end, changed = np.int32(end_id).tobytes(), 0
+    for graph in model.subgraphs:
+        chosen = {
+            index
+            for operator in graph.operators
+            if flatbuffer.op_name(model, operator) == "ARG_MAX"
+            for index in operator.outputs
+        }
+        for operator in graph.operators:
+            if flatbuffer.op_name(model, operator) not in ("EQUAL", "NOT_EQUAL"):
+                continue
+            for index, other in (operator.inputs, operator.inputs[::-1]):
+                tensor = graph.tensors[other]
+                data = model.buffers[tensor.buffer].data
+                if index in chosen and data is not None and bytes(data) == end:
+                    graph.tensors.append(
+                        schema.TensorT(
+                            name=b"never", shape=tensor.shape, type=tensor.type, buffer=never
+                        )
+                    )
+                    place = list(operator.inputs).index(other)
+                    operator.inputs = operator.inputs.copy()
+                    operator.inputs[place] = len(graph.tensors) - 1
+                    changed += 1
+                    break
+    if not changed:
+        raise ConversionError(f"The file must compare its tokens with {end_id}, the end")
+    return flatbuffer.write(model)
+
+
+def endless_saved_model(folder, end_id, copy):
+    """A SavedModel of the same weights in whose loops no chosen token is the end; returns `copy`."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    folder, copy = Path(folder), Path(copy)
+    copy.mkdir()
+    for part in folder.iterdir():
+        if part.name != "saved_model.pb":
+            os.symlink(part.resolve(), copy / part.name)
+    saved = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    changed = 0
+    for graph in saved.meta_graphs:
+        for function in graph.graph_def.library.function:
+            nodes = {node.name: node for node in function.node_def}
+            for node in function.node_def:
+                if node.op not in ("Equal", "NotEqual"):
+                    continue
+                compared = [nodes.get(name.partition(":")[0]) for name in node.input[:2]]
+                for chosen, end in (compared, compared[::-1]):
+                    if chosen is None or end is None or _origin(chosen, nodes) != "ArgMax":
+                        continue
+                    value = end.attr["value"].tensor if end.op == "Const" else None
+                    if value is not None and list(value.int_val) == [end_id]:
+                        value.int_val[0] = -1
+                        changed += 1
+    if not changed:
+        raise ConversionError(f"The SavedModel must compare its tokens with {end_id}, the end")
+    (copy / "saved_model.pb").write_bytes(saved.SerializeToString())
+    return copy
+
+
+def _origin(node, nodes):
+    """The op that made what a node passes on."""
+    while node.op in ("Identity", "Cast") and node.input[0].partition(":")[0] in nodes:
+        node = nodes[node.input[0].partition(":")[0]]
+    return node.op
+
+
+if __name__ == "__main__":
+    model, inputs, output = sys.argv[1:]
+    with explained(BundleError, ConversionError, OSError):
+        given = dict(np.load(inputs))
+        ids = {name: int(given.pop(name)) for name in ("pad_id", "start_id", "end_id")}
+        one = given.pop("one")
+        if Path(model).is_dir():
+            copy = endless_saved_model(model, ids["end_id"], Path(output).with_suffix(".endless"))
+            search = saved_model_search(copy)
+        else:
+            search = endless_search(Path(model).read_bytes(), model, ids)
+        rate = tokens_per_second(search, **given)
+        found = {"tokens_per_second": float(rate), "grid": measure_grid(search, one)}
+        Path(output).write_text(json.dumps(found))

@@ -1,0 +1,1 @@
+"""Quantization of a float32 TFLite file."""

@@ -1,0 +1,285 @@
+"""A portable float32 file, written anew in integers: activations too, with fixed scales.
+
+Weights of products get 8 bits and a scale a row; every other tensor one scale, of the values that
+it took on real text (`static_calibration`). Ops that only move numbers, and the state between one
+call and the next, share one scale, so that what a step hands on is taken in as it is.
+"""
+
+import numpy as np
+
+from ..tflite_file import flatbuffer, rewrites
+from ..tflite_file.flatbuffer import schema
+from ..tflite_file.versions import raise_integer_versions, set_least_runtime
+from .masks import fit_masks
+from .scales import Plan, fitted_scale, is_lookup, moved_inputs, read_constant
+
+_OP, _TYPE = schema.BuiltinOperator, schema.TensorType
+
+
+# What the kernels ask of an output: its scale in 8 bits, its zero point, its scale in 16 bits.
+_FIXED = {
+    _OP.SOFTMAX: (1 / 256, -128, 1 / 32768),
+    _OP.LOGISTIC: (1 / 256, -128, 1 / 32768),
+    _OP.TANH: (1 / 128, 0, 1 / 32768),
+}
+
+
+_KINDS = {8: (_TYPE.INT8, np.int8), 16: (_TYPE.INT16, np.int16)}
+
+
+def quantize_static(content, observed, *, bits=8, integer_io=False, clip=True):
+    """Writes a portable float32 file in integers.
+
+    Args:
+        content: The file's bytes.
+        observed: What `static_calibration.observe` gave of it.
+        bits: Of activations, 8 or 16.
+        integer_io: Signatures take and give the integers themselves, with the scales that the file
+            states; False: float32.
+        clip: Choose 8-bit scales for the least squared error of the sampled values, which cuts
+            rare great ones; False: of the least and the greatest.
+
+    Returns:
+        The bytes of the new file.
+
+    Raises:
+        ConversionError: An op has no integer kernel.
+    """
+    model = flatbuffer.read(content)
+    plan = Plan(model, fit_masks(model, observed), bits, clip)
+    for index in range(len(model.subgraphs)):
+        _GraphWriter(model, index, plan).write(integer_io)
+    raise_integer_versions(model)
+    set_least_runtime(model)
+    rewrites.drop_unused(model)
+    return flatbuffer.write(model)
+
+
+class _GraphWriter:
+    """One graph, rewritten: its tensors' types, and QUANTIZE ops where two scales meet."""
+
+    def __init__(self, model, index, plan):
+        self.model, self.index, self.plan, self.bits = model, index, plan, plan.bits
+        self.graph = model.subgraphs[index]
+        self.is_float = [t.type == _TYPE.FLOAT32 for t in self.graph.tensors]
+        self.operators = []
+
+    def write(self, integer_io):
+        graph, model = self.graph, self.model
+        old, self.operators = graph.operators, []
+        constants = {
+            t
+            for t, tensor in enumerate(graph.tensors)
+            if self.is_float[t] and read_constant(model, tensor) is not None
+        }
+        self.values = {t: read_constant(model, graph.tensors[t]) for t in constants}
+        if not integer_io:
+            graph.inputs = np.array([self._float_input(int(t)) for t in graph.inputs], np.int32)
+        for t in range(len(self.is_float)):
+            if self.is_float[t] and t not in constants:
+                self._set(t, self.bits, *self.plan.scale((self.index, t)))
+        for operator in old:
+            self._rewrite(operator)
+        give = self._integer_output if integer_io else self._float_output
+        graph.outputs = np.array([give(int(t)) for t in graph.outputs], np.int32)
+        graph.operators = self.operators
+
+    def _rewrite(self, operator):
+        code = flatbuffer.op_of(self.model, operator)
+        lookup = is_lookup(self.model, self.graph, operator)
+        inputs = [int(t) for t in operator.inputs]
+        outputs = [int(t) for t in operator.outputs]
+        floats = [t for t in inputs if t >= 0 and self._was_float(t)]
+        if not any(self._was_float(t) for t in outputs):
+            self.operators.append(operator)
+            return
+        if not floats:  # a CAST: it gives float32, which is quantized then
+            made = self._new_tensor(outputs[0], _TYPE.FLOAT32)
+            operator.outputs = np.array([made], np.int32)
+            self.operators.append(operator)
+            self._append(_OP.QUANTIZE, made, outputs[0])
+            return
+        if lookup:
+            self._look_up(operator, outputs[0])
+            return
+        if moved_inputs(self.model, self.graph, operator):
+            inputs = [self._as_group(t, outputs[0]) if self._was_float(t) else t for t in inputs]
+        else:
+            scale_of_input = None
+            for place, t in enumerate(inputs):
+                if t < 0 or not self._was_float(t):
+                    continue
+                if code == _OP.FULLY_CONNECTED and place:
+                    make = self._weight if place == 1 else self._bias
+                    inputs[place] = make(t, scale_of_input)
+                else:
+                    inputs[place] = self._with_own_scale(t)
+                    scale_of_input = self.graph.tensors[inputs[place]].quantization.scale[0]
+            _no_powers_of_two(operator)
+            outputs = [self._output(code, t) for t in outputs]
+        operator.inputs = np.array(inputs, np.int32)
+        after = [pair for pair in zip(outputs, operator.outputs, strict=True) if pair[0] != pair[1]]
+        operator.outputs = np.array(outputs, np.int32)
+        self.operators.append(operator)
+        for made, wanted in after:
+            self._append(_OP.QUANTIZE, made, int(wanted))
+
+    def _look_up(self, operator, t):
+        """Rows of a table, in 8 bits, the most that microcontrollers look up.
+
+        Where 16 are wanted they are the sum of two: what rounding to 8 leaves has a table too.
+        """
+        table, ids = (int(i) for i in operator.inputs)
+        values = np.nan_to_num(self.values[table], posinf=0, neginf=0)  # padding's row may be so
+        scale, zero = fitted_scale(values.min(), values.max(), values.ravel(), 8, False)
+
+        def look_up(values, scale, zero):
+            stored = self._constant(table, values, 8, scale, zero)
+            made = self._made(t, 8, scale, zero)
+            self.operators.append(
+                schema.OperatorT(
+                    opcodeIndex=operator.opcodeIndex,
+                    inputs=np.array([stored, ids], np.int32),
+                    outputs=np.array([made], np.int32),
+                    builtinOptionsType=operator.builtinOptionsType,
+                    builtinOptions=operator.builtinOptions,
+                )
+            )
+            return made
+
+        made = look_up(values, scale, zero)
+        if self.bits == 16:
+            rest = values - (np.clip(np.rint(values / scale) + zero, -128, 127) - zero) * scale
+            parts = [made, look_up(rest, scale / 255, 0)]
+            wide = [self._made(t, 16, scale / 128, 0) for _ in parts]
+            for part, widened in zip(parts, wide, strict=True):
+                self._append(_OP.QUANTIZE, part, widened)
+            made = self._made(t, 16, scale / 128, 0)
+            self._append(_OP.ADD, wide, made, schema.AddOptionsT(potScaleInt16=False))
+        self._append(_OP.QUANTIZE, made, t)
+
+    def _was_float(self, t):
+        return t < len(self.is_float) and self.is_float[t]
+
+    def _output(self, code, t):
+        """Where an op writes: tensor `t`, or another one that is brought to `t`'s scale after."""
+        if code not in _FIXED:
+            return t
+        narrow, zero, wide = _FIXED[code]
+        scale, zero = (narrow, zero) if self.bits == 8 else (wide, 0)
+        if not self.plan.is_alone((self.index, t)):
+            return self._made(t, self.bits, scale, zero)
+        self._set(t, self.bits, scale, zero)
+        return t
+
+    def _with_own_scale(self, t):
+        if t not in self.values:
+            return t
+        values = self.values[t]
+        scale, zero = fitted_scale(values.min(), values.max(), values.ravel(), self.bits, False)
+        return self._constant(t, values, self.bits, scale, zero)
+
+    def _as_group(self, t, output):
+        if t not in self.values:
+            return t
+        return self._constant(t, self.values[t], self.bits, *self.plan.scale((self.index, output)))
+
+    def _weight(self, t, scale_of_input):
+        values = self.values[t]
+        self.row_scales = np.maximum(np.abs(values).max(axis=1), 1e-9) / 127
+        integers = np.rint(values / self.row_scales[:, None]).astype(np.int8)
+        return self._stored(t, integers, _TYPE.INT8, self.row_scales)
+
+    def _bias(self, t, scale_of_input):
+        scales = self.row_scales * scale_of_input
+        kind, number = (_TYPE.INT32, np.int32) if self.bits == 8 else (_TYPE.INT64, np.int64)
+        most = np.iinfo(np.int32).max
+        integers = np.rint(np.clip(self.values[t].ravel() / scales, -most, most)).astype(number)
+        return self._stored(t, integers, kind, scales)
+
+    def _constant(self, t, values, bits, scale, zero):
+        low, high = (-128, 127) if bits == 8 else (-32767, 32767)
+        integers = np.clip(np.rint(values / scale) + zero, low, high)
+        kind, number = _KINDS[bits]
+        return self._stored(t, integers.astype(number), kind, [scale], [zero])
+
+    def _stored(self, t, integers, kind, scales, zeros=None):
+        """A constant tensor of its own: the float one may be used with other scales too."""
+        made = self._new_tensor(t, kind)
+        tensor = self.graph.tensors[made]
+        self.model.buffers.append(schema.BufferT(data=np.frombuffer(integers.tobytes(), np.uint8)))
+        tensor.buffer = len(self.model.buffers) - 1
+        tensor.shape = np.array(integers.shape, np.int32)
+        zeros = np.zeros(len(scales), np.int64) if zeros is None else np.array(zeros, np.int64)
+        tensor.quantization = schema.QuantizationParametersT(
+            scale=np.array(scales, np.float32), zeroPoint=zeros, quantizedDimension=0
+        )
+        return made
+
+    def _set(self, t, bits, scale, zero):
+        tensor = self.graph.tensors[t]
+        tensor.type = _KINDS[bits][0]
+        tensor.quantization = schema.QuantizationParametersT(
+            scale=np.array([scale], np.float32), zeroPoint=np.array([zero], np.int64)
+        )
+
+    def _made(self, t, bits, scale, zero):
+        made = self._new_tensor(t, _TYPE.INT8)
+        self._set(made, bits, scale, zero)
+        return made
+
+    def _new_tensor(self, t, kind):
+        like = self.graph.tensors[t]
+        name = like.name + b"_" + str(len(self.graph.tensors)).encode()
+        self.graph.tensors.append(
+            schema.TensorT(name=name, shape=like.shape, type=kind, buffer=0, hasRank=like.hasRank)
+        )
+        return len(self.graph.tensors) - 1
+
+    def _float_input(self, t):
+        if not self.is_float[t]:
+            return t
+        made = self._new_tensor(t, _TYPE.FLOAT32)
+        self._append(_OP.QUANTIZE, made, t)
+        self._redirect("inputs", t, made)
+        return made
+
+    def _integer_output(self, t):
+        if t not in self.values:
+            return t
+        made = self._as_group(t, t)
+        self._redirect("outputs", t, made)
+        return made
+
+    def _float_output(self, t):
+        if not self._was_float(t) or t in self.values:  # the first of a state may be a constant
+            return t
+        made = self._new_tensor(t, _TYPE.FLOAT32)
+        self._append(_OP.DEQUANTIZE, t, made)
+        self._redirect("outputs", t, made)
+        return made
+
+    def _redirect(self, side, t, made):
+        for signature in self.model.signatureDefs:
+            if signature.subgraphIndex == self.index:
+                for entry in getattr(signature, side):
+                    if entry.tensorIndex == t:
+                        entry.tensorIndex = made
+
+    def _append(self, code, sources, target, options=None):
+        kind = schema.BuiltinOptions.AddOptions if options else schema.BuiltinOptions.NONE
+        self.operators.append(
+            schema.OperatorT(
+                opcodeIndex=flatbuffer.op_code(self.model, code),
+                inputs=np.atleast_1d(np.array(sources, np.int32)),
+                outputs=np.array([target], np.int32),
+                builtinOptionsType=kind,
+                builtinOptions=options,
+            )
+        )
+
+
+def _no_powers_of_two(operator):
+    # 16-bit sums otherwise want scales that are powers of two.
+    if hasattr(operator.builtinOptions, "potScaleInt16"):
+        operator.builtinOptions.potScaleInt16 = False

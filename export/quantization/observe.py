@@ -1,0 +1,106 @@
+"""Subprocess: what values each tensor of a portable float32 file takes, on real text.
+
+`python -m seq2lite.export.quantization.observe FILE IN.npz OUT.npz`. It translates real text by greedy
+search, so that the states are those of real decoding.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from ..runtime.host_search import HostSearch
+from ..runtime.static_file import zeros_of
+from ..system.isolation import explained
+from ..tflite_file import flatbuffer
+from ..tflite_file.flatbuffer import schema
+from .scales import SOFTMAX_DEPTH, softmax_inputs
+
+SAMPLES = 32  # values kept of a tensor, each time it is computed
+
+
+def observe(content, source, max_length, **special_ids):
+    """Least and greatest value of each float tensor, and a sample of its values.
+
+    Of a softmax's scores those that are nothing to it count as the least that are something: so
+    masks leave no trace in their range.
+
+    Args:
+        content: The file's bytes; its signatures take one sentence.
+        source: int32 ids `(n, source_length)`, padded to the file's length.
+        max_length: Most tokens to generate.
+        special_ids: `start_id`, `end_id`, `pad_id`.
+
+    Returns:
+        By "graph/tensor": float32 `(2 + samples,)`, the least and the greatest first.
+    """
+    interpreter = Interpreter(
+        model_content=content,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    model = flatbuffer.read(content)
+    values = []
+
+    def observed(name):
+        runner = interpreter.get_signature_runner(name)
+        values.append(_Values(interpreter, model, flatbuffer.graph_of(model, name)))
+
+        def run(of=values[-1], **inputs):
+            outputs = runner(**inputs)
+            of.add()
+            return outputs
+
+        return run
+
+    zeros = zeros_of(interpreter.get_signature_runner("decode_step"))
+    encode, decode_step = observed("encode"), observed("decode_step")
+    search = HostSearch(
+        lambda source: {**zeros, **encode(source=source)}, decode_step, **special_ids
+    )
+    for row in source:
+        search.greedy(row[None], max_length)
+    return {name: value for of in values for name, value in of.results()}
+
+
+class _Values:
+    """What the tensors that a graph computes, or takes, have held."""
+
+    def __init__(self, interpreter, model, index):
+        self.interpreter, self.index = interpreter, index
+        graph = model.subgraphs[index]
+        computed = {int(t) for operator in graph.operators for t in operator.outputs}
+        self.tensors = [
+            t
+            for t in sorted(computed | {int(t) for t in graph.inputs})
+            if graph.tensors[t].type == schema.TensorType.FLOAT32
+        ]
+        self.scores = {t for g, t in softmax_inputs(model) if g == index}
+        self.range = {t: [np.inf, -np.inf] for t in self.tensors}
+        self.samples = {t: [] for t in self.tensors}
+        self.rng = np.random.default_rng(0)
+
+    def add(self):
+        for t in self.tensors:
+            x = self.interpreter.get_tensor(t, self.index)
+            if t in self.scores:
+                x = np.maximum(x, x.max(axis=-1, keepdims=True) - SOFTMAX_DEPTH)
+            x = x.ravel()
+            least_greatest = self.range[t]
+            least_greatest[0] = min(least_greatest[0], x.min())
+            least_greatest[1] = max(least_greatest[1], x.max())
+            self.samples[t].append(x[self.rng.integers(0, len(x), SAMPLES)])
+
+    def results(self):
+        for t in self.tensors:
+            if self.samples[t]:
+                parts = [np.array(self.range[t]), *self.samples[t]]
+                yield f"{self.index}/{t}", np.concatenate(parts).astype(np.float32)
+
+
+if __name__ == "__main__":
+    file, inputs, output = sys.argv[1:]
+    with explained(OSError):
+        arguments = {name: a if a.ndim else int(a) for name, a in np.load(inputs).items()}
+        np.savez(output, **observe(Path(file).read_bytes(), **arguments))

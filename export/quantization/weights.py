@@ -1,0 +1,291 @@
+"""The weights of a TFLite file, stored in fewer bits.
+
+The converter makes one float32 file; every quantization of weights is made of that by writing its
+weights anew. The graphs stay as they are: an op with 8- or 4-bit weights quantizes its activations
+itself, as it runs (dynamic range).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..tflite_file import flatbuffer
+from ..tflite_file.flatbuffer import schema
+from ..tflite_file.versions import set_least_runtime
+from .rounding import Grid, round_calibrated, round_to_nearest
+
+BLOCK = 32  # inputs of a row that share one 4-bit scale, as the kernels have it
+
+
+LEAST_SIZE = 1024  # elements; below it a weight is no gain, and the converter leaves it too
+
+
+_FULLY_CONNECTED = schema.BuiltinOperator.FULLY_CONNECTED
+
+
+_LOOKUP = schema.BuiltinOperator.EMBEDDING_LOOKUP
+
+
+_TENSOR = schema.TensorType
+
+
+_READERS = {"FULLY_CONNECTED", "EMBEDDING_LOOKUP", "GATHER", "BATCH_MATMUL"}
+
+
+# Versions of the ops in which weights of these kinds came: TensorFlow's versioning/op_version.cc.
+_PRODUCT_PER_TENSOR, _PRODUCT_PER_ROW = 9, 12
+
+
+_LOOKUP_PER_TENSOR, _LOOKUP_PER_ROW = 3, 4
+
+
+_DEQUANTIZE_FLOAT16 = 3
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A matrix of a float32 file, `(rows, inputs)`.
+
+    Attributes:
+        buffer: Its place among the file's buffers.
+        name: The name of its tensor.
+        shape: Rows and inputs.
+        is_looked_up: Whether it is a table of embeddings, tied to the output projection or not.
+        is_product: Whether activations are multiplied with it.
+    """
+
+    buffer: int
+    name: str
+    shape: tuple
+    is_looked_up: bool
+    is_product: bool
+
+    @property
+    def size(self):
+        return self.shape[0] * self.shape[1]
+
+    def stored_as(self, kind):
+        """The format that a weight is stored in where `kind` is asked for."""
+        # A look-up takes rows of whole bytes.
+        return "int8" if kind == "int4" and self.is_looked_up and self.shape[1] % 2 else kind
+
+
+def weights_of(model):
+    """The `Weight`s of a file's tables that may be stored in fewer bits, the largest first."""
+    uses, others = _uses(model)
+    return sorted(
+        (
+            Weight(
+                buffer=buffer,
+                name=used[0][1].name.decode(),
+                shape=tuple(int(n) for n in used[0][1].shape),
+                is_looked_up=any(code == _LOOKUP for code, _ in used),
+                is_product=any(code == _FULLY_CONNECTED for code, _ in used),
+            )
+            for buffer, used in uses.items()
+            if buffer not in others
+        ),
+        key=lambda weight: -weight.size,
+    )
+
+
+def kept_in_float32(model):
+    """Names and sizes of matrices that are read by ops in ways that take no fewer bits.
+
+    An empty list if they are less than a hundredth of the file together, as tables of relative
+    positions are.
+    """
+    _, others = _uses(model)
+    matrices = {
+        tensor.buffer: f"{tensor.name.decode()} {tuple(map(int, tensor.shape))}"
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if flatbuffer.op_name(model, operator) in _READERS
+        for tensor in (graph.tensors[index] for index in operator.inputs if index >= 0)
+        if tensor.buffer in others
+    }
+    size = sum(len(model.buffers[buffer].data) for buffer in matrices)
+    whole = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    return sorted({*matrices.values()}) if 100 * size >= whole else []
+
+
+def _uses(model):
+    """Buffer to the (op, tensor) that read a matrix as its weight; buffers that others read too."""
+    uses, others = {}, set()
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = flatbuffer.op_of(model, operator)
+            for place, index in enumerate(operator.inputs):
+                tensor = graph.tensors[index] if index >= 0 else None
+                if tensor is None or not _is_matrix(model, tensor):
+                    continue
+                if place == 1 and code in (_FULLY_CONNECTED, _LOOKUP):
+                    uses.setdefault(tensor.buffer, []).append((code, tensor))
+                else:
+                    others.add(tensor.buffer)
+    return uses, others
+
+
+def _is_matrix(model, tensor):
+    data = model.buffers[tensor.buffer].data
+    return (
+        tensor.type == _TENSOR.FLOAT32
+        and data is not None
+        and len(data) >= 4 * LEAST_SIZE
+        and len(tensor.shape) == 2
+    )
+
+
+def read_weight(model, weight):
+    """The float32 values `(rows, inputs)` of a `Weight`."""
+    return np.frombuffer(bytes(model.buffers[weight.buffer].data), np.float32).reshape(weight.shape)
+
+
+def store_weights(content, formats, second_moments=None, rounded=None):
+    """Writes a float32 file's weights anew.
+
+    Args:
+        content: The file's bytes.
+        formats: Format of each weight, by buffer: `"float32"`, `"float16"`, `"int8"` (a scale a row),
+            `"int8_tensor"` (one scale, for runtimes before 2.18) or `"int4"` (a scale for each BLOCK
+            inputs of a row; a scale a row where the inputs are no multiple of it).
+        second_moments: By buffer, the mean `(inputs, inputs)` of x xᵀ over the activations x that the
+            weight is multiplied with: 4-bit weights that have one are rounded so that the products
+            change least (GPTQ), others to the nearest.
+        rounded: A dict that keeps what was rounded, for a further call with other formats.
+
+    Returns:
+        The bytes of the new file.
+
+    Raises:
+        ValueError: A weight has no finite float16, or is not finite.
+    """
+    model = flatbuffer.read(content)
+    rounded = {} if rounded is None else rounded
+    for weight in weights_of(model):
+        kind = weight.stored_as(formats.get(weight.buffer, "float32"))
+        if kind == "float32":
+            continue
+        values = read_weight(model, weight)
+        require_finite(weight.name, values, kind)
+        if kind == "float16":
+            _store_float16(model, weight, values)
+        else:
+            grid = _grid(weight, kind)
+            if (weight.buffer, kind) not in rounded:
+                moment = (second_moments or {}).get(weight.buffer) if kind == "int4" else None
+                if moment is not None and weight.is_looked_up:
+                    # A row that is looked up counts as it is, beside the products with it.
+                    moment = moment + np.trace(moment) / len(moment) * np.eye(len(moment))
+                rounded[weight.buffer, kind] = (
+                    round_to_nearest(values, grid)
+                    if moment is None
+                    else round_calibrated(values, grid, moment)
+                )
+            _store_integers(model, weight, grid, *rounded[weight.buffer, kind])
+    _raise_versions(model)
+    set_least_runtime(model)
+    return flatbuffer.write(model)
+
+
+def require_finite(name, values, kind):
+    """Raises ValueError unless the values of a weight are finite in a format."""
+    greatest = np.finfo(np.float16 if kind == "float16" else np.float32).max
+    if not np.abs(values).max() <= greatest:  # a NaN compares as false
+        raise ValueError(
+            f"Every weight must be finite in {kind}, at most {greatest:.4g}. Received: "
+            f"{np.abs(values).max()} in {name}"
+        )
+
+
+def _grid(weight, kind):
+    inputs = weight.shape[1]
+    block = BLOCK if kind == "int4" and inputs % BLOCK == 0 else inputs
+    return Grid(bits=4 if kind == "int4" else 8, block=block, per_row=kind != "int8_tensor")
+
+
+def _store_integers(model, weight, grid, integers, scales):
+    packed = integers.astype(np.int8).view(np.uint8).ravel()
+    if grid.bits == 4:
+        packed = np.append(packed, np.zeros(len(packed) % 2, np.uint8))
+        packed = (packed[0::2] & 15) | (packed[1::2] << 4)
+    model.buffers[weight.buffer].data = packed
+    scale_buffer = None
+    if grid.block < weight.shape[1]:
+        scale_buffer = _new_buffer(model, scales.astype(np.float16))
+    for graph, tensor in _tensors_of(model, weight):
+        tensor.type = _TENSOR.INT4 if grid.bits == 4 else _TENSOR.INT8
+        tensor.quantization = schema.QuantizationParametersT()
+        if scale_buffer is None:
+            scale = scales[:, 0] if grid.per_row else scales[:1, 0]
+            tensor.quantization.scale = scale.astype(np.float32)
+            tensor.quantization.zeroPoint = np.zeros(len(scale), np.int64)
+        else:
+            graph.tensors.append(
+                schema.TensorT(
+                    name=tensor.name + b"_scales",
+                    shape=np.array(scales.shape, np.int32),
+                    type=_TENSOR.FLOAT16,
+                    buffer=scale_buffer,
+                )
+            )
+            tensor.quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+            tensor.quantization.details = schema.BlockwiseQuantizationT(
+                scales=len(graph.tensors) - 1, zeroPoints=-1, blockSize=grid.block
+            )
+
+
+def _store_float16(model, weight, values):
+    """Each graph widens the weight anew, which a runtime does once, as it prepares."""
+    model.buffers[weight.buffer].data = values.astype(np.float16).view(np.uint8).ravel()
+    widen = flatbuffer.op_code(model, schema.BuiltinOperator.DEQUANTIZE, _DEQUANTIZE_FLOAT16)
+    for graph, tensor in list(_tensors_of(model, weight)):
+        graph.tensors.append(
+            schema.TensorT(
+                name=tensor.name + b"_float16",
+                shape=tensor.shape,
+                type=_TENSOR.FLOAT16,
+                buffer=weight.buffer,
+            )
+        )
+        tensor.buffer = 0
+        graph.operators.insert(
+            0,
+            schema.OperatorT(
+                opcodeIndex=widen,
+                inputs=np.array([len(graph.tensors) - 1], np.int32),
+                outputs=np.array([graph.tensors.index(tensor)], np.int32),
+            ),
+        )
+
+
+def _tensors_of(model, weight):
+    for graph in model.subgraphs:
+        for tensor in list(graph.tensors):
+            if tensor.buffer == weight.buffer:
+                yield graph, tensor
+
+
+def _new_buffer(model, array):
+    model.buffers.append(schema.BufferT(data=array.view(np.uint8).ravel()))
+    return len(model.buffers) - 1
+
+
+def _raise_versions(model):
+    """Marks the ops whose weights are integers with the version that reads them."""
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = flatbuffer.op_of(model, operator)
+            if code not in (_FULLY_CONNECTED, _LOOKUP):
+                continue
+            weight = graph.tensors[operator.inputs[1]]
+            if weight.type not in (_TENSOR.INT8, _TENSOR.INT4):
+                continue
+            scale = weight.quantization.scale
+            is_one = scale is not None and len(scale) == 1
+            if code == _LOOKUP:
+                version = _LOOKUP_PER_TENSOR if is_one else _LOOKUP_PER_ROW
+            else:
+                operator.builtinOptions.asymmetricQuantizeInputs = True
+                version = _PRODUCT_PER_TENSOR if is_one else _PRODUCT_PER_ROW
+            operator.opcodeIndex = flatbuffer.op_code(model, code, version)

@@ -1,0 +1,1 @@
+"""The signatures of an exported model, as TensorFlow functions."""

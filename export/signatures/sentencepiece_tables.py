@@ -1,0 +1,221 @@
+"""A SentencePiece model as arrays that a graph can look up: characters, a trie, scores, bytes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sentencepiece import sentencepiece_model_pb2
+
+SPACE = "\u2581"  # SentencePiece's own mark of a space
+
+
+REPLACEMENT = "\ufffd"  # what an invalid byte is read as
+
+
+PAGE = 128  # code points that share an entry of the first of two tables
+
+
+UNKNOWN_PENALTY = 10.0  # unigram_model.cc, kUnkPenalty
+
+
+NO_PIECE = -1
+
+
+IMPOSSIBLE = np.float32(-1e30)
+
+
+_PIECE = sentencepiece_model_pb2.ModelProto.SentencePiece
+
+
+@dataclass(frozen=True)
+class TextTables:
+    """What `TextGraph` looks up.
+
+    Attributes:
+        pages: int32 `(0x110000 / PAGE,)`: of a code point's page, where it begins in `classes`.
+        classes: int32: a character's class; 0 where no piece has it.
+        base, check, piece: int32 `(slots,)`, a double-array trie over classes: from state `s` the
+            class `c` leads to `base[s] + c` if `check` there is `s`; `piece` is the id of what was
+            read to a state, or NO_PIECE.
+        dead: The state from which nothing is read.
+        max_length: Most characters of a piece.
+        scores: float32 `(vocabulary_size + 1,)`: of each piece; the last is that of no piece.
+        unknown_score: Of a character without a piece of its own.
+        byte_ids: int32 `(256,)`: the piece of each byte.
+        byte_of: int32 `(vocabulary_size,)`: the byte of a byte piece, 0 for others.
+        is_byte, is_control, is_unknown: bool `(vocabulary_size,)`.
+        offset, length: int32 `(vocabulary_size + 1,)`: where a piece's bytes stand in `bytes`; the last
+            is REPLACEMENT.
+        bytes: uint8, the text of all pieces, and `max_bytes` zeros.
+        max_bytes: Most bytes of a piece's text.
+        has_dummy_prefix: Whether text is read with a space before it.
+    """
+
+    pages: np.ndarray
+    classes: np.ndarray
+    base: np.ndarray
+    check: np.ndarray
+    piece: np.ndarray
+    dead: int
+    max_length: int
+    scores: np.ndarray
+    unknown_score: np.float32
+    byte_ids: np.ndarray
+    byte_of: np.ndarray
+    is_byte: np.ndarray
+    is_control: np.ndarray
+    is_unknown: np.ndarray
+    offset: np.ndarray
+    length: np.ndarray
+    bytes: np.ndarray
+    max_bytes: int
+    has_dummy_prefix: bool
+
+
+def text_tables(model_bytes):
+    """Reads a SentencePiece model.
+
+    Raises:
+        ValueError: It is not unigram with byte fallback, or normalizes text in ways of its own.
+    """
+    model = sentencepiece_model_pb2.ModelProto.FromString(model_bytes)
+    _check(model)
+    types = np.array([piece.type for piece in model.pieces])
+    scores = np.array([piece.score for piece in model.pieces], np.float32)
+    texts = [piece.piece for piece in model.pieces]
+    normal = [i for i, kind in enumerate(types) if kind == _PIECE.NORMAL]
+    pages, classes, class_of = _character_classes(texts[i] for i in normal)
+    words = {tuple(class_of[c] for c in texts[i]): i for i in normal}
+    base, check, piece = _double_array(words, len(class_of) + 1)
+    is_byte, is_control = types == _PIECE.BYTE, types == _PIECE.CONTROL
+    byte_of = np.array(
+        [int(t[3:5], 16) if b else 0 for t, b in zip(texts, is_byte, strict=True)], np.int32
+    )
+    surfaces = [text.replace(SPACE, " ").encode() for text in texts]
+    for i, kind in enumerate(types):
+        if kind == _PIECE.UNKNOWN:
+            surfaces[i] = model.trainer_spec.unk_surface.encode()
+        elif is_byte[i]:
+            surfaces[i] = bytes([byte_of[i]])
+        elif is_control[i]:
+            surfaces[i] = b""
+    surfaces.append(REPLACEMENT.encode())
+    length = np.array([len(surface) for surface in surfaces], np.int32)
+    max_bytes = int(length.max())
+    byte_ids = np.zeros(256, np.int32)
+    byte_ids[byte_of[is_byte]] = np.flatnonzero(is_byte)
+    return TextTables(
+        pages=pages,
+        classes=classes,
+        base=base,
+        check=check,
+        piece=piece,
+        dead=len(base) - 1,
+        max_length=max(map(len, words)),
+        scores=np.append(scores, IMPOSSIBLE),
+        unknown_score=np.float32(scores[normal].min() - np.float32(UNKNOWN_PENALTY)),
+        byte_ids=byte_ids,
+        byte_of=byte_of,
+        is_byte=is_byte,
+        is_control=is_control,
+        is_unknown=types == _PIECE.UNKNOWN,
+        offset=np.concatenate([[0], np.cumsum(length)[:-1]]).astype(np.int32),
+        length=length,
+        bytes=np.frombuffer(b"".join(surfaces) + bytes(max_bytes), np.uint8),
+        max_bytes=max_bytes,
+        has_dummy_prefix=model.normalizer_spec.add_dummy_prefix,
+    )
+
+
+def _check(model):
+    """Raises ValueError unless the graph gives just the ids that SentencePiece gives."""
+    trainer, normalizer = model.trainer_spec, model.normalizer_spec
+    kinds = {piece.type for piece in model.pieces}
+    allowed = {_PIECE.NORMAL, _PIECE.UNKNOWN, _PIECE.CONTROL, _PIECE.BYTE}
+    for what, received in (
+        ("a unigram model", trainer.model_type != trainer.UNIGRAM and "another model_type"),
+        ("one with byte_fallback", not trainer.byte_fallback and "byte_fallback=False"),
+        (
+            "one with normalization_rule_name='identity'",
+            bool(normalizer.precompiled_charsmap) and f"{normalizer.name!r}",
+        ),
+        (
+            "one with remove_extra_whitespaces=False",
+            normalizer.remove_extra_whitespaces and "True",
+        ),
+        ("one with escape_whitespaces=True", not normalizer.escape_whitespaces and "False"),
+        (
+            "one with treat_whitespace_as_suffix=False",
+            trainer.treat_whitespace_as_suffix and "True",
+        ),
+        (
+            "one without user-defined or unused pieces",
+            not kinds <= allowed
+            and repr([p.piece for p in model.pieces if p.type not in allowed][:5]),
+        ),
+    ):
+        if received:
+            raise ValueError(
+                f"`tokenizer` must be {what} to run in the file (with text=False it runs beside it). "
+                f"Received: {received}"
+            )
+
+
+def _character_classes(texts):
+    """Code points to classes by two tables, and the classes as a dict; 1 is the first class."""
+    class_of = {c: i for i, c in enumerate(sorted(set("".join(texts))), start=1)}
+    classes, pages = [np.zeros(PAGE, np.int32)], np.zeros(0x110000 // PAGE, np.int32)
+    for number in sorted({ord(c) // PAGE for c in class_of}):
+        pages[number] = len(classes) * PAGE
+        classes.append(
+            np.array([class_of.get(chr(number * PAGE + i), 0) for i in range(PAGE)], np.int32)
+        )
+    return pages, np.concatenate(classes), class_of
+
+
+def _double_array(words, num_classes):
+    """A trie of `words`, tuples of classes to ids (Aoe 1989, double array); see TextTables."""
+    children = {(): {}}
+    for word in words:
+        for end in range(1, len(word) + 1):
+            if word[:end] not in children:
+                children[word[:end]] = {}
+                children[word[: end - 1]][word[end - 1]] = word[:end]
+    size = 2 * len(children) + 2 * num_classes
+    base, check = np.zeros(size, np.int32), np.full(size, -1, np.int32)
+    piece = np.full(size, NO_PIECE, np.int32)
+    free = np.ones(size, bool)
+    free[0] = False
+    slot = {(): 0}
+    # A state's own slot is known once its parent is placed; so by depth, those with most children
+    # first.
+    level, first_free = [()], 1
+    while level:
+        for state in sorted(level, key=lambda s: -len(children[s])):
+            piece[slot[state]] = words.get(state, NO_PIECE)
+            if not children[state]:
+                continue
+            labels = np.array(sorted(children[state]))
+            first_free += int(np.argmax(free[first_free:]))
+            start = _first_fit(free, labels, first_free)
+            base[slot[state]] = start
+            free[start + labels] = False
+            check[start + labels] = slot[state]
+            for label, child in children[state].items():
+                slot[child] = start + label
+        level = [child for state in level for child in children[state].values()]
+    # The last slot is the dead state: no slot's `check` names it.
+    used = int(np.flatnonzero(~free)[-1]) + 1 + num_classes
+    return [np.append(table[:used], table[-1]).astype(np.int32) for table in (base, check, piece)]
+
+
+def _first_fit(free, labels, first_free, at_once=4096):
+    """The least start whose slots `start + labels` are all free."""
+    for begin in range(first_free, len(free), at_once):
+        starts = begin - labels[0] + np.flatnonzero(free[begin : begin + at_once])
+        starts = starts[(starts >= 0) & (starts + labels[-1] < len(free))]
+        fits = np.ones(len(starts), bool)
+        for label in labels:
+            fits[fits] = free[starts[fits] + label]
+        if fits.any():
+            return int(starts[np.argmax(fits)])
+    raise AssertionError("a trie has room for all of its states")

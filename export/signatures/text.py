@@ -1,0 +1,42 @@
+"""Signatures that take and return UTF-8 text."""
+
+import tensorflow as tf
+
+from seq2lite.zoo.search.greedy import greedy_search
+from seq2lite.zoo.shapes import first_length
+
+from .lowering import arg_max, call
+
+
+def text_functions(model, graph, max_source_length, max_target_length):
+    """`translate`, `tokenize` and `detokenize`, of one text each, as concrete functions."""
+
+    @tf.function
+    def tokenize(text):
+        ids, length = call(graph.tokenize, text)
+        return {"ids": ids, "length": length}
+
+    @tf.function
+    def detokenize(ids):
+        text, length = call(graph.detokenize, ids, tf.size(ids))
+        return {"text": text, "length": length}
+
+    @tf.function
+    def translate(text):
+        ids, length = call(graph.tokenize, text)
+        ids = ids[: tf.minimum(length, max_source_length - 1)]
+        # One sentence, but of sizes that no tracer knows, so that its loop is `generate`'s.
+        source = tf.reshape(tf.concat([ids, [model.end_id]], axis=0), [first_length(ids), -1])
+        max_length = max_target_length * first_length(ids)
+        tokens, lengths = greedy_search(model, source, max_length, choose=arg_max)
+        says = tf.cast(tf.logical_not(graph.is_blank(text)), tf.int32)
+        translated, length = call(graph.detokenize, tokens[0], lengths[0] * says)
+        return {"text": translated, "length": length}
+
+    ids = tf.TensorSpec((None,), tf.int32, name="ids")
+    text = tf.TensorSpec((None,), tf.uint8, name="text")
+    return {
+        "translate": translate.get_concrete_function(text),
+        "tokenize": tokenize.get_concrete_function(text),
+        "detokenize": detokenize.get_concrete_function(ids),
+    }

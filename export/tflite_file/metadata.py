@@ -1,0 +1,270 @@
+"""TFLite metadata: what a file says of itself to the tools that read such; its tokenizer inside.
+
+The tables are those of tflite-support's metadata_schema.fbs (identifier M001), written by their
+field numbers: that package itself cannot be installed beside TensorFlow.
+"""
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import flatbuffers
+from flatbuffers.table import Table
+
+from ..runtime.container import TOKENIZER_FILE
+from . import flatbuffer
+from .flatbuffer import schema
+
+DESCRIPTION = "description.json"  # in the zip
+
+
+_KEY, _IDENTIFIER = b"TFLITE_METADATA", b"M001"
+
+
+_PARSER = "1.1.0"  # the least metadata parser that knows all fields used here
+
+
+_DESCRIPTIONS, _VOCABULARY = 1, 5  # AssociatedFileType
+
+
+_SENTENCEPIECE = 5  # ProcessUnitOptions
+
+
+_FEATURE = 1  # ContentProperties
+
+
+_MOMENT = (1980, 1, 1, 0, 0, 0)  # the same model gives the same file, whenever
+
+
+_SIGNATURES = {
+    "generate": "Greedy search: ids of source texts to ids of target texts.",
+    "generate_beam": "Beam search: ids of source texts to the ids of the best targets of each.",
+    "encode": "Ids of source texts to the state before the first step.",
+    "decode_step": "The last token and the state to the next token's logits and the next state.",
+    "translate": "Greedy search: a text to a text.",
+    "tokenize": "A text to the ids of its pieces, without start and end.",
+    "detokenize": "Ids to their text.",
+}
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    """What a tensor holds, in which unit, along which dimensions."""
+
+    text: str
+    unit: str
+    dimensions: tuple = ()
+
+
+_MEANINGS = {
+    "source": _Meaning(
+        "Source texts, each closed by end_id and padded with pad_id",
+        "token ids",
+        ("batch", "source_length"),
+    ),
+    "max_length": _Meaning("Most tokens to generate for a text", "tokens"),
+    "tokens": _Meaning(
+        "Target texts, without start and end, padded with pad_id", "token ids", ("batch", "length")
+    ),
+    "length": _Meaning("Length of each of the others; what is beyond it is padding", "elements"),
+    "token": _Meaning("The last token of each text, start_id at first", "token ids", ("batch",)),
+    "logits": _Meaning(
+        "Logarithm of each token's probability, up to a constant a row",
+        "nats",
+        ("batch", "vocabulary_size"),
+    ),
+    "position": _Meaning("Tokens that were read so far", "tokens", ("batch",)),
+    "scores": _Meaning("Score of each target text, the greatest is the best", "nats"),
+    "text": _Meaning("Text in UTF-8, NFC", "bytes", ("bytes",)),
+    "ids": _Meaning("Pieces of a text", "token ids", ("length",)),
+}
+
+
+_STATE = _Meaning("State: what one call gives by this name, the next one takes", "none")
+
+
+def with_metadata(content, description, tokenizer):
+    """A file's bytes with metadata, and with its tokenizer as a file inside.
+
+    `TFLITE_METADATA` holds the model's name and special ids, and of each signature's graph the names,
+    descriptions, types, shapes and units of the tensors. A zip at the end of the file, where
+    interpreters do not look, holds `tokenizer.model` and `description.json`.
+
+    It is the last thing to do to a file: whoever rewrites its tables drops the zip.
+
+    Args:
+        content: The file's bytes. Metadata that they have is replaced.
+        description: dict of `name` and whatever else bundle.json says of the model (special ids,
+            lengths, languages); it must be writable as JSON.
+        tokenizer: A `Tokenizer`.
+
+    Returns:
+        bytes.
+
+    Example:
+        >>> from seq2lite.export.tflite_file.metadata import read_metadata, with_metadata
+        >>> content = (bundle / "model.tflite").read_bytes()
+        >>> content = with_metadata(content, {"name": "mine"}, tokenizer)
+        >>> sorted(read_metadata(content)["files"])
+        ['description.json', 'tokenizer.model']
+    """
+    model = flatbuffer.read(content)
+    builder = flatbuffers.Builder(1024)
+    table = _write(builder, _model_table(model, description, tokenizer))
+    builder.Finish(table, file_identifier=_IDENTIFIER)
+    flatbuffer.set_metadata(model, _KEY, bytes(builder.Output()))
+    file = io.BytesIO()
+    file.write(flatbuffer.write(model))
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
+        said = json.dumps(description, ensure_ascii=False, indent=1)
+        archive.writestr(zipfile.ZipInfo(DESCRIPTION, _MOMENT), said)
+        archive.writestr(zipfile.ZipInfo(TOKENIZER_FILE, _MOMENT), tokenizer.model_bytes)
+    return file.getvalue()
+
+
+def read_metadata(content):
+    """What a file's metadata say.
+
+    Args:
+        content: The file's bytes.
+
+    Returns:
+        dict of `name`, `description`, `version`, `signatures` (name to its `description`, `inputs` and
+        `outputs`: name to text) and `files` (name to bytes); None of a file without metadata.
+    """
+    model = flatbuffer.read(content)
+    found = [entry.buffer for entry in model.metadata or [] if entry.name == _KEY]
+    if not found:
+        return None
+    data = bytes(model.buffers[found[0]].data)
+    root = _Reader(data, int.from_bytes(data[:4], "little"))
+    signatures = {
+        graph.text(0): {
+            "description": graph.text(1),
+            "inputs": {tensor.text(0): tensor.text(1) for tensor in graph.tables(2)},
+            "outputs": {tensor.text(0): tensor.text(1) for tensor in graph.tables(3)},
+        }
+        for graph in root.tables(3)
+        if graph.text(0) is not None
+    }
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    return {
+        "name": root.text(0),
+        "description": root.text(1),
+        "version": root.text(2),
+        "signatures": signatures,
+        "files": files,
+    }
+
+
+def _model_table(model, description, tokenizer):
+    """ModelMetadata, as field number to value."""
+    ids = ", ".join(f"{name} {number}" for name, number in tokenizer.vocabulary.items())
+    signatures = {entry.subgraphIndex: entry for entry in model.signatureDefs}
+    # By place: the n-th entry speaks of the n-th graph, and of a loop's body there is nothing to say.
+    graphs = [
+        _graph_table(graph, signatures[place]) if place in signatures else {}
+        for place, graph in enumerate(model.subgraphs)
+    ]
+    return {
+        0: description["name"],
+        1: f"Sequence-to-sequence model over SentencePiece ids ({TOKENIZER_FILE}; text in NFC): {ids}.",
+        2: version("seq2lite"),
+        3: graphs,
+        6: [_tokenizer_table(), {0: DESCRIPTION, 1: "Special ids and lengths", 2: _DESCRIPTIONS}],
+        7: _PARSER,
+    }
+
+
+def _tokenizer_table():
+    return {0: TOKENIZER_FILE, 1: "SentencePiece model, for source and target", 2: _VOCABULARY}
+
+
+def _graph_table(graph, signature):
+    """SubGraphMetadata."""
+    name = signature.signatureKey.decode()
+    table = {
+        0: name,
+        1: _SIGNATURES.get(name, name),
+        2: _tensor_tables(graph, graph.inputs, signature.inputs),
+        3: _tensor_tables(graph, graph.outputs, signature.outputs),
+    }
+    if any(entry.name == b"source" for entry in signature.inputs):
+        table[5] = [{0: _SENTENCEPIECE, 1: {0: [_tokenizer_table()]}}]
+    return table
+
+
+def _tensor_tables(graph, indices, entries):
+    """A TensorMetadata for each of a graph's inputs or outputs: readers match them by place."""
+    names = {}
+    for entry in entries:  # one tensor can be an output by several names
+        names.setdefault(entry.tensorIndex, []).append(entry.name.decode())
+    return [_tensor_table(graph.tensors[index], names[index].pop(0)) for index in indices]
+
+
+def _tensor_table(tensor, name):
+    """TensorMetadata."""
+    meaning = _MEANINGS.get(name, _STATE)
+    kind = _TYPES[tensor.type].lower()
+    shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
+    sizes = [] if shape is None else list(map(int, shape))
+    labels = list(meaning.dimensions) if len(meaning.dimensions) == len(sizes) else []
+    dimensions = ", ".join("any" if size < 0 else str(size) for size in sizes)
+    if labels:
+        dimensions = f"{dimensions}: {', '.join(labels)}"
+    table = {
+        0: name,
+        1: f"{meaning.text}. {kind} ({dimensions}); unit: {meaning.unit}.",
+        3: {0: _FEATURE, 1: {}},
+    }
+    return table | ({2: labels} if labels else {})
+
+
+_TYPES = {number: name for name, number in vars(schema.TensorType).items() if name.isupper()}
+
+
+def _write(builder, fields):
+    """Writes a flatbuffer table: field number to str, byte, table, or a list of str or tables."""
+    placed = {}
+    for field, value in fields.items():
+        if isinstance(value, list):
+            offsets = [_write_item(builder, item) for item in value]
+            builder.StartVector(4, len(offsets), 4)
+            for offset in reversed(offsets):
+                builder.PrependUOffsetTRelative(offset)
+            placed[field] = builder.EndVector()
+        elif not isinstance(value, int):
+            placed[field] = _write_item(builder, value)
+    builder.StartObject(max(fields, default=-1) + 1)
+    for field, value in fields.items():
+        if field in placed:
+            builder.PrependUOffsetTRelativeSlot(field, placed[field], 0)
+        else:
+            builder.PrependUint8Slot(field, value, 0)
+    return builder.EndObject()
+
+
+def _write_item(builder, item):
+    return builder.CreateString(item) if isinstance(item, str) else _write(builder, item)
+
+
+class _Reader:
+    """A flatbuffer table, read by field number."""
+
+    def __init__(self, data, position):
+        self._table = Table(data, position)
+
+    def text(self, field):
+        offset = self._table.Offset(4 + 2 * field)
+        return self._table.String(self._table.Pos + offset).decode() if offset else None
+
+    def tables(self, field):
+        offset = self._table.Offset(4 + 2 * field)
+        if not offset:
+            return
+        start = self._table.Vector(offset)
+        for item in range(self._table.VectorLen(offset)):
+            yield _Reader(self._table.Bytes, self._table.Indirect(start + 4 * item))

@@ -1,0 +1,69 @@
+"""Subprocess: what a TFLite file answers. `python -m seq2lite.export.verification.probe FILE IN.npz OUT.npz`.
+
+No TensorFlow in it: the file is run as a device would run it.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from ..runtime.container import BundleError
+from ..runtime.interpreter import open_interpreter
+from ..runtime.model_file import search_of, steps_of
+from ..system.isolation import explained
+
+BATCH = 32
+
+
+def probe(path, source, lengths, max_length, teacher, **ids):
+    """Runs `generate`, or what a host has instead, `encode` and `decode_step`.
+
+    Args:
+        path: The TFLite file.
+        source: int32 ids `(n, source_length)`.
+        lengths: Tokens in each row of `source`.
+        max_length: Most tokens to generate.
+        teacher: int32 ids `(m, target_length)`, m <= n: what `decode_step` reads.
+        ids: `pad_id`, `start_id` and `end_id`.
+
+    Returns:
+        dict of `tokens (n, max_length)`, `token_lengths (n,)` of `generate`, and `logits
+        (m, target_length, vocabulary_size)` of `encode` and `decode_step`.
+    """
+    content = Path(path).read_bytes()
+    search = search_of(content, ids, 2, path)
+    tokens, token_lengths = search_all(search, source, lengths, int(max_length))
+    interpreter = open_interpreter(content, 2, path)
+    encode, decode_step, batch = steps_of(interpreter, ids["pad_id"], path)
+    logits = []
+    for start in range(0, len(teacher), batch or len(teacher)):
+        rows = slice(start, start + (batch or len(teacher)))
+        state, of_rows = encode(source=source[: len(teacher)][rows, : lengths[rows].max()]), []
+        for token in teacher[rows].T:
+            state = decode_step(token=token, **state)
+            of_rows.append(state.pop("logits"))
+        logits.append(np.stack(of_rows, axis=1))
+    logits = np.concatenate(logits)
+    return {"tokens": tokens, "token_lengths": token_lengths, "logits": logits}
+
+
+def search_all(generate_ids, source, lengths, max_length):
+    """Runs `generate_ids` (of a file, or Keras's) over many sources, sorted by length.
+
+    Returns:
+        `tokens (n, max_length)`, and the number of them in each row `(n,)`.
+    """
+    tokens = np.zeros((len(source), int(max_length)), np.int32)
+    token_lengths = np.zeros(len(source), np.int32)
+    for start in range(0, len(source), BATCH):
+        rows = slice(start, start + BATCH)
+        found, token_lengths[rows] = generate_ids(source[rows, : lengths[rows].max()], max_length)
+        tokens[rows, : found.shape[1]] = found
+    return tokens, token_lengths
+
+
+if __name__ == "__main__":
+    file, inputs, outputs = sys.argv[1:]
+    with explained(BundleError, OSError), np.load(inputs) as given:
+        np.savez(outputs, **probe(file, **given))

@@ -1,0 +1,1 @@
+"""Training: options, optimizer, evaluations, checkpoints."""

@@ -1,0 +1,132 @@
+"""The package layout: which way imports run, and which names may cross a folder."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("zoo", "export", "recipes")  # each may import those before it
+BACKENDS = {"tensorflow", "tensorflow_text", "jax", "torch"}
+MAX_LINES, MAX_FILES = 350, 16
+FILES = sorted(file for room in ROOMS for file in (ROOT / room).rglob("*.py"))
+
+
+def module_name(file):
+    """Dotted name of a file of the package, without `seq2lite.`."""
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(file): file for file in FILES}
+
+
+def imports(file):
+    """(module, name) of everything that a file imports, anywhere in it; project names dotted."""
+    package = file.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.removeprefix("seq2lite."), None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *([node.module] if node.module else [])))
+            module = module.removeprefix("seq2lite").removeprefix(".")
+            for alias in node.names:
+                inner = f"{module}.{alias.name}".removeprefix(".")
+                yield (inner, None) if inner in MODULES else (module, alias.name)
+
+
+GRAPH = {
+    name: {module for module, _ in imports(file) if module in MODULES} - {name}
+    for name, file in MODULES.items()
+}
+
+
+def room_of(module):
+    return module.partition(".")[0]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_run_one_way_between_the_rooms(room):
+    below = ROOMS[: ROOMS.index(room) + 1]
+    files = [name for name in MODULES if room_of(name) == room]
+    assert len(files) > 5
+    for name in files:
+        for module, _ in imports(MODULES[name]):
+            assert room_of(module) not in set(ROOMS) - set(below), f"{name} imports {module}"
+            assert room != "zoo" or room_of(module) not in BACKENDS, f"{name} imports {module}"
+
+
+def cycle(graph):
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return None
+
+
+def test_no_file_imports_itself_through_others():
+    # A package's own __init__ re-exports its files: what imports it must not be one of them.
+    assert cycle(GRAPH) is None
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_folder_imports_itself_through_others(room):
+    folder = lambda name: MODULES[name].parent.relative_to(ROOT)  # noqa: E731
+    graph = {}
+    for name, imported in GRAPH.items():
+        if room_of(name) == room and len(folder(name).parts) > 1:
+            others = {folder(other) for other in imported if room_of(other) == room}
+            graph.setdefault(folder(name), set()).update(
+                other for other in others if len(other.parts) > 1 and other != folder(name)
+            )
+    assert cycle(graph) is None
+
+
+def test_the_runtime_imports_nothing_else_of_the_project():
+    for name in MODULES:
+        if name.startswith("export.runtime"):
+            for module, _ in imports(MODULES[name]):
+                inside = room_of(module) not in ROOMS or module.startswith("export.runtime")
+                assert inside, f"{name} imports {module}"
+                assert room_of(module) not in {*BACKENDS, "keras"}, f"{name} imports {module}"
+
+
+def test_no_private_name_crosses_a_folder():
+    for file in [*FILES, *sorted((ROOT / "benchmarks").glob("*.py"))]:
+        for module, name in imports(file):
+            is_private = name and name.startswith("_") and not name.startswith("__")
+            folder = MODULES[module].parent if module in MODULES else None
+            assert not is_private or folder in (None, file.parent), f"{file}: {module}.{name}"
+
+
+def test_files_and_folders_stay_small():
+    for file in FILES:
+        lines = len(file.read_text("utf-8").splitlines())
+        assert lines <= MAX_LINES, f"{file.relative_to(ROOT)}: {lines} lines"
+    for folder in {file.parent for file in FILES}:
+        files = [file for file in folder.glob("*.py") if file.name != "__init__.py"]
+        assert len(files) <= MAX_FILES, f"{folder.relative_to(ROOT)}: {len(files)} files"
+
+
+def test_every_folder_is_a_package_of_the_wheel():
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    folders = {".".join(file.parent.relative_to(ROOT).parts) for file in FILES}
+    assert set(setup["packages"]) == {"seq2lite", *(f"seq2lite.{folder}" for folder in folders)}
+
+
+def test_export_opens_without_tensorflow_and_keras():
+    code = "import sys, seq2lite.export; sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_every_public_name_of_export_is_there():
+    from seq2lite import export
+
+    for name in export.__all__:
+        assert getattr(export, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'to_onnx'"):
+        export.to_onnx  # noqa: B018

@@ -1,0 +1,122 @@
+"""Token embeddings, and the output projection that may share their table."""
+
+import keras
+from keras import layers, ops
+
+from ..checks import require, require_one_of
+from ..shapes import added
+
+SHARING = ("separate", "shared_target", "shared")
+
+
+class TokenEmbedding(layers.Embedding):
+    """A `keras.layers.Embedding` whose table can also be the output projection.
+
+    Tied embeddings: Press and Wolf 2017, https://arxiv.org/abs/1608.05859; Vaswani et al. 2017,
+    section 3.4.
+
+    Args:
+        vocabulary_size: Number of rows.
+        dim: Size of an embedding.
+
+    Example:
+        >>> from seq2lite import zoo
+        >>> table = zoo.TokenEmbedding(50, 16)
+        >>> table.build(None)
+        >>> table.sequences([[5, 6, 0]], pad_id=0).shape
+        TensorShape([1, 3, 16])
+    """
+
+    def __init__(self, vocabulary_size, dim, **kwargs):
+        initializer = keras.initializers.RandomNormal(stddev=dim**-0.5)
+        super().__init__(vocabulary_size, dim, embeddings_initializer=initializer, **kwargs)
+
+    # `export` replaces this by the lookup that TFLite runs on the int8 table, without a copy.
+    gather = staticmethod(lambda table, ids: ops.take(table, ids, axis=0))
+
+    def compute_output_shape(self, input_shape):
+        return (*(input_shape or (None,)), self.output_dim)  # built for no shape in particular
+
+    def call(self, ids):
+        """int32 ids `(rows,)` to embeddings `(rows, dim)`."""
+        return ops.cast(self.gather(self.embeddings, ids), self.compute_dtype)
+
+    def sequences(self, ids, pad_id):
+        """int32 ids `(batch, length)` to embeddings `(batch, length, dim)`, zero at padding.
+
+        So that whatever stands in the table's row for padding, NaN even, reaches nothing.
+        """
+        x = self.tokens(ops.reshape(ids, (-1,)), pad_id)
+        return ops.reshape(x, (*ops.shape(ids), self.output_dim))
+
+    def tokens(self, ids, pad_id):
+        """`sequences` for one token a sentence: int32 ids `(batch,)` to `(batch, dim)`."""
+        x = self(ids)
+        return ops.where(ops.expand_dims(ops.not_equal(ids, pad_id), -1), x, ops.zeros_like(x))
+
+
+class OutputProjection(layers.Layer):
+    """Activations `(rows, dim)` to logits `(rows, vocabulary_size)`.
+
+    Args:
+        vocabulary_size: Number of logits.
+        tied_to: A `TokenEmbedding` whose table is used, transposed; None for a table of its own.
+    """
+
+    def __init__(self, vocabulary_size, tied_to=None, **kwargs):
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.tied_to = tied_to
+        self.table = None
+
+    def build(self, input_shape):
+        if self.tied_to is None:
+            self.table = self.add_weight(
+                name="table", shape=(self.vocabulary_size, input_shape[-1])
+            )
+        self.bias = self.add_weight(name="bias", shape=(self.vocabulary_size,), initializer="zeros")
+
+    def call(self, x):
+        table = self.tied_to.embeddings if self.table is None else self.table
+        return ops.matmul(x, ops.transpose(ops.cast(table, x.dtype))) + self.bias
+
+
+def token_embeddings(sharing, *, source_vocabulary_size, vocabulary_size, dim, output_dim):
+    """Source embedding, target embedding and output projection, with three tables, two or one.
+
+    Args:
+        sharing: `"separate"`; `"shared_target"`: the target's embedding is the output projection;
+            `"shared"`: the source's too.
+        source_vocabulary_size: Number of the source's ids.
+        vocabulary_size: Number of the target's ids.
+        dim: Size of an embedding.
+        output_dim: Size of what the output projection takes.
+    """
+    check_sharing(sharing, dim, output_dim)
+    if sharing == "shared":
+        require(
+            "source_vocabulary_size",
+            source_vocabulary_size,
+            f"vocabulary_size={vocabulary_size} with embeddings='shared'",
+            lambda n: n == vocabulary_size,
+        )
+    source = added(TokenEmbedding(source_vocabulary_size, dim, name="source_embedding"), None)
+    target = source
+    if sharing != "shared":
+        target = added(TokenEmbedding(vocabulary_size, dim, name="target_embedding"), None)
+    tied_to = None if sharing == "separate" else target
+    output = OutputProjection(vocabulary_size, tied_to, name="output")
+    return source, target, added(output, (None, output_dim))
+
+
+def check_sharing(sharing, dim, output_dim):
+    """Raises ValueError unless `sharing` is one of SHARING, and the sizes let a table be shared."""
+    require_one_of("embeddings", sharing, SHARING)
+    if sharing != "separate":
+        require(
+            "embeddings",
+            sharing,
+            f"'separate' where the size of an embedding ({dim}) is not that of what the output "
+            f"projection takes ({output_dim})",
+            lambda _: dim == output_dim,
+        )

@@ -1,0 +1,149 @@
+"""The picture of a Transformer. See `plot.py`."""
+
+from .canvas import RADIUS, TIMES, Picture
+
+
+class TransformerPicture(Picture):
+    """Vaswani et al. 2017, figure 1."""
+
+    HALF = 82  # of a box's width
+    LANE = HALF + 13  # of residuals, from the middle of a stack
+    PANEL = HALF + 22  # its edge
+    DISTANCE = 262  # between the middles of the stacks
+
+    def draw(self):
+        model, x = self.model, self.DISTANCE
+        self.norm_first = self.config["norm_first"]
+        self.legend["memory"] = "encoder outputs, to the keys and values of every layer"
+        memory = (0, self._stack("encoder", 0, -1, model.encoder_layers))
+        top = self._stack("decoder", x, 1, model.decoder_layers, memory)
+        output = top + 17 + (14 if self.norm_first else 22)
+        sizes = f"{model.model_dim:,} → {model.vocabulary_size:,}"
+        self.line((x, top), (x, output - 17))
+        self.box(x, output, 2 * self.HALF, 34, "Output projection", sizes, fill="output")
+        self.line((x, output + 17), (x, output + 33))
+        self.text(x, output + 41, "logits of the next token", size=8)
+        left, right = ((x + side * self.HALF, 17) for side in (-1, 1))
+        self.tie((self.HALF, 17), left, right, (x + self.HALF, output), x + self.PANEL + 8)
+        self.heading(memory[1] + 32, x - self.HALF)
+        return self.finish()
+
+    def _stack(self, kind, x, side, layers, memory=None):
+        """Draws the encoder or the decoder.
+
+        Args:
+            kind: `"encoder"` or `"decoder"`.
+            x: The stack's middle.
+            side: Where its residuals and positions are: -1 left, 1 right.
+            layers: The model's.
+            memory: Where the encoder's outputs come from.
+
+        Returns:
+            y of the stack's top.
+        """
+        y = self._embedding(kind, x, side)
+        bottom = y + 12
+        y += 22
+        if kind == "decoder" and self.config["decoder"] == "ssru":
+            y = self._sub_layer(x, side, y, "SSRU", "a recurrence over the target", kind)
+        else:
+            text = "Self-attention" if kind == "encoder" else "Masked self-attention"
+            y = self._sub_layer(x, side, y, text, self._heads(), "attention", fork=True)
+            self._positions_within(kind, x, side)
+        if memory is not None:
+            y = self._sub_layer(x, side, y + 14, "Cross-attention", self._heads(), "attention")
+            turn, over = self.DISTANCE / 2, memory[1] + (12 if self.norm_first else 20)
+            corners = (0, over), (turn, over), (turn, self.middle)
+            self.line(memory, *corners, (x - self.HALF, self.middle), kind="memory")
+        config = self.config
+        name = {"relu": "ReLU", "gelu": "GELU", "swiglu": "SwiGLU"}[config["activation"]]
+        dim, inner = f"{config['model_dim']:,}", f"{config['feed_forward_dim']:,}"
+        sub = f"{dim} → {inner} → {dim}"
+        y = self._sub_layer(x, side, y + 14, f"Feed-forward, {name}", sub, kind)
+        top = y + 8
+        self.box(
+            *(x, (bottom + top) / 2, 2 * self.PANEL, top - bottom),
+            gid=f"{kind}_layers",
+        )
+        align = "right" if side < 0 else "left"
+        text = f"{TIMES} {len(layers)}"
+        self.text(x + side * (self.PANEL + 16), self.middle, text, 12, align, "bold")
+        if self.norm_first:
+            self.line((x, y), (x, top + 10))
+            y = top + 30
+            self._norm(x, y - 10, "Layer", "RMS")
+        return y
+
+    def _embedding(self, kind, x, side):
+        """Tokens, their embedding, and positions where they are added to it; gives y of its top."""
+        model, positions = self.model, self.config["positions"]
+        table = model.source_embedding if kind == "encoder" else model.target_embedding
+        tokens = "source tokens" if kind == "encoder" else "target tokens, from the start on"
+        text = "Source embedding" if kind == "encoder" else "Target embedding"
+        sub = f"{table.input_dim:,} {TIMES} {model.model_dim:,}, scaled by √{model.model_dim}"
+        self.text(x, -25, tokens, 8)
+        self.line((x, -17), (x, 0))
+        self.box(x, 17, 2 * self.HALF, 34, text, sub, fill="embedding")
+        if positions not in ("sinusoidal", "learned"):
+            return 34
+        y = 34 + 21
+        self.line((x, 34), (x, y - RADIUS), arrow=False)
+        self.plus(x, y)
+        sub = "sinusoidal" if positions == "sinusoidal" else f"learned, {model.max_positions:,}"
+        self.box(x + side * 64, y, 76, 26, "Positions", sub, fill="embedding")
+        self.line((x + side * 26, y), (x + side * RADIUS, y))
+        return y + RADIUS
+
+    def _positions_within(self, kind, x, side):
+        """Positions that self-attention takes, in every layer."""
+        bias = getattr(self.model, f"{kind}_bias")
+        if bias is not None:
+            lines = "Relative bias", f"{bias.num_buckets} buckets {TIMES} {bias.num_heads}"
+        elif self.config["positions"] == "rotary":
+            lines = "Rotary positions", "of queries, keys"
+        else:
+            return
+        start = x + side * (self.PANEL + 16)
+        self.box(start + side * 46, self.middle, 92, 34, *lines, fill="embedding")
+        self.line((start, self.middle), (x + side * self.HALF, self.middle))
+
+    def _heads(self):
+        heads, shared = self.config["num_heads"], self.config["num_key_heads"]
+        text = f"{heads} head{'s' if heads > 1 else ''} of {self.model.head_dim}"
+        return text if shared in (None, heads) else f"{text}, {shared} of keys and values"
+
+    def _sub_layer(self, x, side, y, text, sub, fill, fork=False):
+        """A sub-layer with its norm and the residual that begins at `y`; gives y of its top.
+
+        `middle` is then that of its box, which three arrows enter with `fork`.
+        """
+        start = branch = y
+        self.line((x, branch - 22), (x, branch), arrow=False)
+        if self.norm_first:
+            self._norm(x, branch + 22, "Layer", "RMS")
+            self.line((x, branch), (x, branch + 12))
+            start = branch + 32
+        bottom = start + 18
+        for foot in (-30, 0, 30) if fork else (0,):
+            split = start + 7
+            self.line((x, start), (x, split), (x + foot, split), (x + foot, bottom))
+        self.middle = bottom + 17
+        self.box(x, self.middle, 2 * self.HALF, 34, text, sub, fill=fill)
+        y = bottom + 34
+        if self.norm_first:
+            middle = y + 9 + RADIUS
+            self.line((x, y), (x, middle), arrow=False)
+            self.plus(x, middle)
+            end, top = x + side * RADIUS, middle + RADIUS
+        else:
+            middle = y + 20
+            self.line((x, y), (x, middle - 10))
+            self._norm(x, middle, "Add, layer", "Add, RMS")
+            end, top = x + side * self.HALF, middle + 10
+        lane = x + side * self.LANE
+        self.line((x, branch), (lane, branch), (lane, middle), (end, middle), dot=True)
+        return top
+
+    def _norm(self, x, y, layer, rms):
+        name = {"layer": layer, "rms": rms}[self.config["norm"]]
+        self.box(x, y, 2 * self.HALF, 20, f"{name} normalization", fill="norm")

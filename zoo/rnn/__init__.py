@@ -1,0 +1,1 @@
+"""The RNN Seq2Seq: recurrent encoder-decoders, with and without attention."""
