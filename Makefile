@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
+DOCS := $(VENV)/.docs
+# The folders under their package name, for tools that read files without an import.
+PACKAGE := $(VENV)/package/seq2lite
 # TensorFlow's start-up notes, and its warnings of what this project does not use.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-long lint format wheel benchmark presets fuzz resume distributed clean
+.PHONY: demo test test-long lint format docs wheel benchmark presets fuzz resume distributed clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m seq2lite.recipes.demo --overwrite
@@ -20,13 +23,21 @@ test: $(TOOLS)
 test-long: $(TOOLS)
 	$(BIN)/python -m pytest -m long
 
-lint: $(TOOLS)
+# Rules and format, spelling, wording, types.
+lint: $(TOOLS) $(PACKAGE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/python tests/test_language.py
+	MYPYPATH=$(dir $(PACKAGE)) $(BIN)/mypy
 
 format: $(TOOLS)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The documentation with the API reference, in site/. A broken link or docstring is an error.
+docs: $(DOCS) $(PACKAGE)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Builds the wheel and imports it in an environment that has nothing of this folder.
 wheel: $(TOOLS)
@@ -67,5 +78,14 @@ $(TOOLS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+$(DOCS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+$(PACKAGE): $(INSTALLED)
+	mkdir -p $@
+	ln -sfn $(CURDIR)/seq2lite/__init__.py $(CURDIR)/seq2lite/py.typed $(CURDIR)/zoo $(CURDIR)/export $(CURDIR)/recipes $@
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-wheel build dist runs *.egg-info
+	rm -rf $(VENV) $(VENV)-wheel build dist runs site *.egg-info

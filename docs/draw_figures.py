@@ -1,10 +1,10 @@
-"""Draws docs/figures: architectures of the papers, and the alignment of a trained model.
+"""Draw docs/figures: architectures of the papers, and the alignment of a trained model.
 
     python docs/draw_figures.py
     python docs/draw_figures.py --run runs/demo/rnn_tiny --text "Open the selected file"
 
-The first writes rnn_seq2seq.svg, gnmt.svg and transformer.svg, always the same bytes; the second
-alignment.png, from a run of `seq2lite.recipes.translate`.
+The first command writes rnn_seq2seq.svg, gnmt.svg and transformer.svg, always with the same bytes.
+The second writes alignment.png from a run of `seq2lite.recipes.translate`.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from seq2lite.zoo import plot
 FIGURES = Path(__file__).parent / "figures"
 MAX_LENGTH = 40
 
-# A file's name: the preset, and the vocabulary's size in its paper.
+# File name to the preset and the vocabulary size of its paper.
 ARCHITECTURES = {
     "rnn_seq2seq": ("bahdanau_2015", 30_000),
     "gnmt": ("gnmt", 32_000),
@@ -34,9 +34,9 @@ ARCHITECTURES = {
 
 
 def draw_architectures(folder):
-    """Writes the SVG files of ARCHITECTURES; their text is paths, the same without its font."""
+    """Write the SVG files of ARCHITECTURES. Text is drawn as paths, so that no font is needed."""
     for name, (preset, vocabulary_size) in ARCHITECTURES.items():
-        # No weight is made: only shapes are looked at.
+        # Only shapes are needed, so no weight is created.
         with keras.StatelessScope(initialize_variables=False):
             ax = plot.plot_architecture(zoo.build(preset, vocabulary_size=vocabulary_size))
         with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
@@ -44,40 +44,42 @@ def draw_architectures(folder):
 
 
 def draw_alignment(run, text, folder):
-    """Writes alignment.png: what a run's model says of `text`, and where it looked for it.
+    """Write alignment.png: the output of a model for `text`, with its attention weights.
 
     Args:
-        run: A run's folder: `model.keras`, and a bundle's folder with `tokenizer.model` in it.
-        text: A sentence of the source's language.
-        folder: Where to write.
+        run: Run folder with `model.keras` and a bundle that contains `tokenizer.model`.
+        text: Sentence in the source language.
+        folder: Output folder.
     """
     model = keras.saving.load_model(run / "model.keras", compile=False)
     tokenizer = Tokenizer(next(run.glob("*/tokenizer.model")))
-    pieces = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model_bytes).id_to_piece
+    subwords = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model_bytes).id_to_piece
     source = [*tokenizer.encode([text])[0], model.end_id]
     tokens, lengths = zoo.greedy_search(model, np.array([source], "int32"), MAX_LENGTH)
-    said = [int(token) for token in np.array(tokens)[0, : int(lengths[0])]]
+    generated = [int(token) for token in np.array(tokens)[0, : int(lengths[0])]]
     inputs = {
         "source": np.array([source], "int32"),
-        "target": np.array([[model.start_id, *said]], "int32"),
+        "target": np.array([[model.start_id, *generated]], "int32"),
     }
     _, weights = model(inputs, return_attention=True)
-    # A row of the weights belongs to the token that comes out, not to the one that goes in.
-    chosen = [*said, model.end_id] if len(said) < MAX_LENGTH else said
+    # A row of weights belongs to the output token, not to the input token.
+    chosen = [*generated, model.end_id] if len(generated) < MAX_LENGTH else generated
     weights = np.array(weights)[0, : len(chosen)]
-    ax = plot.plot_alignment(weights, pieces(source), pieces(chosen))
+    ax = plot.plot_alignment(weights, subwords(source), subwords(chosen))
     ax.figure.savefig(folder / "alignment.png", metadata={"Software": None})
-    print(f"{text} → {tokenizer.decode([said])[0]}")
+    print(f"{text} → {tokenizer.decode([generated])[0]}")
 
 
 def main():
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", type=Path, help="folder of a run of the translation recipe")
+    parser.add_argument("--run", type=Path, help="run folder of the translation recipe")
     parser.add_argument("--text", default="Open the selected file in the editor")
-    parser.add_argument("--output", type=Path, default=FIGURES, help="folder (docs/figures)")
+    parser.add_argument(
+        "--output", type=Path, default=FIGURES, help="output folder (default: docs/figures)"
+    )
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     if arguments.run is None:

@@ -1,0 +1,240 @@
+"""The code, links, flags and presets of README and docs are those of the package."""
+
+import re
+import textwrap
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# Every Python block of the documentation, by a text that only it contains on its page.
+BLOCKS = (
+    ("README.md", "learn_tokenizer"),
+    ("docs/guides/export.md", "report.file_size"),
+    ("docs/guides/export.md", "reports = "),
+    ("docs/guides/export.md", "to_saved_model"),
+    ("docs/guides/fine-tune.md", "load_model"),
+    ("docs/guides/fine-tune.md", "trainable = False"),
+    ("docs/guides/run-on-a-device.md", "runner.generate"),
+    ("docs/guides/run-on-a-device.md", "np.frombuffer"),
+    ("docs/guides/run-on-a-device.md", "state.pop"),
+    ("docs/guides/run-on-a-device.md", "static.convert"),
+    ("docs/guides/run-on-a-device.md", "search.greedy"),
+    ("docs/reference/architecture.md", "class BagOfWords"),
+    ("docs/reference/bundle-format.md", "read_metadata"),
+    ("docs/reference/zoo.md", "zoo.greedy_search"),
+    ("docs/reference/zoo.md", "model.compile"),
+    ("docs/reference/zoo.md", "tf.function"),
+)
+
+
+def python_blocks(file):
+    text = (ROOT / file).read_text("utf-8")
+    found = re.findall(r"^ *```python\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(code) for code in found]
+
+
+def run(file, containing, names, **replacements):
+    """Runs the one block of a page that contains a text, in `names`; replacements are made in it."""
+    assert (file, containing) in BLOCKS
+    (code,) = [code for code in python_blocks(file) if containing in code]
+    for old, new in replacements.values():
+        assert old in code, old
+        code = code.replace(old, new)
+    exec(compile(code, file, "exec"), names)
+    return names
+
+
+def test_every_python_block_is_listed():
+    for page in PAGES:
+        file = str(page.relative_to(ROOT))
+        for code in python_blocks(file):
+            texts = [text for name, text in BLOCKS if name == file and text in code]
+            assert len(texts) == 1, f"{file}: {texts} in\n{code}"
+
+
+@pytest.mark.long
+def test_the_readme_trains_exports_and_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run(
+        "README.md",
+        "learn_tokenizer",
+        {},
+        data=("VSCODE_TRAIN)", "VSCODE_VALID)"),
+        subwords=("vocabulary_size=4000", "vocabulary_size=1000"),
+        batch=("batch_tokens=1024", "batch_tokens=512"),
+        epochs=("num_batches=5 * ", "num_batches=2 * "),
+    )
+    assert re.fullmatch(r"\[.+\]", capsys.readouterr().out.splitlines()[-1])
+    assert (tmp_path / "my-model" / "model.tflite").is_file()
+
+
+@pytest.mark.long
+def test_the_export_guide_writes_what_it_names(tiny_model, tokenizer, pairs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "serving").mkdir()
+    held_out = pairs[:16]
+    # A random model: agreement of quantized files is not asked of it.
+    names = {"model": tiny_model, "tokenizer": tokenizer, "held_out": held_out}
+    page = "docs/guides/export.md"
+    run(page, "report.file_size", names, mode=('"int8"', '"float32"'))
+    run(page, "reports = ", names, mode=('("float32", "int8")', '("float32", "float16")'))
+    run(page, "to_saved_model", names)
+    assert (tmp_path / "my-model" / "bundle.json").is_file()
+    assert (tmp_path / "my-models" / "float16" / "bundle.json").is_file()
+    assert (tmp_path / "serving" / "1" / "saved_model.pb").is_file()
+
+
+@pytest.mark.long
+def test_the_fine_tuning_guide_continues_a_training(trained, tmp_path, monkeypatch):
+    config, _ = trained
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(config.output)
+    (tmp_path / "domain.tsv").symlink_to(config.train[0])
+    (tmp_path / "domain-valid.tsv").symlink_to(config.valid[0])
+    monkeypatch.chdir(tmp_path)
+    names = run("docs/guides/fine-tune.md", "load_model", {})
+    run("docs/guides/fine-tune.md", "trainable = False", names)
+    assert (tmp_path / "fine-tuned.keras").is_file()
+    assert (tmp_path / "fine-tuned" / "bundle.json").is_file()
+    count = len(names["model"].trainable_variables)
+    names["model"].save("frozen.keras")
+    frozen = keras.saving.load_model("frozen.keras", compile=False)
+    assert 0 < len(frozen.trainable_variables) == count < len(frozen.variables)
+
+
+def test_the_device_guide_runs_a_bundle(bundle, monkeypatch, capsys):
+    from seq2lite import export
+
+    monkeypatch.chdir(bundle.parent)
+    page = "docs/guides/run-on-a-device.md"
+    run(page, "runner.generate", {})
+    greedy, beams, sampled = capsys.readouterr().out.splitlines()
+    assert greedy == str(export.load(bundle).generate(["Open File"]))
+    assert beams.startswith("[[(") and sampled.startswith("[")
+    run(page, "np.frombuffer", {})
+    assert str([capsys.readouterr().out.rstrip("\n")]) == greedy
+
+
+def test_the_host_loop_of_the_device_guide_gives_what_generate_gives(bundle, monkeypatch):
+    from seq2lite import export
+
+    monkeypatch.chdir(bundle.parent)
+    runner = export.load("my-model")
+    source = np.array(runner.source_ids(["Open File"]), np.int32)
+    generated = []
+    start = np.array([2], np.int32)
+    names = {"source": source, "start": start, "max_length": 6, "generated": generated}
+    step = '.argmax(-1).astype("int32")'
+    append = f"{step}\n    generated.append(int(token[0]))"
+    run("docs/guides/run-on-a-device.md", "state.pop", names, keep=(step, append))
+    tokens, lengths = runner.generate_ids(source, 6)
+    assert generated[: lengths[0]] == tokens[0].tolist()
+
+
+def test_the_static_file_of_the_device_guide_is_searched(tiny_model, tokenizer, pairs):
+    names = {
+        "model": tiny_model,
+        "tokenizer": tokenizer,
+        "held_out": pairs[:16],
+        "source": np.array([[5, 6, 3]], np.int32),
+    }
+    for containing in ("static.convert", "search.greedy"):
+        run("docs/guides/run-on-a-device.md", containing, names, short=("length=64", "length=8"))
+    assert names["tokens"].shape[1] <= 8
+
+
+def test_the_metadata_of_a_file_is_read(bundle, monkeypatch):
+    monkeypatch.chdir(bundle.parent)
+    run("docs/reference/bundle-format.md", "read_metadata", {})
+
+
+def test_the_zoo_page_searches_and_trains():
+    source = np.array([[5, 6, 3], [7, 3, 0]])
+    names = {"source": source, "np": np, "keras": keras}
+    short = ("max_length=64", "max_length=8")
+    run("docs/reference/zoo.md", "zoo.greedy_search", names, short=short, small=("12, 1", "1, 1"))
+    run("docs/reference/zoo.md", "model.compile", names)
+    run("docs/reference/zoo.md", "tf.function", names, short=short)
+    assert names["scores"].shape == (2, 4)
+    assert names["translate"](source)[2].shape == (2, 1)
+
+
+def test_the_family_of_the_architecture_page_steps_as_it_trains(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run("docs/reference/architecture.md", "class BagOfWords", {})
+    assert (tmp_path / "bag.tflite").is_file()
+    model, source = names["model"], np.array([[5, 6, 3]])
+    logits = model({"source": source, "target": np.array([[2, 7]])})
+    step, _ = model.decode_step(np.array([2]), model.encode(source))
+    np.testing.assert_allclose(step, logits[:, 0], atol=1e-6)
+
+
+def anchors(page):
+    """Anchors of a page's headings, as GitHub and MkDocs make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", text).strip().lower().replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{page.name}: {target}"
+        # Pages that include the README have its headings.
+        headings = anchors(file) if file.suffix == ".md" else set()
+        if file.name == "index.md":
+            headings |= anchors(ROOT / "README.md")
+        assert not anchor or anchor in headings, f"{page.name}: {target}"
+
+
+def flags(config_class):
+    """Flag to default of a recipe's command line."""
+    import dataclasses
+
+    found = {}
+    for field in dataclasses.fields(config_class):
+        default = getattr(config_class, field.name)
+        if dataclasses.is_dataclass(default):
+            found |= flags(type(default))
+        else:
+            found[f"--{field.name.replace('_', '-')}"] = default
+    return found
+
+
+@pytest.mark.parametrize(
+    "recipe", ["translate", "summarize", "ask", "pronounce", "generate", "distill"]
+)
+def test_every_flag_is_documented(recipe):
+    import importlib
+
+    page = (ROOT / "docs/reference/recipes.md").read_text("utf-8")
+    config_class = importlib.import_module(f"seq2lite.recipes.{recipe}").Config
+    for flag in flags(config_class):
+        assert f"`{flag}`" in page, flag
+
+
+def test_every_documented_flag_exists():
+    import importlib
+
+    known = {"--overwrite", "--languages"}
+    for recipe in ("translate", "summarize", "ask", "pronounce", "generate", "distill"):
+        known |= set(flags(importlib.import_module(f"seq2lite.recipes.{recipe}").Config))
+    page = (ROOT / "docs/reference/recipes.md").read_text("utf-8")
+    found = set(re.findall(r"`(--[a-z][a-z-]*)`", page))
+    assert found <= known, found - known
+
+
+def test_every_preset_and_quantization_mode_is_documented():
+    from seq2lite import export, zoo
+
+    page = (ROOT / "docs/reference/zoo.md").read_text("utf-8")
+    assert all(f"| `{preset}` |" in page for preset in zoo.list_presets())
+    page = (ROOT / "docs/reference/quantization.md").read_text("utf-8")
+    assert all(f'| `"{mode}"`' in page for mode in export.QUANTIZATIONS)

@@ -1,0 +1,274 @@
+"""Prose lint: terms that docstrings, comments, messages, names and pages must not contain.
+
+    python tests/test_language.py            # all files of the repository
+    python tests/test_language.py FILE ...   # some of them
+
+The list is short: each entry is a phrase that this project used to misuse, and is almost always
+wrong here. It is not a style checker.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PATTERNS = ("*.md", "*.py", "*.toml", "*.yml", "*.svg", "Makefile", ".ci/run")
+DATA = ("recipes/data/files/", "docs/figures/gnmt", "docs/figures/rnn", "docs/figures/transformer")
+
+# A regular expression to what to write in its place. `_` counts as a boundary of words, so that
+# identifiers are checked too; case does not count.
+TERMS = {
+    "torn": "corrupted",
+    "anew": "again",
+    "rungs?|ladder": "quantization mode",
+    "(hangs?|hung) on": "depends on",
+    "whoever|nobody|anybody": "name the person or the program",
+    "likelie(r|st)": "more probable, most probable",
+    "(?<!at )least": "minimum, at least",
+    "greatest|at the (most|least)": "largest, maximum, at most, at least",
+    "most (tokens|steps|places|sentences) (of|to|that|for)": "maximum number of",
+    "(a|the|each|every|best|first|last|next|num|of|per|earlier)[ _]rounds?(?![-_ ](trip|to|half))": "epoch, evaluation",
+    "rounds? (of|that|there)|rounds? \\d": "epoch, evaluation",
+    "ships|shipped": "exported, deployed",
+    "passed over|left out": "ignored, dropped, omitted",
+    "(go(es)?|went|gone|going)[ _]on (with|from|after|at)": "resume, continue",
+    "way back": "detokenizer",
+    "by heart|without a word|of like (length|size)s?|for want of|as ever|unasked": "plain words",
+    "takes no|take no|(has|have) not[.,;:)]": "cannot, unsupported, without",
+    "said|says|speaks?|speaking|heard|hears": "generate, state, read",
+    "what it says|that which|what is said": "name the thing",
+    "so many": "the number of, that many",
+    "house|leaves? the house": "package layout, project",
+    "whole or not at all|(read|write|written|save|copied)[ _]whole": "atomic, atomically",
+    "but for": "except",
+    "in the place of|all the same|of one's own": "instead of, anyway, own",
+    "longest gradient": "maximum gradient norm",
+    "beginnings that": "beam size",
+    "(is|are) none(?! of)": "there is no, is not a",
+    "litter|mends?|mended": "leftovers, fix",
+}
+CHECKS = [
+    (re.compile(rf"(?<![A-Za-z])(?:{term})(?![A-Za-z])", re.IGNORECASE), advice)
+    for term, advice in TERMS.items()
+]
+CODE = re.compile(r"\bis (not )?None\b|\bare None\b")
+OPENING = re.compile(r"(What|Of) ")
+
+# Files that are not yet rewritten. To be empty.
+NOT_YET = frozenset(
+    {
+        "benchmarks/bench_beam.py",
+        "benchmarks/bench_cost.py",
+        "benchmarks/bench_generate.py",
+        "benchmarks/bench_rnn_encoder.py",
+        "benchmarks/check_browser.py",
+        "benchmarks/check_devices.py",
+        "benchmarks/ctranslate2_peer.py",
+        "benchmarks/distributed.py",
+        "benchmarks/fuzz_bundle.py",
+        "benchmarks/opennmt_translation.py",
+        "benchmarks/presets.py",
+        "benchmarks/searches.py",
+        "benchmarks/tries.py",
+        "export/__main__.py",
+        "export/bundle.py",
+        "export/measurement/measure.py",
+        "export/measurement/memory.py",
+        "export/measurement/profile.py",
+        "export/measurement/size.py",
+        "export/quantization/activations.py",
+        "export/quantization/apply.py",
+        "export/quantization/calibration.py",
+        "export/quantization/masks.py",
+        "export/quantization/mixed.py",
+        "export/quantization/modes.py",
+        "export/quantization/observe.py",
+        "export/quantization/rounding.py",
+        "export/quantization/scales.py",
+        "export/quantization/weights.py",
+        "export/report.py",
+        "export/runtime/__init__.py",
+        "export/runtime/container.py",
+        "export/runtime/golden.py",
+        "export/runtime/host_search.py",
+        "export/runtime/interpreter.py",
+        "export/runtime/model_file.py",
+        "export/runtime/runner.py",
+        "export/runtime/static_file.py",
+        "export/runtime/tokenizer.py",
+        "export/saved_model.py",
+        "export/signatures/lowering.py",
+        "export/signatures/sentencepiece.py",
+        "export/signatures/sentencepiece_tables.py",
+        "export/signatures/static.py",
+        "export/signatures/text.py",
+        "export/static.py",
+        "export/system/atomic.py",
+        "export/system/isolation.py",
+        "export/tflite.py",
+        "export/tflite_file/flatbuffer.py",
+        "export/tflite_file/metadata.py",
+        "export/tflite_file/rewrites.py",
+        "export/tflite_file/targets.py",
+        "export/tflite_file/versions.py",
+        "export/verification/parity.py",
+        "export/verification/probe.py",
+        "export/verification/reference.py",
+        "pyproject.toml",
+        "recipes/ask.py",
+        "recipes/data/batches.py",
+        "recipes/data/bucketing.py",
+        "recipes/data/pairs.py",
+        "recipes/data/prepare.py",
+        "recipes/data/splits.py",
+        "recipes/data/text_files.py",
+        "recipes/data/tokenizers.py",
+        "recipes/demo.py",
+        "recipes/distill.py",
+        "recipes/distributed/handover.py",
+        "recipes/distributed/precision.py",
+        "recipes/distributed/processes.py",
+        "recipes/evaluation/bundles.py",
+        "recipes/evaluation/decoding.py",
+        "recipes/evaluation/metrics.py",
+        "recipes/fetch/__main__.py",
+        "recipes/fetch/archives.py",
+        "recipes/fetch/building.py",
+        "recipes/fetch/debian.py",
+        "recipes/fetch/download.py",
+        "recipes/fetch/gettext_file.py",
+        "recipes/fetch/registry.py",
+        "recipes/fetch/split.py",
+        "recipes/fetch/translations.py",
+        "recipes/generate.py",
+        "recipes/options.py",
+        "recipes/pronounce.py",
+        "recipes/run/command_line.py",
+        "recipes/run/folder.py",
+        "recipes/run/model_options.py",
+        "recipes/run/report.py",
+        "recipes/summarize.py",
+        "recipes/training/checkpoints.py",
+        "recipes/training/evaluations.py",
+        "recipes/training/fit.py",
+        "recipes/training/options.py",
+        "recipes/training/progress.py",
+        "recipes/training/schedules.py",
+        "recipes/translate.py",
+        "tests/changed_bundles.py",
+        "tests/conftest.py",
+        "tests/export/test_bundle.py",
+        "tests/export/test_faults.py",
+        "tests/export/test_host_search.py",
+        "tests/export/test_ladder.py",
+        "tests/export/test_metadata.py",
+        "tests/export/test_parity.py",
+        "tests/export/test_portable.py",
+        "tests/export/test_report.py",
+        "tests/export/test_runtime.py",
+        "tests/export/test_searches.py",
+        "tests/export/test_text_graph.py",
+        "tests/export/test_tflite.py",
+        "tests/export/test_versions.py",
+        "tests/faults.py",
+        "tests/recipes/killed_training.py",
+        "tests/recipes/test_architecture.py",
+        "tests/recipes/test_batches.py",
+        "tests/recipes/test_command.py",
+        "tests/recipes/test_distribution.py",
+        "tests/recipes/test_fetch.py",
+        "tests/recipes/test_pairs.py",
+        "tests/recipes/test_precision.py",
+        "tests/recipes/test_progress.py",
+        "tests/recipes/test_recipes.py",
+        "tests/recipes/test_resume.py",
+        "tests/recipes/test_run_folder.py",
+        "tests/recipes/test_squad.py",
+        "tests/recipes/test_text.py",
+        "tests/recipes/test_training.py",
+        "tests/recipes/test_translate.py",
+        "tests/zoo/test_contract.py",
+        "tests/zoo/test_dropout.py",
+        "tests/zoo/test_numpy_references.py",
+        "tests/zoo/test_options.py",
+        "tests/zoo/test_plot.py",
+        "tests/zoo/test_search.py",
+        "tests/zoo/test_torch_references.py",
+        "zoo/checks.py",
+        "zoo/contract.py",
+        "zoo/layers/scan.py",
+        "zoo/plot/architecture.py",
+        "zoo/plot/canvas.py",
+        "zoo/plot/rnn.py",
+        "zoo/rnn/attention.py",
+        "zoo/rnn/lstm_gradient.py",
+        "zoo/rnn/model.py",
+        "zoo/rnn/options.py",
+        "zoo/search/beam.py",
+        "zoo/search/greedy.py",
+        "zoo/search/loop.py",
+        "zoo/search/sampling.py",
+        "zoo/transformer/attention.py",
+        "zoo/transformer/layers.py",
+        "zoo/transformer/model.py",
+        "zoo/transformer/positions.py",
+        "zoo/transformer/ssru.py",
+    }
+)
+
+
+def files():
+    """Names of the files of the repository that people read."""
+    listed = subprocess.run(
+        ["git", "ls-files", *PATTERNS], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    names = (name for name in listed.stdout.split() if not name.startswith(DATA))
+    return sorted(name for name in names if (ROOT / name).is_file() and name != _THIS)
+
+
+_THIS = Path(__file__).relative_to(ROOT).as_posix()
+
+
+def faults(name):
+    """Yields `file:line: term → advice` for a file."""
+    text = (ROOT / name).read_text("utf-8")
+    for number, line in enumerate(text.splitlines(), start=1):
+        line = CODE.sub("", line)
+        for pattern, advice in CHECKS:
+            if found := pattern.search(line):
+                yield f"{name}:{number}: {found[0]!r} → {advice}"
+    if name.endswith(".py"):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                docstring = ast.get_docstring(node)
+                if docstring and OPENING.match(docstring):
+                    line = getattr(node, "lineno", 1)
+                    yield f"{name}:{line}: a docstring starts with {docstring[:12]!r} → name the thing"
+
+
+@pytest.mark.parametrize("name", files())
+def test_the_wording_is_plain(name):
+    if name in NOT_YET:
+        pytest.skip("not yet rewritten")
+    found = list(faults(name))
+    assert not found, "\n" + "\n".join(found)
+
+
+def main(names):
+    """Prints the faults of files; returns the exit status."""
+    found = [
+        fault
+        for name in [Path(name).resolve().relative_to(ROOT).as_posix() for name in names] or files()
+        if name in files() and (names or name not in NOT_YET)
+        for fault in faults(name)
+    ]
+    print("\n".join(found) or "plain")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
