@@ -176,7 +176,7 @@ def distilled(config, teacher, pairs, folder):
         pairs.lines,
         pairs.origin,
         pairs.dropped,
-    ).where(lambda source, target: target, "an empty target of the teacher")
+    ).filter(lambda source, target: target, "empty teacher output")
     if not taught:
         raise ValueError(
             f"`teacher` must give targets. Received: {config.teacher}, which gave empty ones alone, "

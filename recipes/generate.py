@@ -114,10 +114,10 @@ def build_data(config):
 def read_paragraphs(*paths):
     """The lines of text files, up to a tab, as sources of `Pairs` without targets."""
     lines = [
-        (number if len(paths) == 1 else f"{path}, line {number}", paragraph.strip())
+        (line.number if len(paths) == 1 else line.place, paragraph)
         for path in paths
-        for number, line in enumerate(read_lines(path), start=1)
-        if (paragraph := line.split("\t")[0]).strip()
+        for line in read_lines(path)
+        if (paragraph := line.text.split("\t")[0].strip())
     ]
     if not lines:
         raise DataError(f"{paths[0]} must hold text before its tabs. Received: none")
@@ -150,7 +150,7 @@ def beginnings(text, config, known=frozenset()):
             f"of {len(text)} lines"
         )
     if num_known:
-        pairs.dropped["a held-out sentence"] = num_known
+        pairs.dropped["held-out sentence"] = num_known
     return pairs
 
 

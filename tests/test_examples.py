@@ -21,19 +21,24 @@ EXAMPLES = [
 ]
 
 
+# Names that examples use without making them: each is a fixture.
+FIXTURES = {
+    "model": "tiny_model",
+    "tokenizer": "tokenizer",
+    "held_out": "pairs",
+    "bundle": "bundle",
+    "folder": "tmp_path",
+}
+
+
 @pytest.mark.parametrize(
     ("module", "example"), EXAMPLES, ids=lambda value: getattr(value, "name", "")
 )
-def test_the_example_of_a_docstring_runs(
-    module, example, tiny_model, tokenizer, pairs, bundle, tmp_path
-):
-    example.globs |= {
-        "model": tiny_model,
-        "tokenizer": tokenizer,
-        "held_out": pairs[:16],
-        "bundle": bundle,
-        "folder": tmp_path,
-    }
+def test_the_example_of_a_docstring_runs(module, example, request):
+    code = "".join(part.source for part in example.examples)
+    for name, fixture in FIXTURES.items():
+        if re.search(rf"\b{name}\b", code):
+            example.globs[name] = request.getfixturevalue(fixture)
     results = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example)
     assert results.attempted and not results.failed
 

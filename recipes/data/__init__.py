@@ -1,1 +1,1 @@
-"""Text files, tokenizers and batches."""
+"""Data: reading text files, splitting, learning tokenizers, making batches."""

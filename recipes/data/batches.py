@@ -1,135 +1,121 @@
-"""The batches of a training: each is a function of the seed and of its number alone.
+"""Training batches: each one depends on the seed and its number only.
 
-So a training that was stopped goes on with the very batch that would have come next, several
-processes agree on a batch without a word, and a loss that is not finite has a batch with a name.
+So a resumed training continues with exactly the next batch, several processes agree on a batch
+without communication, and the batch of a non-finite loss can be identified.
 """
 
 import numpy as np
 import tensorflow as tf
 
-from .bucketing import _best_cut, _of_few_shapes, _rounded_up
+from seq2lite.export.runtime.tokenizer import Tokenizer
 
-NUM_SEGMENTATIONS = 64
+from .bucketing import make_buckets, round_up
+from .pairs import Pairs
+
+NUM_SEGMENTATIONS = 64  # most probable segmentations of a text that `alpha` samples from
+SHUFFLE_PAIRS, SHUFFLE_BATCHES = 0, 1  # the two random permutations of an epoch
 
 
 class Batches:
-    """Pairs of text as padded batches of ids, by length, for `fit` and for nothing but it.
+    """Text pairs as padded batches of ids, for `keras.Model.fit`.
 
-    In each epoch the pairs are shuffled, sorted by length (pairs of equal lengths stay shuffled),
-    cut into batches of about equal size, and the batches are shuffled.
+    Each epoch shuffles the pairs, sorts them by length (pairs of equal lengths stay shuffled), cuts
+    them into batches of about equal size, and shuffles the batches.
 
     Args:
-        pairs: List of (source, target) text.
-        tokenizer: A `Tokenizer`.
-        max_length: Longest source and longest target in tokens, the end among them; longer ones
-            are cut there. An int for both, or a pair.
-        batch_tokens: Most places of a batch: its pairs times the longer of its two lengths.
-        seed: Of the order.
-        alpha: None, or the smoothing of subword regularization, such as 0.2 (Kudo 2018,
-            https://arxiv.org/abs/1804.10959, section 3.3): then each text is segmented anew each
-            time, as one of its NUM_SEGMENTATIONS likeliest segmentations, by the seed too. Batches
-            are made up by the likeliest one, so that sampled ones may be a little longer.
-        few_shapes: Whether lengths are rounded up to BOUNDS, or further where it costs little, and
-            batches of one shape hold one number of rows (the last rows of some are repeated, and weigh
-            nothing): more padding, but for XLA and JAX, which compile each shape, less to compile.
-        rows_multiple: What the rows of a batch are a multiple of, so that so many devices share it.
+        pairs: (source, target) texts.
+        tokenizer: A `Tokenizer` for both sides, or one for the source and one for the target.
+        max_length: Maximum source and target length in tokens, including the end id; longer texts
+            are cut. An int for both sides, or a (source, target) pair.
+        batch_tokens: Maximum size of a batch: number of pairs times the longer of its two lengths.
+        seed: Seed of the order. Default: 0.
+        alpha: Smoothing of subword regularization, such as 0.2 (Kudo 2018,
+            https://arxiv.org/abs/1804.10959, section 3.3): each time, a text is segmented at random
+            into one of its NUM_SEGMENTATIONS most probable segmentations. Batches are formed by
+            the most probable one, so sampled ones may be slightly larger. Default: None, always the
+            most probable segmentation.
+        few_shapes: Whether to pad batches to few different shapes, for XLA and JAX, which compile
+            each shape. Rows are then repeated with a weight of 0 to fill a shape. Default: False.
+        rows_multiple: Number that divides the rows of each batch, so that devices can share it.
+            Default: 1.
 
     Attributes:
         num_pairs: Number of pairs.
-        num_cut: Number of those that were cut.
-        num_batches: Batches of an epoch.
-        num_tokens: Source and target tokens of an epoch, starts and ends among them.
-        padding: Part of the places of an epoch that is padding.
+        num_cut: Number of pairs that are cut.
+        num_batches: Number of batches in an epoch.
+        num_tokens: Source and target tokens in an epoch, including start and end ids.
+        padding: Padding in an epoch, as a part of all tokens.
 
     Example:
         >>> from seq2lite.recipes.data.batches import Batches
         >>> batches = Batches([("Open File", "파일 열기")] * 8, tokenizer, max_length=40,
         ...                   batch_tokens=80, seed=1)
-        >>> inputs, following, weight = next(iter(batches.dataset()))
-        >>> inputs["source"].shape == (4, 19), following.shape == weight.shape
+        >>> inputs, next_tokens, weights = next(iter(batches.dataset()))
+        >>> inputs["source"].shape == (4, 19), next_tokens.shape == weights.shape
         (False, True)
     """
 
     def __init__(
         self,
-        pairs,
-        tokenizer,
+        pairs: Pairs | list[tuple[str, str]],
+        tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer],
         *,
-        max_length,
-        batch_tokens,
-        seed=0,
-        alpha=None,
-        few_shapes=False,
-        rows_multiple=1,
+        max_length: int | tuple[int, int],
+        batch_tokens: int,
+        seed: int = 0,
+        alpha: float | None = None,
+        few_shapes: bool = False,
+        rows_multiple: int = 1,
     ):
         self.pairs = pairs
         self.tokenizer = tokenizer
         self.seed = seed
         self.alpha = alpha
-        self._few_shapes = few_shapes
+        self.few_shapes = few_shapes
         self.max_lengths = (max_length, max_length) if isinstance(max_length, int) else max_length
-        sides = [tokenizer.encode(column) for column in zip(*pairs, strict=True)]
-        self.num_pairs = len(pairs)
-        lengths = np.array([[len(ids) + 1 for ids in side] for side in sides], np.int32)
+        self._tokenizers = tokenizer if isinstance(tokenizer, tuple) else (tokenizer, tokenizer)
+        self._pad_id = self._tokenizers[0].pad_id
+        texts = zip(*pairs, strict=True)
+        ids = [t.encode(side) for t, side in zip(self._tokenizers, texts, strict=True)]
+        lengths = np.array([[len(row) + 1 for row in side] for side in ids], np.int32)
         limits = np.array(self.max_lengths)[:, None]
+        self.num_pairs = len(pairs)
         self.num_cut = int((lengths > limits).any(axis=0).sum())
         lengths = np.minimum(lengths, limits)
-        self._ids = [
-            _ragged([self._row(ids, side) for ids in texts]) for side, texts in enumerate(sides)
-        ]
-        padded = _of_few_shapes(_rounded_up(lengths, limits)) if few_shapes else lengths
-        self._key, self._splits, self._shapes = _best_cut(
-            padded, batch_tokens, rows_multiple, few_shapes
+        self._rows = [_ragged([self._row(i, side) for i in ids[side]]) for side in (0, 1)]
+        self._buckets = make_buckets(
+            lengths, self.max_lengths, batch_tokens, rows_multiple, few_shapes
         )
-        self.num_batches = len(self._shapes)
+        self.num_batches = len(self._buckets.shapes)
         self.num_tokens = int(lengths.sum())
-        self.padding = 1 - self.num_tokens / int((self._shapes[:, 0:1] * self._shapes[:, 1:]).sum())
+        self.padding = 1 - self.num_tokens / self._buckets.padded_size
 
-    def indices(self, first_batch=0):
-        """A `tf.data.Dataset` of (indices of pairs, lengths to pad to), from a batch on, endless.
-
-        Args:
-            first_batch: Number of the batch that comes first; epoch after epoch they are counted on.
-        """
-        key = tf.constant(self._key)
-        splits, shapes = tf.constant(self._splits), tf.constant(self._shapes)
-
-        def epoch(number):
-            order = _shuffled(self.num_pairs, self.seed, number, 0)
-            order = tf.gather(order, tf.argsort(tf.gather(key, order), stable=True))
-            numbers = _shuffled(self.num_batches, self.seed, number, 1)
-            start = tf.where(number == first_batch // self.num_batches, first_batch, 0)
-            numbers = numbers[start % self.num_batches :]
-
-            def batch(number):
-                rows = tf.gather(order, tf.range(splits[number], splits[number + 1]))
-                # Repeats rows to fill the shape.
-                rows = tf.gather(rows, tf.range(shapes[number, 0]) % tf.size(rows))
-                return rows, splits[number + 1] - splits[number], shapes[number, 1:]
-
-            return tf.data.Dataset.from_tensor_slices(numbers).map(batch)
-
-        epochs = tf.data.Dataset.range(first_batch // self.num_batches, np.iinfo(np.int64).max)
-        return epochs.flat_map(epoch)
-
-    def dataset(self, first_batch=0, num_batches=None, shard=(0, 1), service=None):
-        """The batches as `fit` takes them.
+    def dataset(
+        self,
+        first_batch: int = 0,
+        num_batches: int | None = None,
+        shard: tuple[int, int] = (0, 1),
+        service: str | None = None,
+    ) -> tf.data.Dataset:
+        """Returns batches as a `tf.data.Dataset` for `fit`.
 
         Args:
-            first_batch: Number of the first one.
-            num_batches: How many. Default: one epoch.
-            shard: (i, n): of each batch, only the rows of the i-th of n equal parts.
-            service: Address of a tf.data service that prepares them, such as
-                `"grpc://10.0.0.1:5000"` (see `data_service.py`), or several with commas between;
-                None: this process does.
+            first_batch: Number of the first batch, counted over the epochs. Default: 0.
+            num_batches: Number of batches. Default: one epoch.
+            shard: (i, n): each batch contains only the rows of the i-th of n equal parts. Default:
+                all rows.
+            service: Address of a tf.data service that prepares the batches, such as
+                `"grpc://10.0.0.1:5000"`, or several separated by commas. Default: this process
+                prepares them.
 
         Returns:
-            A `tf.data.Dataset` of `({"source", "target"}, next, weight)`: int32 ids `(batch,
-            source_length)`, `(batch, target_length)` twice, the second one token on, and float32
-            weights, 0 at padding and at repeated rows.
+            A dataset of `(inputs, next_tokens, weights)`. `inputs` is a dict of int32 ids:
+            `"source"`, `(batch, source_length)`, and `"target"`, `(batch, target_length)`.
+            `next_tokens`, int32 `(batch, target_length)`, are the targets shifted by one.
+            `weights`, float32 `(batch, target_length)`, are 0 at padding and in repeated rows.
         """
         num_batches = self.num_batches if num_batches is None else num_batches
-        numbered = self.indices(first_batch).take(num_batches).enumerate(first_batch)
+        numbered = self._indices(first_batch).take(num_batches).enumerate(first_batch)
 
         def make(number, batch):
             return self._training_batch(number, *batch, shard)
@@ -137,7 +123,7 @@ class Batches:
         if service is None:
             dataset = numbered.map(make)
         else:
-            # A service has one worker, which keeps the order; of several each makes its part.
+            # A service has one worker, which keeps the order. Several services take turns.
             addresses = service.split(",")
             sharding = tf.data.experimental.service.ShardingPolicy.OFF
             parts = [
@@ -148,72 +134,94 @@ class Batches:
             ]
             turns = tf.data.Dataset.range(num_batches).map(lambda n: n % len(parts))
             dataset = tf.data.Dataset.choose_from_datasets(parts, turns)
-        dataset = dataset.prefetch(8)
         options = tf.data.Options()
-        # With autotune, `fit` can stall for seconds as an epoch's iterator is destroyed.
+        # With autotune, `fit` can stall for seconds when an epoch's iterator is destroyed.
         options.autotune.enabled = False
         options.deterministic = True
-        dataset = dataset.with_options(options)
+        dataset = dataset.prefetch(8).with_options(options)
         return dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
 
-    def pairs_of(self, number):
-        """Indices of the pairs in batch `number`."""
-        rows, num_rows, _ = next(iter(self.indices(number)))
-        return rows.numpy()[: int(num_rows)].tolist()
+    def pairs_of(self, number: int) -> list[int]:
+        """Returns the indices of the pairs in a batch, given its number."""
+        indices, num_pairs, _ = next(iter(self._indices(number)))
+        return indices.numpy()[: int(num_pairs)].tolist()
 
-    def _training_batch(self, number, rows, num_rows, lengths, shard):
+    def _indices(self, first_batch):
+        """Returns an endless dataset of batches as indices of pairs, from `first_batch` on.
+
+        Its elements are (indices, number of pairs, padded lengths). There is an index for each row;
+        if the batch has more rows than pairs, indices are repeated.
+        """
+        sort_key, splits = tf.constant(self._buckets.sort_key), tf.constant(self._buckets.splits)
+        shapes = tf.constant(self._buckets.shapes)
+
+        def epoch(number):
+            order = _permutation(self.num_pairs, self.seed, number, SHUFFLE_PAIRS)
+            order = tf.gather(order, tf.argsort(tf.gather(sort_key, order), stable=True))
+            batches = _permutation(self.num_batches, self.seed, number, SHUFFLE_BATCHES)
+            start = tf.where(number == first_batch // self.num_batches, first_batch, 0)
+            batches = batches[start % self.num_batches :]
+
+            def batch(i):
+                indices = tf.gather(order, tf.range(splits[i], splits[i + 1]))
+                indices = tf.gather(indices, tf.range(shapes[i, 0]) % tf.size(indices))
+                return indices, splits[i + 1] - splits[i], shapes[i, 1:]
+
+            return tf.data.Dataset.from_tensor_slices(batches).map(batch)
+
+        epochs = tf.data.Dataset.range(first_batch // self.num_batches, np.iinfo(np.int64).max)
+        return epochs.flat_map(epoch)
+
+    def _training_batch(self, number, indices, num_pairs, lengths, shard):
+        """Makes the batch of `dataset` with the pairs at `indices`."""
         if self.alpha is None:
             source, target = (
-                tf.gather(ids, rows).to_tensor(self.tokenizer.pad_id, shape=tf.stack([-1, length]))
-                for ids, length in zip(self._ids, (lengths[0], lengths[1] + 1), strict=True)
+                tf.gather(rows, indices).to_tensor(self._pad_id, shape=tf.stack([-1, length]))
+                for rows, length in zip(self._rows, (lengths[0], lengths[1] + 1), strict=True)
             )
         else:
             source, target = tf.numpy_function(
-                self._sampled, [number, rows, lengths], [tf.int32, tf.int32]
+                self._sampled, [number, indices, lengths], [tf.int32, tf.int32]
             )
             source.set_shape([None, None])
             target.set_shape([None, None])
-        following = target[:, 1:]
-        is_counted = (following != self.tokenizer.pad_id) & (tf.range(tf.size(rows)) < num_rows)[
-            :, None
-        ]
-        batch = (
-            {"source": source, "target": target[:, :-1]},
-            following,
-            tf.cast(is_counted, "float32"),
-        )
+        next_tokens = target[:, 1:]
+        is_pair = (tf.range(tf.size(indices)) < num_pairs)[:, None]
+        weights = tf.cast((next_tokens != self._pad_id) & is_pair, "float32")
+        batch = ({"source": source, "target": target[:, :-1]}, next_tokens, weights)
         index, count = shard
-        size = tf.size(rows) // count
+        size = tf.size(indices) // count
         return tf.nest.map_structure(lambda x: x[index * size : (index + 1) * size], batch)
 
     def _row(self, ids, side):
-        """A source `ids … end`, a target `start ids … end`."""
-        row = [*ids[: self.max_lengths[side] - 1], self.tokenizer.end_id]
-        return [self.tokenizer.start_id, *row] if side else row
+        """Makes a source `ids … end` (side 0) or a target `start ids … end` (side 1)."""
+        tokenizer = self._tokenizers[side]
+        row = [*ids[: self.max_lengths[side] - 1], tokenizer.end_id]
+        return [tokenizer.start_id, *row] if side else row
 
-    def _sampled(self, number, rows, lengths):
-        """Padded source and target of a batch, each text segmented by chance."""
-        # SentencePiece samples too, but with random numbers that no seed brings back elsewhere.
-        chance = np.random.default_rng((self.seed, int(number)))
-        padded = []
-        for side, limit in enumerate(self.max_lengths):
-            texts = [self._sample(self.pairs[row][side], chance) for row in rows]
-            texts = [np.array(self._row(ids, side), np.int32) for ids in texts]
-            length = np.array([[max(map(len, texts)) - side]])
-            if self._few_shapes:
-                length = _rounded_up(np.maximum(length, lengths[side]), np.array([[limit]]))
-            shape = (len(texts), int(length[0, 0]) + side)
-            padded.append(np.full(shape, self.tokenizer.pad_id, np.int32))
-            for row, ids in zip(padded[-1], texts, strict=True):
-                row[: len(ids)] = ids
-        return tuple(padded)
+    def _sampled(self, number, indices, lengths):
+        """Makes padded sources and targets of a batch, with segmentations drawn at random."""
+        # SentencePiece can sample too, but its random numbers cannot be seeded for each batch.
+        rng = np.random.default_rng((self.seed, int(number)))
+        return tuple(self._sampled_side(side, indices, lengths[side], rng) for side in (0, 1))
 
-    def _sample(self, text, chance):
-        """Ids of one of the likeliest segmentations, by their probabilities to the power of alpha."""
-        segmentations = self.tokenizer.likeliest(text, NUM_SEGMENTATIONS)
+    def _sampled_side(self, side, indices, length, rng):
+        rows = [self._row(self._sample(self.pairs[i][side], side, rng), side) for i in indices]
+        sampled_length = max(map(len, rows)) - side
+        if self.few_shapes:
+            sampled_length = round_up(max(sampled_length, length), self.max_lengths[side])
+        padded = np.full((len(rows), int(sampled_length) + side), self._pad_id, np.int32)
+        for i, row in enumerate(rows):
+            padded[i, : len(row)] = row
+        return padded
+
+    def _sample(self, text, side, rng):
+        """Draws a segmentation of a text, with its probability to the power of alpha."""
+        segmentations = self._tokenizers[side].likeliest(text, NUM_SEGMENTATIONS)
         scores = self.alpha * np.array([score for _, score in segmentations])
-        odds = np.cumsum(np.exp(scores - scores.max()))
-        return segmentations[int(np.searchsorted(odds, chance.random() * odds[-1]))][0]
+        cumulative = np.cumsum(np.exp(scores - scores.max()))
+        index = np.searchsorted(cumulative, rng.random() * cumulative[-1])
+        return segmentations[int(index)][0]
 
 
 def _ragged(rows):
@@ -221,6 +229,7 @@ def _ragged(rows):
     return tf.RaggedTensor.from_row_lengths(flat, np.array([len(row) for row in rows], np.int64))
 
 
-def _shuffled(size, seed, epoch, what):
-    key = tf.stack([tf.cast(seed, tf.int64), 2 * epoch + what])
+def _permutation(size, seed, epoch, purpose):
+    """Returns a random permutation that depends on seed, epoch and purpose only."""
+    key = tf.stack([tf.cast(seed, tf.int64), 2 * epoch + purpose])
     return tf.random.experimental.stateless_shuffle(tf.range(size), key)

@@ -1,16 +1,19 @@
-"""Text normalization for comparisons."""
+"""Text normalization for finding duplicates."""
 
 import re
 import unicodedata
 
-# printf's, Python's and the shell's placeholders: the letters in them say nothing.
+# Placeholders of printf, Python and the shell: their letters are no part of the text.
 _PLACEHOLDER = re.compile(
     r"%[-+#0]?[\d.*$]*(?:hh|ll|[hlLzjt])?[a-zA-Z]\b|\$?\{[^{}]*\}|\$\([^()]*\)"
 )
 
 
-def comparable(text):
-    """Only the letters, in one case: texts that agree in them are the same text here.
+def comparable(text: str) -> str:
+    """Reduces a text to its case-folded letters.
+
+    Two texts count as duplicates when their results are equal. Case, digits, punctuation, spaces
+    and placeholders do not matter.
 
     Example:
         >>> from seq2lite.recipes.data.normalize import comparable
@@ -18,5 +21,5 @@ def comparable(text):
         True
     """
     text = unicodedata.normalize("NFKC", _PLACEHOLDER.sub(" ", text)).casefold()
-    # Vowel signs (category M) are letters in Indic and other scripts.
+    # Category M: vowel signs are letters in Indic and other scripts.
     return "".join(c for c in text if unicodedata.category(c)[0] in "LM")

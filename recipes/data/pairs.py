@@ -1,63 +1,81 @@
-"""Parallel text: two columns of a tab-separated file, or two files of lines; plain or gzip."""
+"""Parallel text: two columns of a tab-separated file, or two files of lines."""
 
-import unicodedata
+import os
+from collections.abc import Callable, Iterable, Sequence
 
-from .text_files import DataError, _lines
+from .text_files import DataError, read_lines
 
-PART = "a part of "  # how the origin of what is held out begins
+PART = "held-out part of "  # begins the `origin` of pairs that were held out of a file
 
 
 class Pairs(list):
-    """A list of (source, target) text that knows where each came from.
+    """A list of (source, target) text pairs that records where each pair was read.
 
-    Attributes:
+    Args:
+        pairs: The (source, target) pairs.
+        lines: Line number of each pair, from 1. Where a line number is not enough, as with several
+            files or JSON, a str that names file and place. Default: 1, 2, 3, …
         origin: Name of the file.
-        lines: Line number of each pair, from 1; where that is not enough, such as of several files or of JSON, a
-            str that says the place, and the file.
-        groups: Text of each pair; pairs of one group are held out together. None: their sources are.
-        dropped: dict, why lines were left out to how many; empty if none were.
+        dropped: Number of lines that were dropped, by reason.
+        groups: A text for each pair: pairs of one group are held out together. Default: pairs with
+            the same source are.
+
+    Example:
+        >>> from seq2lite.recipes.data.pairs import Pairs
+        >>> kept = Pairs([("a", "b"), ("a", "")]).filter(lambda source, target: target, "no target")
+        >>> kept, kept.lines, kept.dropped
+        ([('a', 'b')], [1], {'no target': 1})
     """
 
-    def __init__(self, pairs, lines=None, origin="the data", dropped=None, groups=None):
+    def __init__(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        lines: list[int] | list[str] | None = None,
+        origin: str = "the data",
+        dropped: dict[str, int] | None = None,
+        groups: list[str] | None = None,
+    ):
         super().__init__(pairs)
         self.lines = list(range(1, len(self) + 1)) if lines is None else lines
-        self.groups = groups
         self.origin = origin
-        self.dropped = {why: n for why, n in (dropped or {}).items() if n}
+        self.dropped = {reason: count for reason, count in (dropped or {}).items() if count}
+        self.groups = groups
 
-    def where(self, keeps, why):
-        """The pairs that `keeps(source, target)` says yes to; the others are counted as `why`."""
-        return self.only([i for i, pair in enumerate(self) if keeps(*pair)], why)
+    def filter(self, keep: Callable[[str, str], object], reason: str) -> "Pairs":
+        """Keeps the pairs for which `keep(source, target)` is true; counts the others as dropped."""
+        return self.select([i for i, pair in enumerate(self) if keep(*pair)], reason)
 
-    def only(self, numbers, why):
-        """The pairs of these numbers, from 0; the others are counted as `why`."""
-        dropped = {**self.dropped, why: self.dropped.get(why, 0) + len(self) - len(numbers)}
-        return self.part(numbers, self.origin, dropped)
+    def select(self, indices: Sequence[int], reason: str) -> "Pairs":
+        """Keeps the pairs at `indices`; counts the others as dropped for `reason`."""
+        num_dropped = self.dropped.get(reason, 0) + len(self) - len(indices)
+        return self.subset(indices, self.origin, {**self.dropped, reason: num_dropped})
 
-    def part(self, numbers, origin, dropped=None):
-        """The pairs of these numbers, from 0, as `Pairs` of their own."""
-        lists = [self, self.lines, self.groups]
-        pairs, lines, groups = ([each[i] for i in numbers] if each else each for each in lists)
+    def subset(
+        self, indices: Sequence[int], origin: str, dropped: dict[str, int] | None = None
+    ) -> "Pairs":
+        """Returns the pairs at `indices`, with an origin and drop counts of their own."""
+        columns = (self, self.lines, self.groups)
+        pairs, lines, groups = ([c[i] for i in indices] if c else c for c in columns)
         return Pairs(pairs, lines, origin, dropped, groups)
 
 
-def read_pairs(path, target_path=None):
-    """Reads (source, target) pairs, in NFC, from UTF-8 text.
+def read_pairs(path: str | os.PathLike, target_path: str | os.PathLike | None = None) -> Pairs:
+    """Reads (source, target) pairs from UTF-8 text, in Unicode form NFC.
 
-    The first two columns of a tab-separated file count; further ones (an origin, say) are passed
-    over. Pairs of which a side is empty are left out, and counted in `dropped`.
+    Of a tab-separated file the first two columns are read; further columns are ignored. Spaces
+    at the ends of both texts are stripped. Pairs with an empty side are dropped and counted.
 
     Args:
-        path: A tab-separated file of both, or a file of sources, one a line; gzip if its name ends
-            in .gz.
-        target_path: With a file of sources, that of their targets, line by line.
+        path: A tab-separated file of both sides, or a file of sources, one a line. A file is
+            decompressed if its name ends in .gz.
+        target_path: The file of targets, line by line, if `path` contains sources only.
 
     Returns:
-        A `Pairs`, both sides stripped of spaces at their ends.
+        The `Pairs`.
 
     Raises:
-        DataError: A file is missing, empty, or not UTF-8; a line has one column or a NUL; or there
-            are not as many targets as sources. The message names the line.
+        DataError: A file is missing, empty or not UTF-8; a line has one column or contains a NUL;
+            or the two files have different numbers of lines. The message names the line.
 
     Example:
         >>> from seq2lite.recipes.data.pairs import read_pairs
@@ -65,40 +83,43 @@ def read_pairs(path, target_path=None):
         >>> read_pairs(VSCODE_VALID)[0][0]
         'Disable the code action menu.'
     """
-    if target_path is None:
-        lines = (line for line in _lines(path) if line[1].strip() or "\t" in line[1])
-        rows = ((n, _columns(text, where)) for n, text, where in lines)
-    else:
-        rows = _both(path, target_path)
+    rows = _read_columns(path) if target_path is None else _read_both(path, target_path)
     pairs, lines, num_empty = [], [], 0
     for number, columns in rows:
-        pair = tuple(unicodedata.normalize("NFC", column).strip() for column in columns)
+        pair = tuple(column.strip() for column in columns)
         if all(pair):
             pairs.append(pair)
             lines.append(number)
         else:
             num_empty += 1
     if not pairs:
-        raise DataError(f"{path} must hold a pair a line. Received: {num_empty} with an empty side")
-    return Pairs(pairs, lines, str(path), {"an empty side": num_empty})
-
-
-def _columns(text, where):
-    columns = text.split("\t")
-    if len(columns) < 2:
         raise DataError(
-            f"{where}: must be a source and a target with a tab between them. "
-            f"Received: one column, {columns[0]!r:.60}"
+            f"{path} must contain pairs of source and target. "
+            f"Received: {num_empty} lines with an empty side"
         )
-    return columns[:2]
+    return Pairs(pairs, lines, str(path), {"empty side": num_empty})
 
 
-def _both(path, target_path):
-    sources, targets = ([text for _, text, _ in _lines(file)] for file in (path, target_path))
+def _read_columns(path):
+    """Yields the line number and the two columns of each line of a tab-separated file."""
+    for line in read_lines(path):
+        columns = line.text.split("\t")
+        if len(columns) > 1:
+            yield line.number, columns[:2]
+        elif line.text.strip():
+            raise DataError(
+                f"{line.place} must be a source and a target separated by a tab. "
+                f"Received: one column, {columns[0]!r:.60}"
+            )
+
+
+def _read_both(path, target_path):
+    """Yields the line number and the texts of each line of two parallel files."""
+    sources, targets = ([line.text for line in read_lines(file)] for file in (path, target_path))
     if len(sources) != len(targets):
         line = min(len(sources), len(targets)) + 1
         raise DataError(
-            f"{path} and {target_path} must have as many lines as each other: line {line} has no "
-            f"counterpart. Received: {len(sources)} and {len(targets)} lines"
+            f"{path} and {target_path} must have the same number of lines: line {line} has no "
+            f"counterpart. Received: {len(sources):,} and {len(targets):,} lines"
         )
     return enumerate(zip(sources, targets, strict=True), start=1)

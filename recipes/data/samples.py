@@ -1,5 +1,7 @@
-"""Paths of the data sets that the package contains; each has its license beside it."""
+"""Paths of the data sets included in the package. Each set's license is in the same folder."""
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 FILES = Path(__file__).parent / "files"
@@ -13,6 +15,12 @@ G2P_TRAIN = FILES / "g2p.en.BSD-2.train.tsv.gz"
 G2P_VALID = FILES / "g2p.en.BSD-2.valid.tsv.gz"
 
 
-def is_of_package(paths):
-    """Whether every path is one of the package's own data files."""
+def is_of_package(paths: Iterable[str | os.PathLike]) -> bool:
+    """Returns whether all paths are data files of this package.
+
+    Example:
+        >>> from seq2lite.recipes.data.samples import VSCODE_TRAIN, is_of_package
+        >>> is_of_package([VSCODE_TRAIN]), is_of_package([VSCODE_TRAIN, "mine.tsv"])
+        (True, False)
+    """
     return all(Path(path).parent == FILES for path in paths)

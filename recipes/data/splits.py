@@ -1,28 +1,33 @@
-"""Training, held-out and test splits."""
+"""Splitting data into training, held-out and test pairs without overlap."""
 
 import hashlib
+from collections.abc import Callable, Iterable, Sequence
 
 from .normalize import comparable
-from .pairs import PART, read_pairs
+from .pairs import PART, Pairs, read_pairs
 from .samples import is_of_package
 from .text_files import DataError
 
-HELD_OUT = 20  # one source of so many is held out where no held-out pairs are given
+HELD_OUT_EVERY = 20  # one source in 20 is held out if no held-out files are given
+MAX_HELD_OUT = 1000  # sources
 
 
-MAX_HELD_OUT = 1000
-
-
-def read_splits(config, read=read_pairs):
-    """What a recipe trains on, what it holds out, and what it is scored on in the end.
+def read_splits(
+    config, read: Callable[..., Pairs] = read_pairs
+) -> tuple[Pairs, Pairs, dict[str, Pairs]]:
+    """Reads the training, held-out and test pairs of a recipe.
 
     Args:
         config: A recipe's Config, with the files `train`, `valid` and `test`.
-        read: What makes `Pairs` of the files of a split.
+        read: Function that reads the files of one split as `Pairs`.
 
     Returns:
-        `Pairs` to train on, none of whose sources is in the others; `Pairs` held out: of `valid`, or
-        `hold_out` of `train`; and a dict, name of a test to its `Pairs`: `test`, or what is held out.
+        The `Pairs` to train on, without the sources of the others; the held-out `Pairs`, read
+        from `valid` or held out of `train`; and a dict of test name to `Pairs`, read from `test`.
+        Without test files, the held-out pairs are the test.
+
+    Raises:
+        DataError: A file cannot be used, or no pairs remain to train on.
     """
     train, valid = read(*config.train), held_out_files(config.train, config.valid)
     tests = {path: read(path) for path in config.test}
@@ -35,33 +40,44 @@ def read_splits(config, read=read_pairs):
     return for_training(train, held_out, *tests.values()), held_out, tests
 
 
-def input_files(config):
-    """All data files of a recipe's Config."""
+def input_files(config) -> tuple[str, ...]:
+    """Lists all data files that a recipe's Config reads."""
     return (*config.train, *held_out_files(config.train, config.valid), *config.test)
 
 
-def held_out_files(train, valid):
-    """`valid`; if that is empty, and `train` the package's own data, the held-out part of that."""
+def held_out_files(train: Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
+    """Lists the files of held-out pairs.
+
+    They are `valid`. If that is empty and `train` is data of the package, they are the held-out
+    files of the package.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from seq2lite.recipes.data.samples import VSCODE_TRAIN
+        >>> from seq2lite.recipes.data.splits import held_out_files
+        >>> [Path(path).name for path in held_out_files([str(VSCODE_TRAIN)], [])]
+        ['vscode.en-ko.MIT.valid.tsv.gz']
+    """
     if valid or not is_of_package(train):
         return tuple(valid)
     return tuple(path.replace(".train.", ".valid.") for path in train)
 
 
-def hold_out(pairs):
-    """Parts `pairs` in those to train on and those held out: one source in 20, at most 1,000 sources.
+def hold_out(pairs: Pairs) -> tuple[Pairs, Pairs]:
+    """Splits pairs into training and held-out pairs: one source in 20, at most 1,000 sources.
 
-    Which ones hangs on their letters alone, so that a line more changes little. Sources that differ in
-    case, digits and punctuation only are on one side; text that is nearly the same may be on both.
-    Where the pairs have groups, these take the place of the sources.
+    The choice depends on the letters of each source only, so adding a line changes it little.
+    Sources that differ only in case, digits and punctuation stay on the same side; nearly equal
+    sources may be on both sides. If the pairs have groups, groups are held out instead of sources.
 
     Args:
-        pairs: `Pairs`.
+        pairs: The `Pairs` to split.
 
     Returns:
-        Two `Pairs`.
+        The training and the held-out `Pairs`.
 
     Raises:
-        DataError: There is but one source, or one group.
+        DataError: There is only one source or group.
 
     Example:
         >>> from seq2lite.recipes.data.pairs import Pairs
@@ -74,60 +90,59 @@ def hold_out(pairs):
     keys = [comparable(group) or group for group in groups]
     order = sorted(set(keys), key=lambda key: hashlib.sha256(key.encode()).digest())
     if len(order) < 2:
+        kind = "text" if pairs.groups else "source"
         raise DataError(
-            f"{pairs.origin} must hold several {'texts' if pairs.groups else 'sources'}, of which "
-            f"some are held out. Received: {len(pairs)} pairs of one"
+            f"{pairs.origin} must contain several {kind}s, to hold some out. Add data or give "
+            f"--valid. Received: {len(pairs)} pairs with the same {kind}"
         )
-    chosen = set(order[: min(MAX_HELD_OUT, -(-len(order) // HELD_OUT))])
-    numbers = [
-        [i for i, key in enumerate(keys) if (key in chosen) == side] for side in (False, True)
-    ]
-    train = pairs.part(numbers[0], pairs.origin, pairs.dropped)
-    return train, pairs.part(numbers[1], PART + pairs.origin)
+    held_out = set(order[: min(MAX_HELD_OUT, -(-len(order) // HELD_OUT_EVERY))])
+    sides = [[i for i, key in enumerate(keys) if (key in held_out) == side] for side in (0, 1)]
+    train = pairs.subset(sides[0], pairs.origin, pairs.dropped)
+    return train, pairs.subset(sides[1], PART + pairs.origin)
 
 
-def for_training(pairs, *held_out):
-    """What of `pairs` may be trained on: each pair once, and none whose source is held out.
-
-    Nor any of a group that is held out, where the pairs have groups.
+def for_training(pairs: Pairs, *held_out: Iterable[tuple[str, str]]) -> Pairs:
+    """Drops duplicates, and pairs whose source or group is held out.
 
     Args:
-        pairs: `Pairs` to train on.
-        held_out: `Pairs`, or lists of (source, target), that scores are measured on.
+        pairs: The `Pairs` to train on.
+        held_out: `Pairs`, or lists of (source, target), for evaluation.
 
     Returns:
-        `Pairs`; `dropped` says how many were left out, and why.
+        The remaining `Pairs`. Their attribute `dropped` counts the others by reason.
 
     Raises:
-        DataError: Nothing is left.
+        DataError: No pairs remain.
 
     Example:
         >>> from seq2lite.recipes.data.pairs import Pairs
         >>> from seq2lite.recipes.data.splits import for_training
         >>> kept = for_training(Pairs([("a", "b"), ("a", "b"), ("c", "d")]), [("c", "e")])
         >>> kept, kept.dropped
-        ([('a', 'b')], {'a duplicate': 1, 'a held-out source': 1})
+        ([('a', 'b')], {'duplicate': 1, 'held-out source': 1})
     """
-    seen = set()
-
-    def is_new(*pair):
-        return pair not in seen and (seen.add(pair) or True)
-
-    sources = {source for some in held_out for source, _ in some}
-    kept = pairs.where(is_new, "a duplicate")
-    kept = kept.where(lambda source, _: source not in sources, "a held-out source")
+    first = {pair: i for i, pair in reversed(list(enumerate(pairs)))}
+    sources = {source for part in held_out for source, _ in part}
+    kept = pairs.select(sorted(first.values()), "duplicate")
+    kept = kept.filter(lambda source, _: source not in sources, "held-out source")
     if kept.groups:
-        groups = {group for some in held_out for group in getattr(some, "groups", None) or ()}
-        numbers = [i for i, group in enumerate(kept.groups) if group not in groups]
-        kept = kept.only(numbers, "a held-out text")
+        groups = {group for part in held_out for group in getattr(part, "groups", None) or ()}
+        allowed = [i for i, group in enumerate(kept.groups) if group not in groups]
+        kept = kept.select(allowed, "held-out text")
     if not kept:
         raise DataError(
-            f"{pairs.origin} must hold pairs whose sources are not held out. Received: none of "
-            f"{len(pairs)}"
+            f"{pairs.origin} must contain pairs whose sources are not held out. "
+            f"Received: {len(pairs)} pairs, all held out"
         )
     return kept
 
 
-def spread(items, count):
-    """At most `count` of a list, from all over it."""
+def spread(items: Sequence, count: int) -> Sequence:
+    """Picks at most `count` items at even distances.
+
+    Example:
+        >>> from seq2lite.recipes.data.splits import spread
+        >>> spread(list(range(10)), 3)
+        [0, 4, 8]
+    """
     return items[:: max(1, -(-len(items) // count))] if count else []

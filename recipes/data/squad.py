@@ -1,36 +1,52 @@
-"""Questions and answers in SQuAD's format: what question generation trains on."""
+"""Questions and answers in SQuAD's JSON format."""
 
 import json
+import os
 import re
+import typing
 import unicodedata
 import warnings
-from collections import namedtuple
 
-from .text_files import DataError, read_content
+from .text_files import DataError, read_bytes
 
-Example = namedtuple("Example", ["context", "answer", "start", "question", "place"])
-
-
-MAX_SHOWN = 3  # of the answers that are not where they should be
+MAX_SHOWN = 3  # misplaced answers that the warning names
 
 
-def read_squad(path):
-    """Reads contexts, answers and questions from a JSON file in SQuAD's format, version 1.1 or 2.0.
+class Example(typing.NamedTuple):
+    """A question about a context, with its answer.
 
-    Every answer of a question is an example; equal ones count once. A question marked impossible
-    has none. Text comes in NFC. An answer that is not at its `answer_start` is dropped; how many
-    were, and where the first stand, is a warning.
+    Attributes:
+        context: A paragraph of text.
+        answer: A span of the context.
+        start: Index of the span: `context[start:]` begins with `answer`.
+        question: The question.
+        place: Location in the file, such as
+            `squad.json: data[0].paragraphs[2].qas[0].answers[0]`.
+    """
+
+    context: str
+    answer: str
+    start: int
+    question: str
+    place: str
+
+
+def read_squad(path: str | os.PathLike) -> list[Example]:
+    """Reads examples from a JSON file in SQuAD's format, version 1.1 or 2.0.
+
+    Each answer of a question gives an example; equal examples count once. Questions marked
+    impossible are ignored. Texts are brought to Unicode form NFC. Answers that do not stand at
+    their `answer_start` are dropped, with a warning that counts them and names the first.
 
     Args:
-        path: The file; gzip if its name ends in .gz.
+        path: The file; it is decompressed if its name ends in .gz.
 
     Returns:
-        A list of named tuples (context, answer, start, question, place): `context[start:]` begins with
-        the answer; the place, such as `squad.json: data[0].paragraphs[2].qas[0].answers[0]`, is where it stands.
+        The examples, in the order of the file.
 
     Raises:
-        DataError: The file is missing or no JSON, a key is missing or holds the wrong thing (the
-            message names the place), or no answer is where it should be.
+        DataError: The file is missing or not JSON; a key is missing or has a value of the wrong
+            type; or no answer stands at its `answer_start`. The message names the place.
 
     Example:
         >>> from seq2lite.recipes.data.samples import FAQ_VALID
@@ -39,68 +55,69 @@ def read_squad(path):
         >>> example.context[example.start :].startswith(example.answer)
         True
     """
+    content = read_bytes(path)
     try:
-        whole = json.loads(read_content(path).decode())
+        content = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} must be JSON in UTF-8: {error}") from error
+        raise DataError(f"{path} must be JSON in UTF-8. Received: {error}") from error
     examples, misplaced = {}, []
-    for place, context, question, answer in _walk(path, whole):
+    for place, context, question, answer in _answers(path, content):
         text, start = _take(answer, "text", str, place), _take(answer, "answer_start", int, place)
         if not text.strip() or start < 0 or context[start : start + len(text)] != text:
             misplaced.append(f"{place} ({text!r:.40} at {start})")
             continue
-        # The start moves with what NFC and the strip take away before it.
+        # NFC and stripping shorten the text before the answer, and with it the start.
         start += len(text) - len(text.lstrip())
         before = unicodedata.normalize("NFC", context[:start]).lstrip()
         columns = [unicodedata.normalize("NFC", c).strip() for c in (context, text, question)]
         examples.setdefault((columns[0], columns[1], len(before), columns[2]), place)
     if not examples:
-        what = f"none of {len(misplaced)} is" if misplaced else "no answers"
-        raise DataError(f"{path} must hold answers that stand in their contexts. Received: {what}")
+        received = f"{len(misplaced)} misplaced answers" if misplaced else "no answers"
+        raise DataError(
+            f"{path} must contain answers that stand in their contexts at `answer_start`. "
+            f"Received: {received}"
+        )
     if misplaced:
         warnings.warn(
-            f"{path}: {len(misplaced):,} answers are not at their answer_start and are dropped: "
-            + ", ".join(misplaced[:MAX_SHOWN])
+            f"{path}: {len(misplaced):,} answers are dropped, because they do not stand at their "
+            f"answer_start: {', '.join(misplaced[:MAX_SHOWN])}"
             + (", …" if len(misplaced) > MAX_SHOWN else ""),
             stacklevel=2,
         )
     return [Example(*example, place) for example, place in examples.items()]
 
 
-def _walk(path, whole):
-    """(place, context, question, answer) of every answer; a place is like `data[0].paragraphs[2]`."""
-    articles = _take(whole, "data", list, f"{path}")
-    for article, at in _each(articles, f"{path}: data"):
-        for paragraph, at_paragraph in _each(
-            _take(article, "paragraphs", list, at), f"{at}.paragraphs"
-        ):
+def _answers(path, content):
+    """Yields (place, context, question, answer) for each answer of a possible question."""
+    for article, at_article in _items(content, "data", path, separator=": "):
+        for paragraph, at_paragraph in _items(article, "paragraphs", at_article):
             context = _take(paragraph, "context", str, at_paragraph)
-            for qa, place in _each(
-                _take(paragraph, "qas", list, at_paragraph), f"{at_paragraph}.qas"
-            ):
-                question = _take(qa, "question", str, place)
+            for qa, at_question in _items(paragraph, "qas", at_paragraph):
+                question = _take(qa, "question", str, at_question)
                 if not question.strip():
-                    raise DataError(f"{place}: `question` must not be empty")
-                if qa.get("is_impossible", False):
-                    continue
-                for answer, where in _each(_take(qa, "answers", list, place), f"{place}.answers"):
-                    yield where, context, question, answer
+                    raise DataError(f"{at_question}: `question` must not be empty")
+                if not qa.get("is_impossible", False):
+                    for answer, at_answer in _items(qa, "answers", at_question):
+                        yield at_answer, context, question, answer
 
 
-def _each(items, place):
-    return ((item, f"{place}[{i}]") for i, item in enumerate(items))
+def _items(holder, key, place, separator="."):
+    """Yields each item of the list `holder[key]`, and its place."""
+    for i, item in enumerate(_take(holder, key, list, place)):
+        yield item, f"{place}{separator}{key}[{i}]"
 
 
 def _take(holder, key, kind, place):
+    """Returns `holder[key]`, which must be of type `kind`."""
     if not isinstance(holder, dict) or key not in holder:
         received = ", ".join(holder) if isinstance(holder, dict) else type(holder).__name__
-        raise DataError(f"{place}: must have the key `{key}`. Received: {received or 'no keys'}")
+        raise DataError(f"{place}: the key `{key}` must exist. Received: {received or 'no keys'}")
     value = holder[key]
     if not isinstance(value, kind) or isinstance(value, bool):
-        names = {str: "a string", int: "a whole number", list: "a list"}
+        names = {str: "a string", int: "an integer", list: "a list"}
         raise DataError(f"{place}: `{key}` must be {names[kind]}. Received: {value!r:.60}")
-    # JSON can name what is no character: half of a pair of surrogates.
+    # A JSON escape can name half of a surrogate pair, which is no character.
     if kind is str and (bad := re.search("[\0\ud800-\udfff]", value)):
         name = "a NUL" if bad[0] == "\0" else "half a surrogate pair"
-        raise DataError(f"{place}: `{key}` must not hold {name}. Received: {value!r:.60}")
+        raise DataError(f"{place}: `{key}` must not contain {name}. Received: {value!r:.60}")
     return value

@@ -1,59 +1,80 @@
-"""Reading of text files."""
+"""Text files: UTF-8, plain or gzip."""
 
 import codecs
 import gzip
+import os
+import typing
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 
 class DataError(ValueError):
-    """A data file cannot be used; the message names the file and the line."""
+    """A data file cannot be used. The message names the file and the line."""
 
 
-def read_lines(path):
-    """The lines of a UTF-8 text file, in NFC, without their ends; gzip if its name ends in .gz.
+class Line(typing.NamedTuple):
+    """One line of a text file.
+
+    Attributes:
+        number: Line number, from 1.
+        text: The line in NFC, without its line ending.
+        place: File and line number, for error messages.
+    """
+
+    number: int
+    text: str
+    place: str
+
+
+def read_lines(path: str | os.PathLike) -> Iterator[Line]:
+    """Reads the lines of a UTF-8 text file, in Unicode form NFC.
 
     Args:
-        path: The file.
+        path: The file; it is decompressed if its name ends in .gz.
 
-    Returns:
-        A list of str, empty lines among them.
+    Yields:
+        Each `Line`, empty ones included.
 
     Raises:
-        DataError: The file is missing, empty or not UTF-8, or has a NUL; the message names the line.
+        DataError: The file is missing, empty or not UTF-8, or contains a NUL.
+
+    Example:
+        >>> from seq2lite.recipes.data.samples import VSCODE_VALID
+        >>> from seq2lite.recipes.data.text_files import read_lines
+        >>> next(read_lines(VSCODE_VALID)).number
+        1
     """
-    return [unicodedata.normalize("NFC", text) for _, text, _ in _lines(path)]
+    content = read_bytes(path)
+    if not content.strip():
+        raise DataError(f"{path} must contain text. Received: an empty file")
+    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), start=1):
+        place = f"{path}, line {number}"
+        line = line.removesuffix(b"\r")
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{place} must be UTF-8. Received: {line[:40]!r}") from error
+        for character, name in (("\0", "a NUL"), ("\r", "a carriage return")):
+            if character in text:
+                raise DataError(f"{place} must not contain {name}. Received: {line[:40]!r}")
+        yield Line(number, unicodedata.normalize("NFC", text), place)
 
 
-def read_content(path):
-    """The bytes of a file, unpacked if its name ends in .gz.
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """Reads a file, without a byte order mark; decompresses it if its name ends in .gz.
 
     Raises:
-        DataError: There is no such file, or it is no gzip.
+        DataError: The file is missing, or is not valid gzip although its name ends in .gz.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"The data file must exist. Received: {path}")
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
     except (OSError, EOFError, gzip.zlib.error) as error:
-        raise DataError(f"{path} must be readable, and gzip as its name says: {error}") from error
+        kind = "gzip file, as its name ends in .gz" if path.suffix == ".gz" else "file"
+        raise DataError(f"{path} must be a readable {kind}. Received: {error}") from error
     return content.removeprefix(codecs.BOM_UTF8)
-
-
-def _lines(path):
-    """(number, text, where) of each line."""
-    content = read_content(path)
-    if not content.strip():
-        raise DataError(f"{path} must hold text. Received: an empty file")
-    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), start=1):
-        where = f"{path}, line {number}"
-        line = line.removesuffix(b"\r")
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            raise DataError(f"{where}: must be UTF-8. Received: {line[:40]!r}") from error
-        for character, name in (("\0", "a NUL"), ("\r", "a carriage return")):
-            if character in text:
-                raise DataError(f"{where}: must not hold {name}. Received: {line[:40]!r}")
-        yield number, text, where

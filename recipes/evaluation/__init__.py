@@ -1,1 +1,1 @@
-"""Decoding and metrics."""
+"""Evaluation: decoding, metrics, and the bundles of a run."""

@@ -1,28 +1,35 @@
-"""The bundles that a run ends with, and what they make of text."""
+"""The bundles that a run exports."""
 
 import dataclasses
+import os
 import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from seq2lite.export import load, to_bundle
+from seq2lite.export.bundle import Report
+from seq2lite.zoo import Seq2Seq
 
 from ..data.splits import spread
+from .decoding import Search
 
-NUM_CALIBRATION = 256  # sentences of the training that 4-bit and integer files are calibrated on
+NUM_CALIBRATION = 256  # training sources that 4-bit weights and integer files are calibrated on
 
 
-def export_bundles(config, folder, model, data, languages=None):
-    """A bundle in `folder` for each of the run's quantizations, with the run's search in it.
+def export_bundles(
+    config, folder: Path, model: Seq2Seq, data, languages: Sequence[str] | None = None
+) -> dict[str, Report]:
+    """Exports a bundle for each quantization mode of a run.
 
     Args:
         config: The recipe's Config, with `quantizations`, `search` and `lengths`.
-        folder: The run's folder.
+        folder: The run folder.
         model: The trained model.
-        data: The recipe's Data: its tokenizer, the `Batches` that it was trained on, which some
-            files are calibrated on, and held-out ones.
-        languages: Tags of source and target.
+        data: The recipe's Data: its tokenizer, and its training and held-out `Batches`.
+        languages: Language tags of source and target. Default: none.
 
     Returns:
-        dict, quantization to `export.Report`; empty if no bundle is asked for.
+        The `export.Report` of each bundle, by quantization mode; empty if none is requested.
     """
     if not config.quantizations:
         return {}
@@ -41,13 +48,20 @@ def export_bundles(config, folder, model, data, languages=None):
     )
 
 
-def bundle_decoder(path, search):
-    """What a bundle makes of many sources, by the search of the file or of the host."""
+def bundle_decoder(path: str | os.PathLike, search: Search) -> Callable[[Sequence[str]], list[str]]:
+    """Opens a bundle and returns a function that decodes source texts with it.
+
+    Args:
+        path: The bundle.
+        search: The `Search` options that the bundle was exported with. A bundle without beam
+            search decodes greedily.
+    """
     runner = load(path)
 
     def decode(sources):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of long sources, which were counted before
+            # The number of sources that are cut has been printed before.
+            warnings.simplefilter("ignore")
             if search.num_beams == 1 or runner.beam_ids is None:
                 return runner.generate(sources)
             return [targets[0][0] for targets in runner.generate_beam(sources)]

@@ -1,41 +1,44 @@
-"""Text from a model, by the search that ships, and what it is worth."""
+"""Decoding with a Keras model, and its scores."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 
 from seq2lite.export.checks import check_beams
 from seq2lite.export.runtime.batching import pad
-from seq2lite.zoo import beam_search
+from seq2lite.export.runtime.tokenizer import Tokenizer
+from seq2lite.zoo import Seq2Seq, beam_search
 
-from ..data.bucketing import BOUNDS
+from ..data.bucketing import round_up
 from ..distributed.processes import JIT_COMPILE
 from ..options import option
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """How targets are found; each field is a flag of every recipe.
+    """Search options; each field is a flag of every recipe. See `zoo.beam_search`."""
 
-    See `zoo.beam_search`; one beam is greedy search.
-    """
-
-    num_beams: int = option(4, "beginnings that are followed; 1: greedy search")
-    length_penalty: float = option(1.0, "Wu et al. 2016, equation 14; greater: longer targets")
+    num_beams: int = option(4, "beam size; 1 is greedy search")
+    length_penalty: float = option(
+        1.0, "exponent of the length penalty (Wu et al. 2016); higher values favor longer targets"
+    )
 
     def __post_init__(self):
         check_beams(self.num_beams, self.length_penalty)
 
 
 class Decoder:
-    """The targets that a model finds for source text.
+    """Decodes source texts with a model.
 
     Args:
-        tokenizer: A `Tokenizer`.
-        search: A `Search`.
-        max_lengths: Most tokens of a source, the end among them, and of a target.
-        batch_tokens: Most places of a batch: its sources times its beams times the longest source.
+        tokenizer: A `Tokenizer` for both sides, or one for the source and one for the target.
+        search: The `Search` options.
+        max_lengths: Maximum source length in tokens, including the end id, and maximum target
+            length. Longer sources are cut.
+        batch_tokens: Maximum size of a batch: number of sources times beams times the longest
+            source. Default: 16,384.
 
     Example:
         >>> from seq2lite.recipes.evaluation.decoding import Decoder, Search
@@ -44,59 +47,65 @@ class Decoder:
         2
     """
 
-    def __init__(self, tokenizer, search, max_lengths, batch_tokens=16384):
-        self.tokenizer = tokenizer
+    def __init__(
+        self,
+        tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer],
+        search: Search,
+        max_lengths: tuple[int, int],
+        batch_tokens: int = 16384,
+    ):
+        tokenizers = tokenizer if isinstance(tokenizer, tuple) else (tokenizer, tokenizer)
+        self.source_tokenizer, self.target_tokenizer = tokenizers
         self.search = search
         self.max_lengths = max_lengths
         self.batch_tokens = batch_tokens
         self._searcher = None
 
-    def __call__(self, model, sources):
-        """List of str to a list of str, by `model`, a `Seq2Seq`; sources that are too long are cut."""
+    def __call__(self, model: Seq2Seq, sources: Sequence[str]) -> list[str]:
+        """Returns a target for each source text, in the same order."""
         if self._searcher is None or self._searcher.model is not model:
             self._searcher = _Searcher(model, self.search, self.max_lengths[1])
         rows = [
-            [*ids[: self.max_lengths[0] - 1], self.tokenizer.end_id]
-            for ids in self.tokenizer.encode(list(sources))
+            [*ids[: self.max_lengths[0] - 1], self.source_tokenizer.end_id]
+            for ids in self.source_tokenizer.encode(list(sources))
         ]
-        # Batches of like length, the longest first: the first one says how much memory it takes.
+        # Batches of similar lengths. The longest come first: the first batch takes the most memory.
         order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
         texts = [""] * len(rows)
         while order:
-            length = len(rows[order[0]])
-            size = max(1, self.batch_tokens // (self.search.num_beams * length))
+            longest = len(rows[order[0]])
+            size = max(1, self.batch_tokens // (self.search.num_beams * longest))
             batch, order = order[:size], order[size:]
-            source = pad([rows[i] for i in batch], self.tokenizer.pad_id)
+            source = pad([rows[i] for i in batch], self.source_tokenizer.pad_id)
             if JIT_COMPILE:
-                source = self._of_few_shapes(source)
-            tokens, lengths = self._searcher.predict_on_batch(source)
-            found = [row[:n] for row, n in zip(np.array(tokens), np.array(lengths), strict=True)]
-            found = found[: len(batch)]
-            for i, text in zip(batch, self.tokenizer.decode(found), strict=True):
+                source = self._padded_to_few_shapes(source)
+            tokens, lengths = map(np.array, self._searcher.predict_on_batch(source))
+            found = [tokens[i, : lengths[i]] for i in range(len(batch))]
+            for i, text in zip(batch, self.target_tokenizer.decode(found), strict=True):
                 texts[i] = text
         return texts
 
-    def _of_few_shapes(self, source):
-        """Longer, and of more rows, that the search need not be compiled for each batch."""
-        bound = next((bound for bound in BOUNDS if bound >= source.shape[1]), self.max_lengths[0])
-        length = max(source.shape[1], min(bound, self.max_lengths[0]))
-        rows = 1 << (len(source) - 1).bit_length()
-        more = ((0, 0), (0, length - source.shape[1]))
-        source = np.pad(source, more, constant_values=self.tokenizer.pad_id)
-        return np.pad(source, ((0, rows - len(source)), (0, 0)), mode="edge")
+    def _padded_to_few_shapes(self, source):
+        """Pads a batch and repeats its last row, so that few shapes of a batch are compiled."""
+        num_rows, length = source.shape
+        more_rows = (1 << (num_rows - 1).bit_length()) - num_rows
+        more_tokens = round_up(length, self.max_lengths[0]) - length
+        pad_id = self.source_tokenizer.pad_id
+        source = np.pad(source, ((0, 0), (0, more_tokens)), constant_values=pad_id)
+        return np.pad(source, ((0, more_rows), (0, 0)), mode="edge")
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """What outputs are worth, and which number of it chooses the best round of a training.
+    """A measure of a model's outputs that selects the best checkpoint of a training.
 
     Attributes:
-        name: Of that number, such as `"chrF"`.
-        measure: Takes outputs and references, two lists; gives a dict of numbers.
-        decode: A `Decoder`.
-        pairs: List of (source, reference), held out, some of which are scored in each round; a
-            reference may be whatever `measure` takes.
-        mode: `"max"` or `"min"`: which is better.
+        name: Name of the number that selects the checkpoint, such as `"chrF"`.
+        measure: Function of outputs and references, two lists, to a dict of numbers by name.
+        decode: The `Decoder`.
+        pairs: Held-out (source, reference) pairs. Some of them are scored in each evaluation. A
+            reference is a text, or anything else that `measure` accepts.
+        mode: `"max"` if higher numbers are better, `"min"` if lower ones are. Default: `"max"`.
 
     Example:
         >>> from seq2lite.recipes.evaluation.decoding import Decoder, Score, Search
@@ -108,19 +117,19 @@ class Score:
     """
 
     name: str
-    measure: object
+    measure: Callable[[Sequence, Sequence], dict[str, float]]
     decode: Decoder
-    pairs: list
+    pairs: Sequence[tuple]
     mode: str = "max"
 
-    def __call__(self, model, pairs):
-        """A dict of numbers, of a model on pairs of (source, reference)."""
+    def __call__(self, model: Seq2Seq, pairs: Sequence[tuple]) -> dict[str, float]:
+        """Scores a model on (source, reference) pairs."""
         sources, references = zip(*pairs, strict=True)
         return self.measure(self.decode(model, sources), references)
 
 
 class _Searcher(keras.Model):
-    """A search as a Keras model: so `predict_on_batch` compiles it as the backend does."""
+    """A search as a Keras model, so that `predict_on_batch` compiles it for the backend."""
 
     def __init__(self, model, search, max_length):
         super().__init__(name="searcher")
@@ -128,7 +137,7 @@ class _Searcher(keras.Model):
         self.search = search
         self.max_length = max_length
         self.built = True
-        # Batches differ in shape, and XLA would compile each.
+        # XLA would compile every shape of a batch.
         self.jit_compile = JIT_COMPILE
 
     def call(self, source):

@@ -1,33 +1,46 @@
 """Scores of a model and its bundles."""
 
+from collections.abc import Callable, Sequence
+
+from seq2lite.export.bundle import Report
+from seq2lite.zoo import Seq2Seq
+
 from ..data.splits import spread
 from .bundles import bundle_decoder
+from .decoding import Score
 
-NUM_EXAMPLES = 12
+NUM_EXAMPLES = 12  # of each test, in the report
 
 
-def evaluate(model, reports, score, tests, baselines=None):
-    """Scores a model and its bundles on held-out text.
+def evaluate(
+    model: Seq2Seq,
+    reports: dict[str, Report],
+    score: Score,
+    tests: dict[str, Sequence[tuple]],
+    baselines: dict[str, Callable[[list[str]], list[str]]] | None = None,
+) -> tuple[dict, dict]:
+    """Scores a model and its bundles on test data.
 
     Args:
         model: The trained model.
-        reports: dict, quantization to the `export.Report` of its bundle.
-        score: A `Score`.
-        tests: dict, name to list of (source, reference).
-        baselines: dict, name to a function from a list of sources to a list of targets.
+        reports: The `export.Report` of each bundle, by quantization mode.
+        score: The `Score`.
+        tests: (source, reference) pairs, by name of the test.
+        baselines: Functions from sources to targets to compare with, by name. Default: none.
 
     Returns:
-        `scores`: dict, name of a test to a dict, "Keras", a quantization or a baseline to a dict of
-        numbers. `examples`: dict, name of a test to a list of (source, reference, dict of targets).
+        `scores` and `examples`. `scores[test][name]` is a dict of numbers; the name is "Keras", a
+        quantization mode or a baseline. `examples[test]` is a list of (source, reference, dict of
+        outputs by name).
     """
-    candidates = dict(baselines or {})
-    candidates["Keras"] = lambda sources: score.decode(model, sources)
+    decoders = dict(baselines or {})
+    decoders["Keras"] = lambda sources: score.decode(model, sources)
     for quantization, report in reports.items():
-        candidates[quantization] = bundle_decoder(report.path, score.decode.search)
+        decoders[quantization] = bundle_decoder(report.path, score.decode.search)
     scores, examples = {}, {}
     for test, pairs in tests.items():
         sources, references = zip(*pairs, strict=True)
-        outputs = {name: decode(list(sources)) for name, decode in candidates.items()}
+        outputs = {name: decode(list(sources)) for name, decode in decoders.items()}
         scores[test] = {n: score.measure(texts, references) for n, texts in outputs.items()}
         examples[test] = [
             (source, reference, {name: texts[i] for name, texts in outputs.items()})

@@ -1,22 +1,26 @@
-"""What outputs are worth, beside their references: the field's own measures, by its own packages."""
+"""Metrics of the field, computed by its own packages: sacreBLEU, rouge-score, rapidfuzz."""
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 import sacrebleu
 from rapidfuzz.distance import Levenshtein
 from rouge_score import rouge_scorer
 
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_STRESS = re.compile(r"(?<=[A-Z])[0-2](?= |$)")  # of CMUdict's vowels, such as AE1
 
-def translation_scores(outputs, references):
-    """BLEU and chrF by sacreBLEU.
+
+def translation_scores(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """Computes BLEU and chrF with sacreBLEU.
 
     Args:
-        outputs: List of str.
-        references: List of str, one each.
+        outputs: Generated texts.
+        references: One reference for each output.
 
     Returns:
-        dict of `"BLEU"` (13a, case counts) and `"chrF"`, both from 0 to 100.
+        `"BLEU"` (13a tokenization, case-sensitive) and `"chrF"`, both from 0 to 100.
 
     Example:
         >>> from seq2lite.recipes.evaluation.metrics import translation_scores
@@ -29,19 +33,19 @@ def translation_scores(outputs, references):
     }
 
 
-def rouge_scores(outputs, references):
-    """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004), by rouge-score.
+def rouge_scores(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """Computes F-measures of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004) with rouge-score.
 
-    Words are runs of letters and digits in lower case, of any script: in English those that rouge-score
-    finds by itself, which reads a to z alone. Each character of Chinese and Japanese is a word. No
-    stemming.
+    A word is a run of lower-cased letters and digits of any script, without stemming. For English
+    these are the words of rouge-score's own tokenizer, which reads a to z only. Each character of
+    Chinese and Japanese is a word.
 
     Args:
-        outputs: List of str.
-        references: List of str, one each.
+        outputs: Generated texts.
+        references: One reference for each output.
 
     Returns:
-        dict of `"ROUGE-1"`, `"ROUGE-2"` and `"ROUGE-L"`, means over the texts, from 0 to 100.
+        `"ROUGE-1"`, `"ROUGE-2"` and `"ROUGE-L"`: means over the texts, from 0 to 100.
 
     Example:
         >>> from seq2lite.recipes.evaluation.metrics import rouge_scores
@@ -55,20 +59,24 @@ def rouge_scores(outputs, references):
     }
 
 
-def exact_match(outputs, references):
-    """Part of outputs that equal their reference, but for case and spaces, from 0 to 100.
+def exact_match(outputs: Sequence[str], references: Sequence[str]) -> float:
+    """Computes the percentage of outputs that equal their reference, apart from case and spaces.
 
     Example:
         >>> from seq2lite.recipes.evaluation.metrics import exact_match
         >>> exact_match(["Who?", "Why?"], ["who?", "When?"])
         50.0
     """
-    same = [_plain(o) == _plain(r) for o, r in zip(outputs, references, strict=True)]
-    return 100 * sum(same) / len(same)
+
+    def normalized(text):
+        return " ".join(text.lower().split())
+
+    equal = [normalized(o) == normalized(r) for o, r in zip(outputs, references, strict=True)]
+    return 100 * sum(equal) / len(equal)
 
 
-def question_scores(outputs, references):
-    """BLEU, chrF, ROUGE and exact matches.
+def question_scores(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """Computes ROUGE, BLEU, chrF and the percentage of exact matches.
 
     Example:
         >>> from seq2lite.recipes.evaluation.metrics import question_scores
@@ -82,18 +90,18 @@ def question_scores(outputs, references):
     }
 
 
-def error_rates(outputs, references):
-    """Error rates of phones and of whole words, beside the nearest of several references.
+def error_rates(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Computes error rates of words and phones, against the closest of several references.
 
     Args:
-        outputs: List of str, phones with spaces between them.
-        references: List of lists of str: all pronunciations that a word may have.
+        outputs: Generated pronunciations, with a space between phones.
+        references: For each output, all correct pronunciations of the word.
 
     Returns:
-        dict of `"WER"`, the part of words that are none of their references, and `"PER"`, the least
-        number of phones to insert, delete or replace, as a part of the reference's phones; in percent.
-        Where phones have a stress, as CMUdict's AE1, also `"WER, no stress"` and `"PER, no stress"`, of
-        phones alone, as most papers have it.
+        `"WER"`: percentage of outputs that equal none of their references. `"PER"`: inserted,
+        deleted and replaced phones, as a percentage of the reference's phones. If phones have a
+        stress, such as CMUdict's AE1, also `"WER, no stress"` and `"PER, no stress"`, which ignore
+        it, as most papers do.
 
     Example:
         >>> from seq2lite.recipes.evaluation.metrics import error_rates
@@ -110,40 +118,34 @@ def error_rates(outputs, references):
 
 def _error_rates(outputs, references):
     wrong = edits = phones = 0
-    for output, allowed in zip(outputs, references, strict=True):
-        distances = [(Levenshtein.distance(output.split(), r.split()), r) for r in allowed]
-        distance, nearest = min(distances, key=lambda pair: pair[0])
+    for output, correct in zip(outputs, references, strict=True):
+        distances = [(Levenshtein.distance(output.split(), r.split()), r) for r in correct]
+        distance, closest = min(distances, key=lambda pair: pair[0])
         wrong += distance > 0
         edits += distance
-        phones += len(nearest.split())
+        phones += len(closest.split())
     return {"WER": 100 * wrong / len(outputs), "PER": 100 * edits / phones}
 
 
-def signatures():
-    """How BLEU and chrF were computed, in sacreBLEU's words, for whoever compares."""
+def signatures() -> dict[str, str]:
+    """Returns sacreBLEU's signatures of BLEU and chrF, which state how they are computed.
+
+    Example:
+        >>> from seq2lite.recipes.evaluation.metrics import signatures
+        >>> list(signatures())
+        ['BLEU', 'chrF']
+    """
     return {name: metric.get_signature().format() for name, metric in _TRANSLATION.items()}
 
 
-def _plain(text):
-    return " ".join(text.lower().split())
-
-
-class _Words:
-    """A tokenizer as rouge-score takes it."""
+class _WordTokenizer:
+    """Splits text into words of any script, with the interface that rouge-score expects."""
 
     def tokenize(self, text):
-        # Vowel signs (category M) are parts of words in Indic and other scripts.
+        # Category M: vowel signs are parts of words in Indic and other scripts.
         kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in text.lower())
         return re.findall(rf"[{_CJK}]|[^\s{_CJK}]+", "".join(kept))
 
 
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-
-
-_STRESS = re.compile(r"(?<=[A-Z])[0-2](?= |$)")
-
-
 _TRANSLATION = {"BLEU": sacrebleu.BLEU(), "chrF": sacrebleu.CHRF()}
-
-
-_ROUGE = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_Words())
+_ROUGE = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_WordTokenizer())

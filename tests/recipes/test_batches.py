@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seq2lite.recipes.data.batches import Batches
-from seq2lite.recipes.data.bucketing import MORE_PADDING, _of_few_shapes
+from seq2lite.recipes.data.bucketing import MAX_ADDED_PADDING, merge_shapes
 from seq2lite.recipes.data.pairs import Pairs
 from seq2lite.recipes.data.prepare import make_batches
 from seq2lite.recipes.training.options import Training
@@ -99,15 +99,12 @@ def test_sampled_segmentations_are_other_ways_to_write_the_same_text(pairs, toke
 
 def test_what_of_a_test_is_left_out_or_cut_is_said(tokenizer, capsys):
     train, valid = Pairs([("a", "b")] * 3), Pairs([("c", "d")])
-    test = Pairs([("long " * 50, "길다")], origin="test.tsv", dropped={"an empty side": 2})
+    test = Pairs([("long " * 50, "길다")], origin="test.tsv", dropped={"empty side": 2})
     tests = {"test": test, "valid": valid}
     make_batches(train, valid, tests, tokenizer, Training(batch_tokens=64), (12, 8))
     said = capsys.readouterr()
-    assert "test.tsv: 2 lines left out for an empty side" in said.out
-    assert (
-        said.err
-        == "warning: 1 of the sources of test.tsv are longer than 12 tokens, and are cut there\n"
-    )
+    assert "test.tsv: 2 lines dropped (empty side)" in said.out
+    assert said.err == "warning: 1 sources of test.tsv are longer than 12 tokens and are cut\n"
 
 
 @pytest.mark.parametrize(
@@ -115,11 +112,11 @@ def test_what_of_a_test_is_left_out_or_cut_is_said(tokenizer, capsys):
     [
         (
             {"epochs": 1},
-            r"`epochs` must .* it wants 2 batches .* Received: 1, with which there are 1 in all",
+            r"`epochs` must give at least 2 batches in all.* Received: epochs=1, with 1 batches",
         ),
         (
             {"accumulate": 9},
-            r"`accumulate` must .* it wants 9 batches .* Received: 9, with which there are 8 in all",
+            r"`accumulate` must give at least 9 batches in all.* Received: accumulate=9, with 8 batches",
         ),
     ],
 )
@@ -158,15 +155,15 @@ def test_shapes_become_one_where_that_costs_little():
         [8, 12, 16, 24, 32, 96], (2, 5000), p=[0.4, 0.3, 0.2, 0.08, 0.015, 0.005]
     )
     lengths = lengths.astype(np.int32)
-    found = _of_few_shapes(lengths)
+    found = merge_shapes(lengths)
     assert found.dtype == np.int32 and (found >= lengths).all() and (found > lengths).any()
-    assert found.sum() <= (1 + MORE_PADDING) * lengths.sum()
+    assert found.sum() <= (1 + MAX_ADDED_PADDING) * lengths.sum()
     kept = np.unique(found, axis=1)
     assert kept.shape[1] < 0.7 * np.unique(lengths, axis=1).shape[1]
     # Pairs of one shape stay of one.
     assert np.unique([*lengths, *found], axis=1).shape[1] == np.unique(lengths, axis=1).shape[1]
     one = np.full((2, 7), 8, np.int32)
-    np.testing.assert_array_equal(_of_few_shapes(one), one)
+    np.testing.assert_array_equal(merge_shapes(one), one)
 
 
 def test_few_shapes_are_few(pairs, tokenizer):

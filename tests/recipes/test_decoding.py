@@ -12,6 +12,6 @@ from seq2lite.recipes.evaluation.decoding import Decoder, Search
 )
 def test_few_shapes_are_never_longer_than_a_source_may_be(tokenizer, limit, length, padded):
     decoder = Decoder(tokenizer, Search(), (limit, 40))
-    source = decoder._of_few_shapes(np.ones((3, length), np.int32))
+    source = decoder._padded_to_few_shapes(np.ones((3, length), np.int32))
     assert source.shape == (4, padded)
     assert (source[:, :length] == 1).all() and (source[:, length:] == tokenizer.pad_id).all()

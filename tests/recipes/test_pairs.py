@@ -85,7 +85,7 @@ def test_no_text_of_a_test_or_of_what_is_held_out_is_trained_on(tmp_path):
         trained, held_out, tests = read_splits(config, ask.read_questions)
         known = {*held_out.groups, *tests[test].groups}
         assert trained and not known & {*trained.groups}
-        assert trained.dropped["a held-out text"] == 12 - len(trained) - (not config.valid)
+        assert trained.dropped["held-out text"] == 12 - len(trained) - (not config.valid)
 
 
 def test_what_is_held_out_holds_no_line_twice_and_none_of_a_test(tmp_path):
@@ -98,7 +98,7 @@ def test_what_is_held_out_holds_no_line_twice_and_none_of_a_test(tmp_path):
     known = {source for source, _ in tests[str(test)]}
     assert not known & {source for source, _ in [*held_out, *train]}
     assert len({*held_out}) == len(held_out) and len(train) + len(held_out) == 62
-    assert train.dropped == {"a duplicate": 128, "a held-out source": 2}
+    assert train.dropped == {"duplicate": 128, "held-out source": 2}
 
 
 def write(path, lines):
@@ -107,9 +107,13 @@ def write(path, lines):
 
 
 def test_one_source_alone_cannot_be_held_out_of():
-    with pytest.raises(DataError, match=r"must hold several sources.* Received: 2 pairs of one"):
+    with pytest.raises(
+        DataError, match=r"must contain several sources.* Received: 2 pairs with the same source"
+    ):
         hold_out(Pairs([("Open", "열기"), ("open.", "열다")]))
-    with pytest.raises(DataError, match=r"must hold several texts.* Received: 2 pairs of one"):
+    with pytest.raises(
+        DataError, match=r"must contain several texts.* Received: 2 pairs with the same text"
+    ):
         hold_out(Pairs([("a", "b"), ("c", "d")], groups=["e", "e"]))
 
 
@@ -118,7 +122,7 @@ def test_a_file_of_pairs_is_enough(tmp_path):
     mine.write_text("".join(f"{a}{b}\t{b}{a}\n" for a in "abcdefgh" for b in "ijklmnop"), "utf-8")
     train, valid, tests = read_splits(translate.Config(train=(str(mine),)))
     assert (len(train), len(valid)) == (60, 4)
-    assert tests == {f"a part of {mine}": valid}
+    assert tests == {f"held-out part of {mine}": valid}
     assert not {source for source, _ in train} & {source for source, _ in valid}
 
 
@@ -134,14 +138,17 @@ def test_two_columns_are_read_in_nfc_plain_or_gzip(tmp_path, name):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "must hold text. Received: an empty file"),
-        (b"\n \n", "must hold text. Received: an empty file"),
-        (b"a\t\n\tb\n\t\n\n", "must hold a pair a line. Received: 3 with an empty side"),
-        (b"a\tb\nonly one\n", "line 2: must be a source and a target with a tab between them"),
-        (b"a\tb\n\xc0\xc1\td\n", "line 2: must be UTF-8. Received: b'\\xc0\\xc1\\td'"),
-        ("a\tb\n".encode("utf-16"), "line 1: must be UTF-8"),
-        (b"a\tb\nc\0\td\n", "line 2: must not hold a NUL"),
-        (b"a\tb\rc\td\r", "line 1: must not hold a carriage return"),
+        (b"", "must contain text. Received: an empty file"),
+        (b"\n \n", "must contain text. Received: an empty file"),
+        (
+            b"a\t\n\tb\n\t\n\n",
+            "must contain pairs of source and target. Received: 3 lines with an empty side",
+        ),
+        (b"a\tb\nonly one\n", "line 2 must be a source and a target separated by a tab"),
+        (b"a\tb\n\xc0\xc1\td\n", "line 2 must be UTF-8. Received: b'\\xc0\\xc1\\td'"),
+        ("a\tb\n".encode("utf-16"), "line 1 must be UTF-8"),
+        (b"a\tb\nc\0\td\n", "line 2 must not contain a NUL"),
+        (b"a\tb\rc\td\r", "line 1 must not contain a carriage return"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, content, message):
@@ -160,7 +167,7 @@ def test_a_missing_file_a_folder_and_a_broken_gzip_are_named(tmp_path):
     broken = tmp_path / "pairs.tsv.gz"
     for content in (b"a\tb\n", gzip.compress(b"a\tb\n" * 99)[:-9]):
         broken.write_bytes(content)
-        with pytest.raises(DataError, match="must be readable, and gzip as its name says"):
+        with pytest.raises(DataError, match="must be a readable gzip file, as its name"):
             read_pairs(broken)
 
 
@@ -170,7 +177,7 @@ def test_two_files_of_lines_are_pairs(tmp_path):
     target.write_bytes(gzip.compress("열기\nx\n파일\n".encode()))
     pairs = read_pairs(source, target)
     assert pairs == [("Open", "열기"), ("File a\tb", "파일")]
-    assert pairs.lines == [1, 3] and pairs.dropped == {"an empty side": 1}
+    assert pairs.lines == [1, 3] and pairs.dropped == {"empty side": 1}
     target.write_bytes(gzip.compress("열기\nx\n파일\n하나\n".encode()))
     with pytest.raises(DataError, match=r"line 4 has no counterpart. Received: 3 and 4 lines"):
         read_pairs(source, target)
@@ -184,9 +191,9 @@ def test_what_is_left_out_is_counted(tmp_path):
     assert pairs.lines == [1, 3, 4, 5]
     kept = for_training(pairs, [("d", "other")])
     assert kept == [("a", "b"), ("a", "z")] and kept.lines == [1, 5]
-    assert kept.dropped == {"an empty side": 2, "a duplicate": 1, "a held-out source": 1}
+    assert kept.dropped == {"empty side": 2, "duplicate": 1, "held-out source": 1}
 
 
 def test_training_on_what_is_held_out_is_refused():
-    with pytest.raises(DataError, match="must hold pairs whose sources are not held out"):
+    with pytest.raises(DataError, match="must contain pairs whose sources are not held out"):
         for_training(Pairs([("a", "b")]), [("a", "c")])

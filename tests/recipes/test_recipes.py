@@ -115,7 +115,7 @@ def test_no_sentence_is_both_trained_on_and_held_out(tmp_path):
     paragraphs = generate.read_paragraphs(train)
     found = generate.beginnings(paragraphs, config, known={"Four five six."})
     assert {target.split()[-1] for _, target in found} == {"three."}
-    assert found.dropped == {"a held-out sentence": 1}
+    assert found.dropped == {"held-out sentence": 1}
 
 
 def test_what_many_sentences_begin_with_is_trained_on(tmp_path):
@@ -143,12 +143,12 @@ def test_a_teacher_is_asked_once_for_each_source(tmp_path):
         assert ("source 0", "SOURCE 0") in taught and len(taught) == len(pairs) * (
             1 + references
         ) - 1
-        assert taught.dropped == {"an empty target of the teacher": 1}
+        assert taught.dropped == {"empty teacher output": 1}
     file = sorted((tmp_path / "distilled").iterdir())[1]
     file.unlink()  # a stop before the second chunk was written
     taught = distill.distilled(distill.Config(), teacher, Pairs(again), tmp_path)
     assert len(asked) == len(pairs) + 3
-    assert taught.dropped == {"an empty target of the teacher": 1, "a duplicate": 1}
+    assert taught.dropped == {"empty teacher output": 1, "duplicate": 1}
     assert taught.lines == [1, *range(3, len(pairs) + 1)]
 
 
@@ -211,9 +211,9 @@ def run(recipe, tmp_path, lines, **options):
     )  # fmt: skip
     result = recipe.train(config)
     report = (tmp_path / "run" / "report.md").read_text("utf-8")
-    assert "Round 1 ships, by the " in report and " held out; " in report
+    assert "Round 1 ships, by the " in report and " held-out pairs; " in report
     ((name, scores),) = result.scores.items()
-    assert name == f"a part of {data}"
+    assert name == f"held-out part of {data}"
     return scores, report
 
 
@@ -268,7 +268,7 @@ def test_too_few_batches_are_refused_before_the_teacher_speaks(tokenizer, tmp_pa
         preset="transformer_tiny",
         training=Training(accumulate=100),
     )
-    with pytest.raises(ValueError, match=r"`accumulate` must let the training change weights"):
+    with pytest.raises(ValueError, match=r"`accumulate` must give at least 100 batches in all"):
         distill.train(config)
     assert not (tmp_path / "few").exists()
 

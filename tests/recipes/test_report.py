@@ -23,8 +23,10 @@ def test_a_number_that_one_test_alone_has_is_in_the_table():
 
 
 def test_a_held_out_part_is_not_named_as_its_file_is():
-    scores = {"a part of /my data/train[en].tsv": {"Keras": {"BLEU": 1.0, "perplexity": 1e90}}}
+    scores = {
+        "held-out part of /my data/train[en].tsv": {"Keras": {"BLEU": 1.0, "perplexity": 1e90}}
+    }
     console = Console(width=100, record=True)
     console.print(score_table(scores))
     table = console.export_text()
-    assert "a part of train[en].tsv" in table and "1e+90" in table
+    assert "held-out part of train[en].tsv" in table and "1e+90" in table

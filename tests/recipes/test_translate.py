@@ -196,7 +196,7 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
     ("arguments", "message"),
     [
         (["--train", "nowhere.tsv"], "error: The data file must exist. Received: nowhere.tsv"),
-        (["--valid", "one-column.tsv"], "one-column.tsv, line 2: must be a source and a target"),
+        (["--valid", "one-column.tsv"], "one-column.tsv, line 2 must be a source and a target"),
         (["--preset", "gpt"], "error: `preset` must be of"),
         (["--quantizations", "int8", "int3"], "error: `quantization` must be one of"),
         (["--epochs", "0"], "error: `epochs` must be at least 1. Received: 0"),
@@ -219,7 +219,10 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
         (["--num-beams", "0"], "error: `num_beams` must be a positive integer. Received: 0"),
         (["--languages", "en"], "error: `languages` must be two tags"),
         (["--dropout", "2"], "error: `dropout` must be a number in [0, 1)"),
-        (["--train", "small.tsv"], "must hold enough different pieces for vocabulary_size=4000"),
+        (
+            ["--train", "small.tsv"],
+            "error: `vocabulary_size` must be at most 266",
+        ),
         (["--output", "thesis"], "error: `output` must be a new folder, or one of an earlier run"),
         (["--output", "small.tsv"], "error: `output` must be a folder"),
     ],
