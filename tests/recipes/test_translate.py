@@ -221,7 +221,7 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
         (["--dropout", "2"], "error: `dropout` must be a number in [0, 1)"),
         (
             ["--train", "small.tsv"],
-            "error: `vocabulary_size` must be at most 266",
+            "error: `vocabulary_size` must be at most 26",
         ),
         (["--output", "thesis"], "error: `output` must be a new folder, or one of an earlier run"),
         (["--output", "small.tsv"], "error: `output` must be a folder"),
