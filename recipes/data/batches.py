@@ -44,7 +44,7 @@ class Batches:
         num_cut: Number of pairs that are cut.
         num_batches: Number of batches in an epoch.
         num_tokens: Source and target tokens in an epoch, including start and end ids.
-        padding: Padding in an epoch, as a part of all tokens.
+        padding: Padding in an epoch, as a fraction of all tokens.
 
     Example:
         >>> from seq2lite.recipes.data.batches import Batches
@@ -67,7 +67,7 @@ class Batches:
         few_shapes: bool = False,
         rows_multiple: int = 1,
     ):
-        self.pairs = pairs
+        self.pairs = pairs if isinstance(pairs, Pairs) else Pairs(pairs)
         self.tokenizer = tokenizer
         self.seed = seed
         self.alpha = alpha

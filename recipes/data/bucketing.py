@@ -6,7 +6,9 @@ import numpy as np
 
 # Lengths to pad to where every new shape of a batch costs a compilation.
 BOUNDS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-MAX_ADDED_PADDING = 0.02  # padding that may be added to have fewer shapes, as a part of all tokens
+MAX_ADDED_PADDING = (
+    0.02  # padding that may be added to have fewer shapes, as a fraction of all tokens
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,7 @@ def make_buckets(
     num_pairs = lengths.shape[1]
     counts = np.bincount(lengths[0])
     num_shorter = (np.cumsum(counts) - counts)[lengths[0]]  # pairs with a shorter source
-    best = None
+    candidates = []
     # Pairs are divided into classes of equal size by source length, and sorted by target length in
     # each class. Few classes mix source lengths in a batch, many classes mix target lengths.
     for num_classes in (1, 2, 4, 8, 16, 32, 64, num_pairs):
@@ -69,10 +71,9 @@ def make_buckets(
         sizes = lengths.max(axis=1).astype(np.int64) + 1
         key = (classes * sizes[1] + lengths[1]) * sizes[0] + lengths[0]
         ordered = lengths[:, np.argsort(key, kind="stable")]
-        buckets = Buckets(key, *_cut(ordered, batch_tokens, rows_multiple, few_shapes))
-        if best is None or buckets.padded_size < best.padded_size:
-            best = buckets
-    return best
+        cut = _cut(ordered, batch_tokens, rows_multiple, few_shapes)
+        candidates.append(Buckets(key, *cut))
+    return min(candidates, key=lambda buckets: buckets.padded_size)
 
 
 def round_up(lengths: np.ndarray | int, max_lengths: np.ndarray | int) -> np.ndarray:
@@ -91,7 +92,7 @@ def round_up(lengths: np.ndarray | int, max_lengths: np.ndarray | int) -> np.nda
 def merge_shapes(lengths: np.ndarray) -> np.ndarray:
     """Increases lengths so that fewer (source, target) shapes occur.
 
-    Merges the two shapes that add the least padding, and repeats while the added padding stays
+    Merges the two shapes that need the fewest additional tokens, and repeats while the added padding stays
     below MAX_ADDED_PADDING.
 
     Args:

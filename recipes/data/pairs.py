@@ -30,13 +30,13 @@ class Pairs(list):
     def __init__(
         self,
         pairs: Iterable[tuple[str, str]],
-        lines: list[int] | list[str] | None = None,
+        lines: list[int | str] | None = None,
         origin: str = "the data",
         dropped: dict[str, int] | None = None,
         groups: list[str] | None = None,
     ):
         super().__init__(pairs)
-        self.lines = list(range(1, len(self) + 1)) if lines is None else lines
+        self.lines = [*range(1, len(self) + 1)] if lines is None else lines
         self.origin = origin
         self.dropped = {reason: count for reason, count in (dropped or {}).items() if count}
         self.groups = groups
@@ -54,8 +54,9 @@ class Pairs(list):
         self, indices: Sequence[int], origin: str, dropped: dict[str, int] | None = None
     ) -> "Pairs":
         """Returns the pairs at `indices`, with an origin and drop counts of their own."""
-        columns = (self, self.lines, self.groups)
-        pairs, lines, groups = ([c[i] for i in indices] if c else c for c in columns)
+        pairs = [self[i] for i in indices]
+        lines = [self.lines[i] for i in indices]
+        groups = [self.groups[i] for i in indices] if self.groups else None
         return Pairs(pairs, lines, origin, dropped, groups)
 
 

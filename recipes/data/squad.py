@@ -60,7 +60,8 @@ def read_squad(path: str | os.PathLike) -> list[Example]:
         content = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} must be JSON in UTF-8. Received: {error}") from error
-    examples, misplaced = {}, []
+    examples: dict[tuple[str, str, int, str], str] = {}
+    misplaced = []
     for place, context, question, answer in _answers(path, content):
         text, start = _take(answer, "text", str, place), _take(answer, "answer_start", int, place)
         if not text.strip() or start < 0 or context[start : start + len(text)] != text:
@@ -69,8 +70,10 @@ def read_squad(path: str | os.PathLike) -> list[Example]:
         # NFC and stripping shorten the text before the answer, and with it the start.
         start += len(text) - len(text.lstrip())
         before = unicodedata.normalize("NFC", context[:start]).lstrip()
-        columns = [unicodedata.normalize("NFC", c).strip() for c in (context, text, question)]
-        examples.setdefault((columns[0], columns[1], len(before), columns[2]), place)
+        context, text, question = (
+            unicodedata.normalize("NFC", each).strip() for each in (context, text, question)
+        )
+        examples.setdefault((context, text, len(before), question), place)
     if not examples:
         received = f"{len(misplaced)} misplaced answers" if misplaced else "no answers"
         raise DataError(

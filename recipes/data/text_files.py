@@ -5,6 +5,7 @@ import gzip
 import os
 import typing
 import unicodedata
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         content = path.read_bytes()
         if path.suffix == ".gz":
             content = gzip.decompress(content)
-    except (OSError, EOFError, gzip.zlib.error) as error:
+    except (OSError, EOFError, zlib.error) as error:
         kind = "gzip file, as its name ends in .gz" if path.suffix == ".gz" else "file"
         raise DataError(f"{path} must be a readable {kind}. Received: {error}") from error
     return content.removeprefix(codecs.BOM_UTF8)

@@ -59,7 +59,7 @@ class Decoder:
         self.search = search
         self.max_lengths = max_lengths
         self.batch_tokens = batch_tokens
-        self._searcher = None
+        self._searcher: _Searcher | None = None
 
     def __call__(self, model: Seq2Seq, sources: Sequence[str]) -> list[str]:
         """Returns a target for each source text, in the same order."""

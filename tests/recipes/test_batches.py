@@ -38,7 +38,7 @@ def test_an_epoch_holds_each_pair_once_and_predicts_the_next_token(pairs, tokeni
     first = list(rows_of(batches.dataset()))
     second = list(rows_of(batches.dataset(batches.num_batches)))
     assert sorted(first) == sorted(second) == expected_rows(pairs, tokenizer)
-    assert first != second  # shuffled anew
+    assert first != second  # shuffled again
     assert sum(len(s) + len(t) for s, _, t in first) == batches.num_tokens
 
 
@@ -92,19 +92,19 @@ def test_sampled_segmentations_are_other_ways_to_write_the_same_text(pairs, toke
     ]
     assert texts[0] == texts[1] == texts[2] == sorted(target for _, target in pairs)
     assert len({tuple(sorted(epoch)) for epoch in epochs}) == 3
-    likeliest = expected_rows(pairs, tokenizer)
-    same = [sum(row in likeliest for row in epoch) / len(pairs) for epoch in epochs]
+    most_probable = expected_rows(pairs, tokenizer)
+    same = [sum(row in most_probable for row in epoch) / len(pairs) for epoch in epochs]
     assert max(same) < 0.5
 
 
-def test_what_of_a_test_is_left_out_or_cut_is_said(tokenizer, capsys):
+def test_dropped_and_cut_test_pairs_are_reported(tokenizer, capsys):
     train, valid = Pairs([("a", "b")] * 3), Pairs([("c", "d")])
     test = Pairs([("long " * 50, "길다")], origin="test.tsv", dropped={"empty side": 2})
     tests = {"test": test, "valid": valid}
     make_batches(train, valid, tests, tokenizer, Training(batch_tokens=64), (12, 8))
-    said = capsys.readouterr()
-    assert "test.tsv: 2 lines dropped (empty side)" in said.out
-    assert said.err == "warning: 1 sources of test.tsv are longer than 12 tokens and are cut\n"
+    printed = capsys.readouterr()
+    assert "test.tsv: 2 lines dropped (empty side)" in printed.out
+    assert printed.err == "warning: 1 sources of test.tsv are longer than 12 tokens and are cut\n"
 
 
 @pytest.mark.parametrize(

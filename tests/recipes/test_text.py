@@ -23,18 +23,18 @@ def test_a_long_text_is_learned_from_too():
 
 
 def test_learning_twice_gives_the_same_tokenizer(tokenizer, pairs):
-    """A run that goes on after a stop learns it again."""
+    """A resumed run learns its tokenizer again."""
     again = learn_tokenizer([text for pair in pairs for text in pair], 1000)
     assert again.model_bytes == tokenizer.model_bytes
 
 
 @pytest.mark.parametrize("size", [-1, 0, 100, 700])
-def test_too_small_a_vocabulary_says_what_it_must_hold(size, pairs):
+def test_the_error_of_a_small_vocabulary_names_the_minimum(size, pairs):
     with pytest.raises(DataError, match=rf"must be at least \d+: .* Received: {size}$"):
         learn_tokenizer([text for pair in pairs for text in pair], size)
 
 
-def test_too_little_text_says_what_is_possible():
+def test_the_error_of_a_large_vocabulary_names_the_maximum():
     with pytest.raises(DataError, match=r"must be at most \d+: .* Received: 4000"):
         learn_tokenizer(["too little text"], 4000)
 
@@ -53,7 +53,7 @@ def test_a_phone_is_one_symbol_and_a_letter_too():
     assert tokenizer.decode(tokenizer.encode(texts)) == texts
 
 
-def test_the_likeliest_segmentation_is_the_tokenizers_own(tokenizer, pairs):
+def test_the_most_probable_segmentation_is_that_of_encode(tokenizer, pairs):
     for text, _ in pairs[:20]:
         found = tokenizer.likeliest(text, 8)
         assert found[0][0] == tokenizer.encode([text])[0]
