@@ -1,6 +1,9 @@
-"""Recipes: one file a task, from text to a file that runs. `python -m seq2lite.recipes list`."""
+"""Recipes: from text to a deployed model, one file for each task.
+
+`python -m seq2lite.recipes list` lists them.
+"""
 
 import os
 
-# TensorFlow's start-up notes, which no user of a recipe can act on.
+# Hides TensorFlow's start-up messages, which users of a recipe cannot act on.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

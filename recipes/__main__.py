@@ -1,7 +1,8 @@
-"""`python -m seq2lite.recipes list`, and `cp`: what recipes there are, and one to make your own of.
+"""Lists the recipes, or copies one as a starting point for your own.
 
-python -m seq2lite.recipes list
-python -m seq2lite.recipes cp translate my_translate.py
+    python -m seq2lite.recipes list
+    python -m seq2lite.recipes cp translate my_translate.py
+    python my_translate.py --help
 """
 
 import argparse
@@ -12,38 +13,39 @@ from pathlib import Path
 RECIPES = ("translate", "summarize", "ask", "pronounce", "generate", "distill")
 
 
-def main(arguments=None):
-    """The command line."""
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m seq2lite.recipes",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="every recipe, and what it does")
-    copy = commands.add_parser("cp", help="copy a recipe; the copy runs: python my_recipe.py")
-    copy.add_argument("recipe", choices=RECIPES)
-    copy.add_argument("path", help="file to write, which must not exist")
+    commands.add_parser("list", help="list the recipes")
+    copy = commands.add_parser("cp", help="copy a recipe to a new file")
+    copy.add_argument("recipe", choices=RECIPES, help="name of the recipe")
+    copy.add_argument("path", help="file to write; it must not exist")
     options = parser.parse_args(arguments)
     if options.command == "list":
         for name in RECIPES:
-            print(f"{name:<12}{_first_line(name)}")
+            print(f"{name:<12}{_summary(name)}")
         return
     try:
         with Path(options.path).open("x", encoding="utf-8") as file:
             file.write(_source(options.recipe))
     except FileExistsError:
-        sys.exit(f"error: `path` must be a new file. Received: {options.path}, which exists")
+        sys.exit(f"error: `path` must not exist. Received: {options.path}. Give another name")
     except OSError as error:
-        sys.exit(f"error: {options.path} could not be written: {error}")
-    print(f"python {options.path} --help")
+        sys.exit(f"error: `path` must be writable. Received: {error}")
+    print(f"Run it with: python {options.path} --help")
 
 
 def _source(name):
     return (Path(__file__).parent / f"{name}.py").read_text("utf-8")
 
 
-def _first_line(name):
+def _summary(name):
+    """Returns the first line of a recipe's docstring."""
     return ast.get_docstring(ast.parse(_source(name))).splitlines()[0]
 
 

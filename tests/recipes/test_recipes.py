@@ -341,7 +341,7 @@ def test_a_copy_is_the_recipe_and_nothing_is_overwritten(name, tmp_path, capsys)
     assert before == recipes._source(name)
     with pytest.raises(SystemExit) as error:
         recipes.main(["cp", name, str(path)])
-    assert "must be a new file" in str(error.value) and path.read_text("utf-8") == before
+    assert "`path` must not exist" in str(error.value) and path.read_text("utf-8") == before
 
 
 def test_a_copy_runs(tmp_path):
