@@ -27,7 +27,7 @@ from .runtime.container import MODEL_FILE, TOKENIZER_FILE, is_bundle, is_zip, wr
 from .runtime.tokenizer import is_unicode
 from .signatures.dynamic import Signatures
 from .signatures.sentencepiece import TextGraph
-from .system.atomic import check_parents, scratch_folder, write_whole
+from .system.atomic import check_parents, scratch_folder, write_atomically
 from .tflite_file import flatbuffer
 from .tflite_file.flatbuffer import schema
 from .tflite_file.metadata import with_metadata
@@ -274,7 +274,7 @@ def _write(report, about, content, tokenizer, golden, tolerance, reports):
         **report_parts(report, tolerance, reports),
     }
     path = report.path
-    write_whole(path, lambda made: write_container(made, description, parts, is_zip(path)))
+    write_atomically(path, lambda made: write_container(made, description, parts, is_zip(path)))
 
 
 def _calibration(reference, texts, model):

@@ -10,7 +10,7 @@ from seq2lite.zoo.search.greedy import greedy_search
 from .checks import check_model, check_tokenizer, length_limits
 from .conversion.precision import in_float32
 from .conversion.saved_model import save
-from .system.atomic import write_whole
+from .system.atomic import write_atomically
 
 
 def to_saved_model(model, path, tokenizer, *, max_source_length=128, max_target_length=None):
@@ -50,7 +50,7 @@ def to_saved_model(model, path, tokenizer, *, max_source_length=128, max_target_
         )
     limits = length_limits(max_source_length, max_target_length, model.max_positions)
     served = _Served(in_float32(model), tokenizer, **limits)
-    write_whole(path, lambda partial: save(served, partial))
+    write_atomically(path, lambda partial: save(served, partial))
 
 
 # What `str.strip` takes away: TensorFlow's own strip knows ASCII spaces only.

@@ -15,7 +15,7 @@ from .quantization.apply import check_weights, quantized
 from .quantization.calibration import MAX_STEPS, Calibration
 from .quantization.modes import CALIBRATED, MAX_DIVERGENCE, check_quantization
 from .signatures.dynamic import Signatures
-from .system.atomic import check_parents, scratch_folder, write_whole
+from .system.atomic import check_parents, scratch_folder, write_atomically
 
 
 def to_tflite(
@@ -88,7 +88,7 @@ def to_tflite(
         save(Signatures(model, num_beams, length_penalty), saved_model)
         content = convert_saved(saved_model)
     content, _ = quantized(content, quantization, calibration, max_divergence, min_runtime)
-    write_whole(path, lambda partial: partial.write_bytes(content))
+    write_atomically(path, lambda partial: partial.write_bytes(content))
 
 
 def _generated(model, source, quantization):

@@ -9,6 +9,15 @@ import pytest
 from random_models import randomize
 
 
+@pytest.fixture(scope="session", autouse=True)
+def in_process():
+    """Run in this process what `export` runs in subprocesses: each would import TensorFlow."""
+    from seq2lite.export.system import isolation
+
+    with isolation.in_process():
+        yield
+
+
 @pytest.fixture(scope="session")
 def pairs():
     from seq2lite.recipes.data.pairs import read_pairs

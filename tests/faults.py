@@ -77,15 +77,17 @@ def fault(at=None, act=full_disk, exchange=True):
         stack.enter_context(faulty(fcntl, "flock"))
         stack.enter_context(mock.patch.object(io, "open", open_any))
         if not exchange:
-            stack.enter_context(mock.patch.object(atomic, "_exchange_at_once", lambda a, b: False))
-        stack.enter_context(faulty(atomic, "_exchange_at_once"))
+            stack.enter_context(
+                mock.patch.object(atomic, "exchange_atomically", lambda a, b: False)
+            )
+        stack.enter_context(faulty(atomic, "exchange_atomically"))
         yield calls
 
 
 def export_stub(path, content):
     """What `to_bundle` does when all is converted and measured."""
     parts = dict.fromkeys(NAMES, content * 1000)
-    atomic.write_whole(
+    atomic.write_atomically(
         path, lambda made: write_container(made, DESCRIPTION, parts, path.suffix == ".zip")
     )
 

@@ -1,12 +1,11 @@
 """Subprocess: `python -m seq2lite.export.conversion.converter SAVED_MODEL OUTPUT`."""
 
-import sys
 from pathlib import Path
 
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from ..system.isolation import ConversionError, explained
+from ..system.isolation import ConversionError, conversion_errors, run_main
 from ..tflite_file.rewrites import without_repetition
 
 
@@ -33,7 +32,11 @@ def convert(saved_model):
         ) from error
 
 
+def main(saved_model, output):
+    """Convert a SavedModel; write the file to `output`."""
+    with conversion_errors(OSError):
+        Path(output).write_bytes(without_repetition(convert(saved_model)))
+
+
 if __name__ == "__main__":
-    source, output = sys.argv[1:]
-    with explained(ConversionError, OSError):
-        Path(output).write_bytes(without_repetition(convert(source)))
+    run_main(main)

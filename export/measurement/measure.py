@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..system.isolation import run_isolated
+from ..system.isolation import run_in_subprocess
 
 NUM_TIMED = 24  # sentences of the held-out text
 
@@ -92,5 +92,5 @@ def measure(file, keras_speed, reference):
 
 def _run(module, model, inputs, *arguments):
     output = model.parent / f"{module[1:]}.json"
-    run_isolated(module, model, inputs, output, *arguments, timeout=TIMEOUT)
+    run_in_subprocess(module, model, inputs, output, *arguments, timeout=TIMEOUT)
     return json.loads(output.read_text())

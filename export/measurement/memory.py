@@ -18,7 +18,7 @@ from ..runtime.container import BundleError
 from ..runtime.interpreter import open_interpreter
 from ..runtime.model_file import has_search
 from ..runtime.static_file import StaticFile
-from ..system.isolation import explained
+from ..system.isolation import conversion_errors, run_main
 
 
 def measure_memory(path, source, max_length, how, ids):
@@ -77,10 +77,14 @@ def _resident():
     return sizes["VmRSS:"], sizes["RssFile:"], sizes["VmHWM:"]
 
 
-if __name__ == "__main__":
-    file, inputs, output, how = sys.argv[1:]
-    with explained(BundleError, OSError):
+def main(file, inputs, output, how):
+    """Run `measure_memory` on a file and the arguments in `inputs`; write its result to `output`."""
+    with conversion_errors(BundleError, OSError):
         with np.load(inputs) as given:
             ids = {name: int(given[name]) for name in ("pad_id", "start_id", "end_id")}
             found = measure_memory(file, given["source"], int(given["max_length"]), how, ids)
         Path(output).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    run_main(main)

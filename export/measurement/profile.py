@@ -11,7 +11,6 @@ worked out anew at each run, weights that push each other out of the cache.
 
 import copy
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ..runtime.container import BundleError
 from ..runtime.interpreter import open_interpreter
 from ..runtime.model_file import steps_of
-from ..system.isolation import explained
+from ..system.isolation import conversion_errors, run_main
 from ..tflite_file import flatbuffer
 
 STEPS = 16  # tokens that decode_step has read when it is measured
@@ -239,10 +238,14 @@ def _run(content, inputs, runs):
     return fastest
 
 
-if __name__ == "__main__":
-    file, inputs, output = sys.argv[1:]
-    with explained(BundleError, OSError):
+def main(file, inputs, output):
+    """Run `profile` on a file and the arguments in `inputs`; write its result to `output`."""
+    with conversion_errors(BundleError, OSError):
         given = np.load(inputs)
         ids = (int(given[name]) for name in ("start_id", "pad_id"))
         found = profile(Path(file).read_bytes(), given["source"], *ids)
         Path(output).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    run_main(main)

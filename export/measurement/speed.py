@@ -9,7 +9,6 @@ to compare one model with another, fixed numbers of them.
 import json
 import os
 import statistics
-import sys
 import time
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from ..runtime.container import BundleError
 from ..runtime.interpreter import interpreter_search, open_interpreter
 from ..runtime.model_file import has_search
 from ..runtime.static_file import static_search
-from ..system.isolation import ConversionError, explained
+from ..system.isolation import ConversionError, conversion_errors, run_main
 from ..tflite_file import flatbuffer
 from ..tflite_file.flatbuffer import schema
 
@@ -174,9 +173,9 @@ def _origin(node, nodes):
     return node.op
 
 
-if __name__ == "__main__":
-    model, inputs, output = sys.argv[1:]
-    with explained(BundleError, ConversionError, OSError):
+def main(model, inputs, output):
+    """Measure the speed of a file or SavedModel; write the result to `output`."""
+    with conversion_errors(BundleError, OSError):
         given = dict(np.load(inputs))
         ids = {name: int(given.pop(name)) for name in ("pad_id", "start_id", "end_id")}
         one = given.pop("one")
@@ -188,3 +187,7 @@ if __name__ == "__main__":
         rate = tokens_per_second(search, **given)
         found = {"tokens_per_second": float(rate), "grid": measure_grid(search, one)}
         Path(output).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    run_main(main)

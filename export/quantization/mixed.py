@@ -5,14 +5,13 @@ is measured by itself; those that lose most for their bytes stay at 8 bits, as f
 """
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from ..runtime.container import BundleError
 from ..runtime.interpreter import open_interpreter
-from ..system.isolation import ConversionError, explained
+from ..system.isolation import ConversionError, conversion_errors, run_main
 from ..tflite_file import flatbuffer
 from .calibration import Calibration
 from .weights import store_weights, weights_of
@@ -80,11 +79,15 @@ def log_probabilities(content, calibration):
     return np.concatenate(found)
 
 
-if __name__ == "__main__":
-    file, inputs, moments, most, output = sys.argv[1:]
-    with explained(BundleError, ConversionError, OSError):
+def main(file, calibration, moments, max_divergence, output):
+    """Run `choose_formats` on a file and saved arguments; write its result to `output`."""
+    with conversion_errors(BundleError, OSError):
         moments = {int(buffer): moment for buffer, moment in np.load(moments).items()}
         formats, divergence = choose_formats(
-            Path(file).read_bytes(), Calibration.load(inputs), moments, float(most)
+            Path(file).read_bytes(), Calibration.load(calibration), moments, float(max_divergence)
         )
         Path(output).write_text(json.dumps({"formats": formats, "divergence": divergence}))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -4,7 +4,6 @@
 search, so that the states are those of real decoding.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from ..runtime.host_search import HostSearch
 from ..runtime.static_file import zeros_of
-from ..system.isolation import explained
+from ..system.isolation import conversion_errors, run_main
 from ..tflite_file import flatbuffer
 from ..tflite_file.flatbuffer import schema
 from .scales import SOFTMAX_DEPTH, softmax_inputs
@@ -99,8 +98,12 @@ class _Values:
                 yield f"{self.index}/{t}", np.concatenate(parts).astype(np.float32)
 
 
-if __name__ == "__main__":
-    file, inputs, output = sys.argv[1:]
-    with explained(OSError):
+def main(file, inputs, output):
+    """Run `observe` on a file and the arguments in `inputs`; write its result to `output`."""
+    with conversion_errors(OSError):
         arguments = {name: a if a.ndim else int(a) for name, a in np.load(inputs).items()}
         np.savez(output, **observe(Path(file).read_bytes(), **arguments))
+
+
+if __name__ == "__main__":
+    run_main(main)

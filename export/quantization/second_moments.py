@@ -1,13 +1,12 @@
 """Second moments of the inputs of each product."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from ..runtime.container import BundleError
-from ..system.isolation import explained
+from ..system.isolation import conversion_errors, run_main
 from ..tflite_file import flatbuffer
 from .calibration import Calibration
 from .weights import weights_of
@@ -121,8 +120,12 @@ def _products_of_loops(model, index):
                     yield carried[tensor], buffer
 
 
-if __name__ == "__main__":
-    file, inputs, output = sys.argv[1:]
-    with explained(BundleError, OSError):
-        moments = second_moments(Path(file).read_bytes(), Calibration.load(inputs))
+def main(file, calibration, output):
+    """Run `second_moments` on a file and a saved `Calibration`; write its result to `output`."""
+    with conversion_errors(BundleError, OSError):
+        moments = second_moments(Path(file).read_bytes(), Calibration.load(calibration))
         np.savez(output, **{str(buffer): moment for buffer, moment in moments.items()})
+
+
+if __name__ == "__main__":
+    run_main(main)

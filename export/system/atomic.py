@@ -1,46 +1,48 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writes: a file or folder is replaced completely or not at all."""
 
 import contextlib
 import ctypes
 import errno
-import fcntl
 import glob
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
+from filelock import FileLock
+
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+# Names inside a scratch folder: the lock of its owner, and what `_exchange` has moved aside.
+_LOCK, _OLD = ".seq2lite-lock", ".old"
 
 
-_OLD = ".old"  # in a scratch folder: what an exchange of three renames has put aside
+def write_atomically(path, write):
+    """Write a file or folder to a temporary place, then move it to `path` in one step.
 
-
-def write_whole(path, write):
-    """Calls `write(partial)`, then puts what it made at `path`, in place of what was there.
-
-    What stood at `path` stays as it was until the new one is complete and on the disk: a crash, a
-    kill or a full disk at any moment leaves it whole, and so does any error raised here. (Where a
-    system cannot exchange two files in one step, which Linux can, there is a moment between two
-    renames when a kill leaves the old one beside its place; the next call puts it back.)
+    The previous content of `path` stays until the new one is complete and flushed to disk. A crash,
+    a kill, a full disk or an error therefore leaves it unchanged. On systems that cannot exchange
+    two files in one step (Linux can), a kill between two renames leaves the previous content beside
+    `path`; the next call restores it.
 
     Args:
-        path: File or folder to write.
-        write: Takes a path that does not exist, of the same name, and makes it.
+        path: File or folder to write. A symbolic link stays, and its target is written.
+        write: Called with a path of the same name that does not exist yet; creates it.
+
+    Raises:
+        OSError: Writing failed, or a file would replace a folder or a folder a file.
     """
-    path = Path(os.path.realpath(path))  # through a link, to what it names
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(
-        f".{path.name}.partial-", path.parent, lambda f: _put_back(f, path)
-    ) as work:
-        partial = work / path.name
+    prefix = f".{path.name}.partial-"
+    with scratch_folder(prefix, path.parent, lambda left: _restore(left, path)) as scratch:
+        partial = scratch / path.name
         write(partial)
-        for made in [partial, *partial.rglob("*")]:
-            _flush_to_disk(made)
+        for file in [partial, *partial.rglob("*")]:
+            _flush_to_disk(file)
         existed = path.exists()
         if existed and path.is_dir() != partial.is_dir():
             raise OSError(errno.EEXIST, "a folder and a file do not replace each other", str(path))
-        # What is in the scratch folder at its end is removed: half of the new one, or all of the old.
+        # The scratch folder is removed at the end, with a partial result or the previous content.
         _exchange(partial, path) if existed else os.rename(partial, path)
         try:
             _flush_to_disk(path.parent)
@@ -50,77 +52,90 @@ def write_whole(path, write):
 
 
 def check_parents(path):
-    """Raises ValueError where `path` cannot be made, because something above it is no folder."""
+    """Raise ValueError unless `path` can be created: everything above it must be a folder."""
     above = next(f for f in Path(path).absolute().parents if os.path.lexists(f))
     if not above.is_dir():
-        raise ValueError(f"`path` must be in a folder. Received: {path}, but {above} is none")
+        raise ValueError(f"`path` must be in a folder. Received: {path}, but {above} is a file")
 
 
 @contextlib.contextmanager
-def scratch_folder(prefix=".seq2lite-scratch-", parent=None, rescue=None):
-    """A folder for the time of a `with`, as a `Path`; first removes those that killed processes left.
+def scratch_folder(prefix=".seq2lite-tmp-", parent=None, rescue=None):
+    """Create a temporary folder for the duration of a `with` block.
 
-    Its owner holds a lock on it, which ends with the process, however that ends.
+    Folders that killed processes left behind are removed first. The owner of a folder holds a lock
+    in it, and the operating system releases that lock when the process ends.
 
     Args:
-        prefix: How its name, and that of those left behind, begins.
-        parent: Folder to make it in. Default: that of temporary files.
-        rescue: Called with a folder that was left behind, before it is removed.
+        prefix: Start of the folder's name, and of the names of folders that were left behind.
+        parent: Folder to create it in. Default: the system's folder for temporary files.
+        rescue: Called with each folder that was left behind, before it is removed.
+
+    Yields:
+        The `Path` of the folder.
     """
     parent = Path(tempfile.gettempdir() if parent is None else parent)
     for left in parent.glob(f"{glob.escape(prefix)}*"):
-        with contextlib.suppress(OSError), _locked(left, wait=False):
+        if left.is_symlink():
+            continue
+        with contextlib.suppress(OSError), _locked(left, timeout=0):
             if rescue is not None:
                 rescue(left)
             shutil.rmtree(left)
+    with contextlib.ExitStack() as stack:
+        yield _create_locked(prefix, parent, stack)
+
+
+def _create_locked(prefix, parent, stack):
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        try:
-            # Before the lock was taken, another process may have found it without, and removed it.
-            with _locked(folder, wait=True):
-                if folder.exists():
-                    yield folder
-                    return
-        finally:
-            with contextlib.suppress(OSError):  # the next call removes what stays
-                shutil.rmtree(folder, ignore_errors=True)
+        stack.callback(_remove, folder)
+        # Another process may have removed the folder before the lock in it was acquired.
+        with contextlib.suppress(FileNotFoundError):
+            stack.enter_context(_locked(folder))
+            if (folder / _LOCK).exists():
+                return folder
+
+
+def _remove(folder):
+    # A failed close raises in spite of `ignore_errors`. The next call removes what remains.
+    with contextlib.suppress(OSError):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _locked(folder, wait):
-    """Holds the lock of a folder; BlockingIOError if another has it and `wait` is false."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+def _locked(folder, timeout=-1):
+    lock = FileLock(folder / _LOCK, timeout=timeout)
+    lock.acquire()
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
-        with contextlib.suppress(OSError):  # nothing was written through it
-            os.close(descriptor)
+        with contextlib.suppress(OSError):  # the folder is removed, and the lock with it
+            lock.release()
 
 
-def _put_back(left, path):
-    """Gives a kill between the two renames of `_exchange` its old file back."""
-    aside = left / _OLD
-    if aside.exists() and not path.exists():
-        os.rename(aside, path)
+def _restore(left, path):
+    """Move the previous content back to `path` after a kill between the renames of `_exchange`."""
+    old = left / _OLD
+    if old.exists() and not path.exists():
+        os.rename(old, path)
 
 
 def _exchange(a, b):
-    """Swaps two files or folders: in one step where the system can, in renames where it cannot."""
-    if _exchange_at_once(a, b):
+    """Swap two files or folders: atomically where the system can, otherwise by renames."""
+    if exchange_atomically(a, b):
         return
-    aside = a.parent / _OLD
+    old = a.parent / _OLD
     with contextlib.ExitStack() as undo:
-        os.rename(b, aside)
-        undo.callback(os.rename, aside, b)
+        os.rename(b, old)
+        undo.callback(os.rename, old, b)
         os.rename(a, b)
         undo.callback(os.rename, b, a)
-        os.rename(aside, a)
+        os.rename(old, a)
         undo.pop_all()
 
 
-def _exchange_at_once(a, b):
-    """Whether the system could: Linux can, on most file systems."""
+def exchange_atomically(a, b):
+    """Swap two files or folders in one step. Return False where the system cannot (Linux can)."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False

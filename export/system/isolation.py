@@ -1,4 +1,4 @@
-"""Work that can kill or hang a process, done in another one."""
+"""Isolation of work that can crash or hang: it runs in a subprocess with a time limit."""
 
 import contextlib
 import ctypes
@@ -6,28 +6,63 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
+from contextvars import ContextVar
+from importlib import import_module
 
 PACKAGE = "seq2lite.export"
-_EXPLAINED = 64  # exit status of a process whose last line says what went wrong
+_EXPECTED = 64  # exit status after a ConversionError; the last line of stderr is its message
+_IN_PROCESS = ContextVar("in_process", default=False)
 
 
 class ConversionError(RuntimeError):
-    """A model could not be converted, or its file could not be run."""
+    """A model cannot be converted, or its file cannot be run."""
+
+
+@contextlib.contextmanager
+def in_process():
+    """Let `run_isolated` call `main` in this process: without isolation, but without its cost.
+
+    For tests: a subprocess takes seconds to import TensorFlow. Errors are the same; a crash or an
+    endless loop is not caught.
+    """
+    token = _IN_PROCESS.set(True)
+    try:
+        yield
+    finally:
+        _IN_PROCESS.reset(token)
 
 
 def run_isolated(module, *arguments, timeout):
-    """Runs `python -m seq2lite.export.MODULE ARGUMENTS...`.
+    """Run the function `main` of a module in a subprocess.
 
     Args:
-        module: A module of `seq2lite.export`, such as "conversion.converter".
-        arguments: Its command line.
-        timeout: Seconds after which it is killed.
+        module: A module of `seq2lite.export`, such as `"conversion.converter"`. It ends with
+            `if __name__ == "__main__": run_main(main)`.
+        arguments: Arguments of `main`, passed as strings.
+        timeout: Seconds after which the subprocess is killed.
 
     Raises:
-        ConversionError: It failed, crashed or took too long.
+        ConversionError: The work failed, crashed or took too long.
+    """
+    if not _IN_PROCESS.get():
+        run_in_subprocess(module, *arguments, timeout=timeout)
+        return
+    try:
+        import_module(f"{PACKAGE}.{module}").main(*map(str, arguments))
+    except ConversionError:
+        raise
+    except Exception as error:
+        raise ConversionError(f"{module} failed:\n{_tail(traceback.format_exc())}") from error
+
+
+def run_in_subprocess(module, *arguments, timeout):
+    """Run like `run_isolated`, but in a subprocess even within `in_process()`.
+
+    For measurements, which depend on the memory and the threads of a process of their own.
     """
     command = [sys.executable, "-m", f"{PACKAGE}.{module}", *map(str, arguments)]
-    # In a session of its own, so that what it has started can be ended with it.
+    # A session of its own, so that the processes that it starts can be killed with it.
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -38,7 +73,7 @@ def run_isolated(module, *arguments, timeout):
         start_new_session=True,
     ) as process:
         try:
-            _, said = process.communicate(timeout=timeout)
+            _, stderr = process.communicate(timeout=timeout)
         except BaseException as error:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -47,39 +82,51 @@ def run_isolated(module, *arguments, timeout):
             raise ConversionError(
                 f"{module} must end within {timeout} s. Received: no result, and it was stopped"
             ) from error
-    if process.returncode == _EXPLAINED:
-        raise ConversionError(_end_of(said, lines=1))
+    if process.returncode == _EXPECTED:
+        raise ConversionError(_tail(stderr, lines=1))
     if process.returncode < 0:
         raise ConversionError(
-            f"{module} was ended by {_signal_name(-process.returncode)}:\n{_end_of(said)}"
+            f"{module} was ended by {_signal_name(-process.returncode)}:\n{_tail(stderr)}"
         )
     if process.returncode:
-        raise ConversionError(f"{module} failed:\n{_end_of(said)}")
+        raise ConversionError(f"{module} failed:\n{_tail(stderr)}")
+
+
+def run_main(main):
+    """Run `main` with the command line's arguments, as the subprocess of `run_isolated`.
+
+    Args:
+        main: Function of strings. The message of its ConversionError reaches the parent process.
+    """
+    _end_with_parent()
+    try:
+        main(*sys.argv[1:])
+    except ConversionError as error:
+        print(" ".join(str(error).split()), file=sys.stderr, flush=True)
+        sys.exit(_EXPECTED)
 
 
 @contextlib.contextmanager
-def explained(*errors):
-    """In the other process: what went wrong, if it is one of `errors`, as one line."""
-    _end_with_parent()
+def conversion_errors(*errors):
+    """Raise ConversionError in place of `errors`, with their message in one line."""
     try:
         yield
     except errors as error:
-        print(" ".join(str(error).split()), file=sys.stderr, flush=True)
-        sys.exit(_EXPLAINED)
+        raise ConversionError(" ".join(str(error).split())) from error
 
 
 def _end_with_parent():
-    """Lets this process be killed when that which started it ends, where the system can (Linux)."""
+    """Let this process be killed when its parent process ends, where the system can (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _end_of(text, lines=12):
+def _tail(text, lines=12):
     return "\n".join(text.strip().splitlines()[-lines:])
 
 
 def _signal_name(number):
     try:
         return signal.Signals(number).name
-    except ValueError:  # real-time signals but the first and the last have none
+    except ValueError:  # real-time signals other than the first and the last have no name
         return f"signal {number}"

@@ -3,7 +3,6 @@
 No TensorFlow in it: the file is run as a device would run it.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from ..runtime.container import BundleError
 from ..runtime.interpreter import open_interpreter
 from ..runtime.model_file import search_of, steps_of
-from ..system.isolation import explained
+from ..system.isolation import conversion_errors, run_main
 
 BATCH = 32
 
@@ -63,7 +62,11 @@ def search_all(generate_ids, source, lengths, max_length):
     return tokens, token_lengths
 
 
-if __name__ == "__main__":
-    file, inputs, outputs = sys.argv[1:]
-    with explained(BundleError, OSError), np.load(inputs) as given:
+def main(file, inputs, outputs):
+    """Run `probe` on a file and the arguments in `inputs`; write its result to `outputs`."""
+    with conversion_errors(BundleError, OSError), np.load(inputs) as given:
         np.savez(outputs, **probe(file, **given))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from seq2lite.export.system.atomic import check_parents, write_whole
+from seq2lite.export.system.atomic import check_parents, write_atomically
 
 from .download import FetchError, disk_sentence
 
@@ -135,7 +135,7 @@ def write(name, built, output, downloads, allow_other=False):
             (partial / file).write_bytes(content)
 
     try:
-        write_whole(output, fill)
+        write_atomically(output, fill)
     except OSError as error:
         raise FetchError(disk_sentence(error, Path(output).parent)) from error
     return sentence

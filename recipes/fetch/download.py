@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from seq2lite.export.system.atomic import write_whole
+from seq2lite.export.system.atomic import write_atomically
 
 TRIES = 3
 TIMEOUT = 60  # seconds without a byte
@@ -130,7 +130,7 @@ class Cache:
 
         for attempt in range(1, TRIES + 1):
             try:
-                return write_whole(path, write)
+                return write_atomically(path, write)
             except (OSError, http.client.HTTPException) as error:
                 problem = getattr(error, "reason", None) or error
                 gone = isinstance(error, urllib.error.HTTPError) and error.code < 500

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from seq2lite.export.bundle import QUANTIZATIONS
-from seq2lite.export.system.atomic import write_whole
+from seq2lite.export.system.atomic import write_atomically
 
 from ..distributed import processes
 from ..distributed.data_service import require_reachable
@@ -110,7 +110,7 @@ def _is_nothing(name):
 
 
 def _is_partial(name):
-    """Whether `write_whole`, killed, has left it."""
+    """Whether `write_atomically`, killed, has left it."""
     return name.startswith(".") and ".partial-" in name
 
 
@@ -255,18 +255,18 @@ def _require_same_run(folder, options):
 
 def save_text(path, text):
     """Writes a text file whole or not at all."""
-    write_whole(path, lambda partial: partial.write_text(text, "utf-8"))
+    write_atomically(path, lambda partial: partial.write_text(text, "utf-8"))
 
 
 def save_model(model, tokenizer, folder):
     """`model.keras`, without optimizer and loss, and `tokenizer.model`: they load with the zoo alone."""
-    write_whole(Path(folder) / "model.keras", lambda partial: model.save(partial))
+    write_atomically(Path(folder) / "model.keras", lambda partial: model.save(partial))
     save_tokenizer(tokenizer, folder)
 
 
 def save_tokenizer(tokenizer, folder):
     """`tokenizer.model`."""
-    write_whole(
+    write_atomically(
         Path(folder) / TOKENIZER, lambda partial: partial.write_bytes(tokenizer.model_bytes)
     )
 

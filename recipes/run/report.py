@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seq2lite.export import load
-from seq2lite.export.system.atomic import write_whole
+from seq2lite.export.system.atomic import write_atomically
 
 from ..data.pairs import PART
 from ..data.prepare import describe
@@ -102,7 +102,7 @@ def draw_curves(history, name, path):
     for axes in (losses, scored):
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    write_whole(path, lambda partial: figure.savefig(partial, dpi=120))
+    write_atomically(path, lambda partial: figure.savefig(partial, dpi=120))
 
 
 def _report(config, folder, model, data, history, score, reports, scores, examples):

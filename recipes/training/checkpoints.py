@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from seq2lite.export.system.atomic import write_whole
+from seq2lite.export.system.atomic import write_atomically
 
 from ..distributed import processes
 
@@ -65,7 +65,7 @@ class Checkpoints:
             arrays |= {f"average{i:05}": w for i, w in enumerate(self.weights())}
         arrays["history"] = np.frombuffer(json.dumps(history).encode(), np.uint8)
         try:
-            write_whole(self._path(len(history)), lambda partial: _write(partial, arrays))
+            write_atomically(self._path(len(history)), lambda partial: _write(partial, arrays))
         except OSError as error:
             size = sum(array.nbytes for array in arrays.values())
             raise OSError(

@@ -17,7 +17,7 @@ from seq2lite import export
 from seq2lite.export import bundle as bundle_module
 from seq2lite.export.runtime.container import read_container, write_container
 from seq2lite.export.runtime.golden import check_golden
-from seq2lite.export.system.atomic import write_whole
+from seq2lite.export.system.atomic import write_atomically
 
 FILES = [
     "bundle.json",
@@ -151,16 +151,16 @@ def test_a_new_folder_takes_the_place_of_the_old_one(old):
         partial.mkdir()
         (partial / "bundle.json").write_text("new")
 
-    write_whole(old, write)
+    write_atomically(old, write)
     assert contents(old) == {"bundle.json": b"new"}
     assert list(old.parent.iterdir()) == [old]
 
 
-# What a process writes over an old bundle until something stops it: `write_whole` in another one.
+# What a process writes over an old bundle until something stops it: `write_atomically` in another one.
 WRITER = """
 import os, signal, resource, sys, time
 from pathlib import Path
-from seq2lite.export.system.atomic import write_whole
+from seq2lite.export.system.atomic import write_atomically
 
 def write(partial):
     partial.mkdir()
@@ -168,7 +168,7 @@ def write(partial):
     {stop}
     (partial / "model.tflite").write_bytes(bytes(1 << 20))
 
-write_whole(Path(sys.argv[1]), write)
+write_atomically(Path(sys.argv[1]), write)
 """
 FULL_DISK = (
     "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
@@ -221,14 +221,14 @@ def test_a_file_does_not_take_the_place_of_a_folder(old, tiny_model):
     with pytest.raises(ValueError, match="`path` must be a file to write"):
         export.to_tflite(tiny_model, old)
     with pytest.raises(OSError, match="do not replace each other"):
-        write_whole(old, lambda partial: partial.write_text("a file"))
+        write_atomically(old, lambda partial: partial.write_text("a file"))
     assert contents(old) == before
 
 
 def test_a_link_to_a_bundle_stays_a_link_to_the_new_one(old):
     link = old.with_name("link")
     link.symlink_to(old)
-    write_whole(link, lambda partial: partial.mkdir())
+    write_atomically(link, lambda partial: partial.mkdir())
     assert link.is_symlink() and contents(old) == {}
     assert sorted(old.parent.iterdir()) == sorted([link, old])
 
@@ -253,7 +253,7 @@ def test_a_kill_leaves_the_old_bundle_and_the_next_export_cleans_up(old):
         process.send_signal(signal.SIGKILL)
     assert contents(old) == before
     assert len(list(old.parent.iterdir())) == 2  # the half that the kill left
-    write_whole(old, lambda partial: partial.mkdir())
+    write_atomically(old, lambda partial: partial.mkdir())
     assert list(old.parent.iterdir()) == [old]
 
 
@@ -263,7 +263,7 @@ def test_another_export_to_the_same_place_that_still_runs_is_left_alone(old):
         [sys.executable, "-c", code, old], stdout=subprocess.PIPE, stdin=subprocess.PIPE
     ) as process:
         assert process.stdout.readline() == b"half\n"
-        write_whole(old, lambda partial: partial.mkdir())
+        write_atomically(old, lambda partial: partial.mkdir())
         assert contents(old) == {}
         process.stdin.close()
     assert process.returncode == 0
@@ -328,7 +328,7 @@ def test_of_several_quantizations_all_are_written_or_none(
             raise export.ParityError("float16 is not right")
         return check_parity(file, *arguments)
 
-    check_parity = bundle.check_parity
+    check_parity = bundle_module.check_parity
     content = (bundle / "model.tflite").read_bytes()
     monkeypatch.setattr(bundle_module, "convert_saved", lambda _: content)
     monkeypatch.setattr(bundle_module, "check_parity", refuse_float16)

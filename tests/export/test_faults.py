@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 
 from faults import content_of, export_stub, fault, full_disk, snapshot
 from seq2lite import export
-from seq2lite.export.system import isolation
 from seq2lite.export.system.atomic import scratch_folder
 
 
@@ -50,7 +48,7 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from faults import content_of, export_stub, fault, kill, snapshot
-from seq2lite.export.system.atomic import write_whole
+from seq2lite.export.system.atomic import write_atomically
 
 path, exchange = Path(sys.argv[1]), sys.argv[3] == "True"
 before = snapshot(path)
@@ -71,7 +69,7 @@ for at, call in enumerate(calls):
     if not path.exists():  # between two renames: whatever comes next puts it back
         assert not exchange
         try:
-            write_whole(path, fail)
+            write_atomically(path, fail)
         except InterruptedError:
             found["put back"] += 1
     content = content_of(path)
@@ -162,45 +160,6 @@ def test_a_scratch_folder_in_use_is_left_alone_and_names_are_no_patterns(tmp_pat
         assert (tmp_path / "abc").is_dir()
 
 
-@pytest.fixture
-def isolated(tmp_path, monkeypatch):
-    """Runs source code as a module of the package."""
-
-    def run(code, timeout=60):
-        (tmp_path / "package").mkdir()
-        (tmp_path / "package" / "work.py").write_text(code)
-        isolation.run_isolated("work", timeout=timeout)
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(isolation, "PACKAGE", "package")
-    return run
-
-
-def test_a_time_out_ends_all_that_the_work_has_started(isolated, tmp_path):
-    code = (
-        "import subprocess, sys\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        "open('child', 'w').write(str(child.pid))\n"
-        "child.wait()\n"
-    )
-    with pytest.raises(export.ConversionError, match=r"work must end within 3 s\. Received: no"):
-        isolated(code, timeout=3)
-    child = Path("/proc") / (tmp_path / "child").read_text() / "stat"
-    for _ in range(50):
-        if not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z":
-            return
-        time.sleep(0.1)
-    raise AssertionError("the child of the work still runs")
-
-
-@pytest.mark.parametrize(
-    ("number", "name"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGRTMIN + 2, r"signal \d+")]
-)
-def test_a_crash_of_the_work_is_named(isolated, number, name):
-    with pytest.raises(export.ConversionError, match=f"work was ended by {name}:"):
-        isolated(f"import os; os.kill(os.getpid(), {int(number)})")
-
-
 @pytest.fixture(scope="session")
 def whole_zip(tmp_path_factory):
     path = tmp_path_factory.mktemp("zip") / "my-model.zip"
@@ -264,35 +223,3 @@ def test_a_part_of_a_zip_is_refused(whole_zip, tmp_path, keep):
     (tmp_path / "changed.zip").write_bytes(whole_zip.read_bytes()[:keep])
     with pytest.raises(export.BundleError, match=r"changed\.zip is damaged"):
         export.load(tmp_path / "changed.zip")
-
-
-PARENT = """
-import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], start_new_session=True)
-child.wait()
-"""
-CHILD = """
-import os, time
-from seq2lite.export.system.isolation import explained
-with explained():
-    print(os.getpid(), flush=True)
-    time.sleep(60)
-"""
-
-
-def test_the_work_ends_with_the_process_that_started_it():
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT, CHILD], stdout=subprocess.PIPE, text=True
-    ) as parent:
-        child = int(parent.stdout.readline())
-        os.kill(child, 0)  # it is there
-        parent.kill()
-    for _ in range(100):
-        try:
-            if Path(f"/proc/{child}/stat").read_text().split()[2] == "Z":
-                return  # ended, and nobody has asked how
-        except FileNotFoundError:
-            return
-        time.sleep(0.1)
-    os.kill(child, signal.SIGKILL)
-    pytest.fail("it goes on")

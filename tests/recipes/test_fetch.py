@@ -321,7 +321,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_stays(
     def full(path, write):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(f"seq2lite.recipes.fetch.{where}.write_whole", full)
+    monkeypatch.setattr(f"seq2lite.recipes.fetch.{where}.write_atomically", full)
     with pytest.raises(SystemExit):
         fetch(mirror, tmp_path)
     message = capsys.readouterr().err
