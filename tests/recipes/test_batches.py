@@ -9,6 +9,7 @@ from seq2lite.recipes.data.batches import Batches
 from seq2lite.recipes.data.bucketing import MAX_ADDED_PADDING, merge_shapes
 from seq2lite.recipes.data.pairs import Pairs
 from seq2lite.recipes.data.prepare import make_batches
+from seq2lite.recipes.data.tokenizers import learn_tokenizer
 from seq2lite.recipes.training.options import Training
 
 
@@ -26,8 +27,10 @@ def rows_of(dataset):
                 yield tuple(source[source != 0]), tuple(target[:n]), tuple(after[:n])
 
 
-def expected_rows(pairs, tokenizer):
-    columns = (tokenizer.encode(list(column)) for column in zip(*pairs, strict=True))
+def expected_rows(pairs, *tokenizers):
+    """Rows of the pairs by one tokenizer, or by one for each side."""
+    columns = zip(tokenizers * (3 - len(tokenizers)), zip(*pairs, strict=True), strict=True)
+    columns = (tokenizer.encode(list(column)) for tokenizer, column in columns)
     return sorted(((*s, 3), (2, *t), (*t, 3)) for s, t in zip(*columns, strict=True))
 
 
@@ -54,6 +57,15 @@ def test_any_batch_is_the_same_whichever_came_first(pairs, tokenizer, alpha):
         for found, expected in zip(rest, whole[first:], strict=True):
             np.testing.assert_array_equal(found[1], expected[1])
             np.testing.assert_array_equal(found[0]["source"], expected[0]["source"])
+
+
+@pytest.mark.parametrize("alpha", [None, 1e3])  # so large: the most probable segmentation
+def test_source_and_target_may_have_a_tokenizer_each(pairs, tokenizer, alpha):
+    other = learn_tokenizer([target for _, target in pairs], 900)
+    both = tokenizer, other
+    batches = Batches(pairs[:40], both, max_length=400, batch_tokens=512, seed=1, alpha=alpha)
+    found = sorted(rows_of(batches.dataset()))
+    assert found == expected_rows(pairs[:40], *both) != expected_rows(pairs[:40], tokenizer)
 
 
 def test_another_seed_is_another_order(pairs, tokenizer):

@@ -1,8 +1,11 @@
-"""How texts are brought to the search."""
+"""Decoding with a Keras model."""
 
 import numpy as np
 import pytest
 
+from random_models import randomize
+from seq2lite import zoo
+from seq2lite.recipes.data.tokenizers import learn_tokenizer
 from seq2lite.recipes.evaluation.decoding import Decoder, Search
 
 
@@ -15,3 +18,24 @@ def test_few_shapes_are_never_longer_than_a_source_may_be(tokenizer, limit, leng
     source = decoder._padded_to_few_shapes(np.ones((3, length), np.int32))
     assert source.shape == (4, padded)
     assert (source[:, :length] == 1).all() and (source[:, length:] == tokenizer.pad_id).all()
+
+
+def test_source_and_target_may_have_a_tokenizer_each(tokenizer, pairs):
+    other = learn_tokenizer([target for _, target in pairs], 900)
+    model = randomize(
+        zoo.transformer(
+            source_vocabulary_size=tokenizer.vocabulary_size,
+            vocabulary_size=other.vocabulary_size,
+            num_layers=1,
+            model_dim=32,
+            num_heads=2,
+            feed_forward_dim=64,
+        )
+    )
+    sources = [source for source, _ in pairs[:5]]
+    found = Decoder((tokenizer, other), Search(num_beams=1), (24, 8))(model, sources)
+    rows = [[*ids[:23], 3] for ids in tokenizer.encode(sources)]
+    for row, text in zip(rows, found, strict=True):
+        tokens, lengths = zoo.greedy_search(model, np.array([row]), 8)
+        assert other.decode([np.array(tokens)[0, : int(lengths[0])]]) == [text]
+    assert any(found)
