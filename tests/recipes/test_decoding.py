@@ -26,6 +26,7 @@ def test_source_and_target_may_have_a_tokenizer_each(tokenizer, pairs):
         zoo.transformer(
             source_vocabulary_size=tokenizer.vocabulary_size,
             vocabulary_size=other.vocabulary_size,
+            embeddings="separate",
             num_layers=1,
             model_dim=32,
             num_heads=2,
