@@ -85,7 +85,7 @@ def main():
         )
         source = np.zeros((1, SOURCE_LENGTH), np.int32)
         source[0, :6] = 5, 17, 80, 33, 9, 3
-        file = StaticFile(open_interpreter(content, 1, preset), pad_id=0)
+        file = StaticFile(open_interpreter(content, 1, preset), padding=0)
         expected, state, token = [], file.encode(source), np.array([START], np.int32)
         for _ in range(TARGET_LENGTH):
             state = file.decode_step(token, **state)

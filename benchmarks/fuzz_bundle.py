@@ -3,7 +3,7 @@
     make fuzz                                   # 10,000 of a tiny bundle
     python benchmarks/fuzz_bundle.py BUNDLE --cases 1000 --seed 7
 
-Two bundles of equal parts but for some weights are damaged: bits, cuts, zeros, insertions, parts of the
+Two bundles of equal parts but for some weights are corrupted: bits, cuts, zeros, insertions, parts of the
 other one, parts missing or no files, entries of bundle.json with and without its checksum repaired,
 and, as zips, names, attributes and any byte. Where a checksum is repaired, the right text is what the
 model gives under that description. Every case runs in a process that may crash, and is named.
@@ -70,7 +70,7 @@ def main():
 
 
 def fuzz(bundle, cases, seed=0):
-    """Counts of (kind of damage, outcome), and a line for each case that went wrong."""
+    """Counts of (kind of corruption, outcome), and a line for each case that went wrong."""
     outcomes, failures, first = collections.Counter(), [], 0
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -114,10 +114,10 @@ def run_cases(folder, cases, seed):
         kind = KINDS[rng.integers(len(KINDS))]
         place = folder / "case"
         try:
-            damaged = kind(rng, folder, place) or place
-            runner = export.load(damaged)
-            if kind is resealed_description:  # what it says of lengths is no damage then
-                honest = Runner(runner.description, runners[0].tokenizer, runners[0].generate_ids)
+            corrupted = kind(rng, folder, place) or place
+            runner = export.load(corrupted)
+            if kind is resealed_description:  # what it says of lengths is no corruption then
+                honest = Runner(runner.description, runners[0].tokenizers, runners[0].generate_ids)
                 expected = [honest.generate(TEXTS)]
             else:
                 # A whole bundle behind another one is whole: zips are read from their end.
@@ -148,7 +148,7 @@ def make_pair(bundle, folder):
 
 
 def linked(folder, place):
-    """A copy of `a` that costs nothing: its files are replaced where they are damaged."""
+    """A copy of `a` that costs nothing: its files are replaced where they are corrupted."""
     place.mkdir()
     for file in (folder / "a").iterdir():
         os.symlink(file, place / file.name)
@@ -160,7 +160,7 @@ def replace(file, content):
     file.write_bytes(content)
 
 
-def damage(rng, content):
+def corrupt(rng, content):
     """Content with some bits, bytes or stretches changed, cut, put in or zeroed."""
     whole, content = content, bytearray(content)
     where = int(rng.integers(len(content)))
@@ -179,12 +179,12 @@ def damage(rng, content):
         del content[where : where + size]
     else:
         content[where : where + size] = rng.bytes(size)
-    return bytes(content) if content != whole else damage(rng, whole)  # zeros were zeros
+    return bytes(content) if content != whole else corrupt(rng, whole)  # zeros were zeros
 
 
-def damaged_part(rng, folder, place):
+def corrupted_part(rng, folder, place):
     name = rng.choice(linked(folder, place))
-    replace(place / name, damage(rng, (folder / "a" / name).read_bytes()))
+    replace(place / name, corrupt(rng, (folder / "a" / name).read_bytes()))
 
 
 def parts_of_the_other(rng, folder, place):
@@ -221,7 +221,7 @@ def changed_description(rng, folder, place, reseal=False):
     linked(folder, place)
     content = (folder / "a" / DESCRIPTION_FILE).read_bytes()
     if rng.integers(4) == 0:
-        content = damage(rng, content)
+        content = corrupt(rng, content)
     else:
         description = json.loads(content)
         for _ in range(rng.integers(1, 4)):
@@ -259,24 +259,24 @@ def resealed_description(rng, folder, place):
     changed_description(rng, folder, place, reseal=True)
 
 
-def damaged_zip(rng, folder, place):
-    place.write_bytes(damage(rng, (folder / "a.zip").read_bytes()))
+def corrupted_zip(rng, folder, place):
+    place.write_bytes(corrupt(rng, (folder / "a.zip").read_bytes()))
 
 
-def damaged_directory(rng, folder, place):
+def corrupted_directory(rng, folder, place):
     """Of a zip: the names, sizes and places of its entries."""
     content = (folder / "a.zip").read_bytes()
     start = content.index(b"PK\1\2")
     directory = bytearray(content[start:])
     if rng.integers(2):
-        directory = damage(rng, directory)
+        directory = corrupt(rng, directory)
     else:
         for _ in range(rng.integers(1, 4)):
             directory[rng.integers(len(directory))] = rng.integers(256)
     place.write_bytes(content[:start] + directory)
 
 
-def damaged_header(rng, folder, place):
+def corrupted_header(rng, folder, place):
     """Of an entry of a zip, where it stands."""
     content = bytearray((folder / "a.zip").read_bytes())
     starts = [match.start() for match in re.finditer(b"PK\3\4", content)]
@@ -319,10 +319,10 @@ def noise(rng, folder, place):
 
 
 KINDS = [
-    *[damaged_part] * 4,
+    *[corrupted_part] * 4,
     *[parts_of_the_other, parts_exchanged, no_file, changed_description],
     *[resealed_description] * 3,
-    *[damaged_zip, damaged_zip, damaged_directory, damaged_header, strange_zip],
+    *[corrupted_zip, corrupted_zip, corrupted_directory, corrupted_header, strange_zip],
     *[zip_behind_zip, noise],
 ]
 

@@ -1,4 +1,4 @@
-"""`python -m seq2lite.export run BUNDLE [TEXT ...] [OPTIONS]` and `... check BUNDLE`."""
+"""The command line `python -m seq2lite.export`, with the commands `run` and `check`."""
 
 import argparse
 import os
@@ -10,29 +10,33 @@ from .runtime.runner import load
 
 
 def main(arguments=None):
-    """The command line; returns the exit status."""
+    """Runs the command line and returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m seq2lite.export")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser(
         "run",
         help="generate a target for each text",
-        description="Generates a target for each text, in a line of its own. Without texts: for each "
-        "line of standard input, as it comes.",
+        description="Generates a target for each text and prints one per line. Without texts, reads "
+        "standard input line by line.",
     )
     run.add_argument("bundle", help="folder or zip")
-    run.add_argument("text", nargs="*", help="default: the lines of standard input")
-    run.add_argument("--threads", type=int, default=1)
-    run.add_argument("--max-length", type=int, default=None, help="most tokens of a target")
+    run.add_argument("text", nargs="*", help="source texts; default: lines of standard input")
+    run.add_argument(
+        "--threads", type=int, default=1, help="threads of the interpreter (default: 1)"
+    )
+    run.add_argument(
+        "--max-length", type=int, default=None, help="maximum number of tokens of a target"
+    )
     run.add_argument(
         "--beams",
         action="store_true",
-        help="beam search: every target that it ends with, the best first, in a line of the text's "
-        "number from 1, the target and its score, with tabs between",
+        help="use beam search and print all its targets, the best first, as tab-separated lines: "
+        "number of the text, target, score",
     )
-    check = commands.add_parser("check", help="compare this device's answers with golden.json")
+    check = commands.add_parser("check", help="compare the outputs on this device with golden.json")
     check.add_argument("bundle", help="folder or zip")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:1] == ["run"]:  # texts before, between and after the options
+    if arguments[:1] == ["run"]:  # texts may stand before, between and after the options
         options = run.parse_intermixed_args(arguments[1:], argparse.Namespace(command="run"))
     else:
         options = parser.parse_args(arguments)
@@ -43,7 +47,7 @@ def main(arguments=None):
         else:
             _run(options)
     except BrokenPipeError:
-        # Whoever read the answers has left: nothing is wrong, and nothing more can be said.
+        # The reader has closed the pipe, for example `head`; that is not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130
@@ -58,7 +62,7 @@ def _run(options):
     if options.text:
         texts = [options.text]
     else:
-        # Line by line, so that a pipe gets each answer as soon as it is there.
+        # Line by line, so that each target is printed as soon as it is generated.
         texts = ([_decode(line, n)] for n, line in enumerate(sys.stdin.buffer, start=1))
     number = 0
     for group in texts:
@@ -73,7 +77,7 @@ def _run(options):
 
 
 def _print(*columns):
-    """A line an answer, whatever is in it."""
+    """Prints tab-separated columns as one line; line breaks and tabs within them become spaces."""
     if len(columns) > 1:
         columns = [column.replace("\t", " ") for column in columns]
     print(*(" ".join(column.splitlines()) for column in columns), sep="\t", flush=True)

@@ -22,9 +22,9 @@ from .quantization.calibration import Calibration
 from .quantization.modes import CALIBRATED, MAX_DIVERGENCE, check_quantization
 from .quantization.modes import QUANTIZATIONS as FLOAT_QUANTIZATIONS
 from .report import report_parts
-from .runtime.batching import pad
 from .runtime.container import MODEL_FILE, TOKENIZER_FILE, is_bundle, is_zip, write_container
-from .runtime.tokenizer import is_unicode
+from .runtime.text import pad
+from .runtime.tokenizer import Tokenizers, is_unicode
 from .signatures.dynamic import Signatures
 from .signatures.sentencepiece import TextGraph
 from .system.atomic import check_parents, scratch_folder, write_atomically
@@ -183,7 +183,7 @@ def to_bundle(
     calibrated_on = "the held-out sentences" if calibration is None else "other sentences"
     finished = []
     with scratch_folder() as folder:
-        reference = KerasReference(model, tokenizer, held_out, limits)
+        reference = KerasReference(model, Tokenizers.of(tokenizer), held_out, limits)
         saved_model = folder / "saved_model"
         save(Signatures(model, num_beams, length_penalty, text_graph, limits), saved_model)
         float32 = None if all(are_integer) else convert_saved(saved_model)

@@ -133,7 +133,7 @@ def load_teacher(config):
         size = sum(f.stat().st_size for f in path.rglob("*.tflite")) if path.is_dir() else 0
         return Teacher(
             bundle_decoder(path, config.search),
-            runner.tokenizer,
+            runner.tokenizers.target,
             (size or path.stat().st_size) / 1e6,
         )
     file = path if path.suffix == ".keras" else path / "model.keras"

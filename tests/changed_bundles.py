@@ -1,4 +1,4 @@
-"""Copies of a bundle, changed, whose checksums match all the same: what a forger would make."""
+"""Changed copies of a bundle with matching checksums, as a forger would make them."""
 
 import hashlib
 import json
@@ -10,12 +10,12 @@ ZEROS = b"0" * 64
 
 
 def parts_of(bundle):
-    """Name to bytes of the files of a folder, bundle.json aside."""
+    """Returns the files of a bundle folder, name to bytes, without bundle.json."""
     return {f.name: f.read_bytes() for f in bundle.iterdir() if f.name != DESCRIPTION_FILE}
 
 
 def changed_copy(bundle, path, parts=None, entries=None):
-    """Writes a bundle into the folder `path`, with other `parts`, or `entries` in its bundle.json."""
+    """Writes a copy of a bundle into the folder `path` with changed `parts` and description entries."""
     description = json.loads((bundle / DESCRIPTION_FILE).read_text("utf-8"))
     del description["sha256"], description["format"]
     made = path / "made"
@@ -31,7 +31,7 @@ def changed_copy(bundle, path, parts=None, entries=None):
 
 
 def reseal(content):
-    """The bytes of a bundle.json with the checksum of itself that they need."""
+    """Returns bundle.json with a matching checksum of itself."""
     content = re.sub(rb'"bundle\.json": "[0-9a-f]{64}"', b'"bundle.json": "%s"' % ZEROS, content)
     digest = hashlib.sha256(content).hexdigest().encode()
     return content.replace(b'"bundle.json": "%s"' % ZEROS, b'"bundle.json": "%s"' % digest)

@@ -91,6 +91,6 @@ def measure(file, keras_speed, reference):
 
 
 def _run(module, model, inputs, *arguments):
-    output = model.parent / f"{module[1:]}.json"
+    output = model.parent / f"{module}.json"
     run_in_subprocess(module, model, inputs, output, *arguments, timeout=TIMEOUT)
     return json.loads(output.read_text())

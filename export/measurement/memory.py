@@ -45,8 +45,10 @@ def measure_memory(path, source, max_length, how, ids):
     if has_search(interpreter):
         generate = interpreter.get_signature_runner("generate")
     else:
-        search = StaticFile(interpreter, ids["pad_id"]).search(ids["start_id"], ids["end_id"])
-        search.most_tokens = None  # nobody reads what it says
+        search = StaticFile(interpreter, ids["pad_id"]).search(
+            ids["start_id"], ids["end_id"], ids["pad_id"]
+        )
+        search.max_tokens = None  # nobody reads what it says
 
         def generate(source, max_length):
             return search.greedy(source, int(max_length))

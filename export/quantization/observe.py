@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from ..runtime.host_search import HostSearch
-from ..runtime.static_file import zeros_of
+from ..runtime.static_file import zero_state
 from ..system.isolation import conversion_errors, run_main
 from ..tflite_file import flatbuffer
 from ..tflite_file.flatbuffer import schema
@@ -53,7 +53,7 @@ def observe(content, source, max_length, **special_ids):
 
         return run
 
-    zeros = zeros_of(interpreter.get_signature_runner("decode_step"))
+    zeros = zero_state(interpreter.get_signature_runner("decode_step"))
     encode, decode_step = observed("encode"), observed("decode_step")
     search = HostSearch(
         lambda source: {**zeros, **encode(source=source)}, decode_step, **special_ids

@@ -1,20 +1,31 @@
 """Checks of arguments."""
 
+from collections.abc import Sequence
+from numbers import Integral
+
 from .tokenizer import is_unicode
 
 
-def checked_texts(texts):
-    """`texts`. Raises ValueError unless they are a list of text."""
+def checked_texts(texts: Sequence[str]) -> Sequence[str]:
+    """Returns `texts`, or raises ValueError unless they are a list of Unicode text."""
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"`texts` must be a list of str. Received: {texts!r:.80}")
     for text in texts:
         if not is_unicode(text):
-            raise ValueError(f"`texts` must be Unicode text. Received: {text!r:.80}")
+            raise ValueError(
+                "`texts` must be valid Unicode, without unpaired surrogates. "
+                f"Received: {text!r:.80}"
+            )
     return texts
 
 
-def require_positive(**numbers):
-    """Raises ValueError unless each is a positive integer."""
+def is_integer(value: object) -> bool:
+    """Returns whether `value` is an integer, NumPy's included; a bool is not."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def require_positive(**numbers: int) -> None:
+    """Raises ValueError unless each argument is a positive integer."""
     for name, number in numbers.items():
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        if not is_integer(number) or number < 1:
             raise ValueError(f"`{name}` must be a positive integer. Received: {number!r}")

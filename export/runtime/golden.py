@@ -1,4 +1,4 @@
-"""A device tests itself: its answers against those that were stored with the file."""
+"""Self-test of a device: compares its outputs with those stored in golden.json."""
 
 import json
 
@@ -8,22 +8,23 @@ from .container import MODEL_FILE, BundleError, read_container
 from .interpreter import open_interpreter
 from .model_file import steps_of
 from .runner import open_container
+from .text import source_ids
 
-# Other processors sum in another order, and int8 rounds activations anew at each product.
-LOGIT_TOLERANCE = 0.05  # of the greatest logit
+# Processors differ in summation order, and int8 rounds the activations of each product.
+LOGIT_TOLERANCE = 0.05  # relative to the largest logit
 
 
-def check_golden(bundle):
-    """Runs a bundle's golden sentences and compares ids, tokens and first logits.
+def check_golden(bundle) -> str:
+    """Runs the golden sentences of a bundle and compares ids, tokens and first logits.
 
     Args:
         bundle: The bundle: a folder or a zip.
 
     Returns:
-        One line that says what was compared.
+        One line that summarizes the comparison.
 
     Raises:
-        BundleError: The bundle cannot be used, or an answer differs.
+        BundleError: The bundle is corrupted, or an output differs.
     """
     container = read_container(bundle)
     content = container.part("golden.json")
@@ -40,11 +41,14 @@ def check_golden(bundle):
 
 
 def _compare(runner, interpreter, golden):
-    encode, decode_step, _ = steps_of(interpreter, runner.tokenizer.pad_id)
-    start = np.array([runner.description["start_id"]], np.int32)
+    description = runner.description
+    encode, decode_step, _ = steps_of(interpreter, description["pad_id"])
+    start = np.array([description["start_id"]], np.int32)
     sentences, worst, differing = golden["sentences"], 0.0, []
     for sentence in sentences:
-        ids = runner.source_ids([sentence["text"]])[0]
+        ids = source_ids(
+            runner.tokenizers.source, [sentence["text"]], description["max_source_length"]
+        )[0]
         if ids != sentence["source"]:
             raise BundleError(
                 f"ids of {sentence['text']!r} must be {sentence['source']}. Received: {ids}"
@@ -61,12 +65,12 @@ def _compare(runner, interpreter, golden):
         error = float(np.abs(found - expected).max() / np.abs(expected).max())
         if not error <= LOGIT_TOLERANCE:
             raise BundleError(
-                f"first logits for {sentence['text']!r} must be within {LOGIT_TOLERANCE} of those "
-                f"stored. Received: a difference of {error:.3g}"
+                f"first logits for {sentence['text']!r} must differ by at most {LOGIT_TOLERANCE} from "
+                f"those stored. Received: a difference of {error:.3g}"
             )
         worst = max(worst, error)
-    # Quantized, one rounding to the other side changes all tokens that follow it.
-    allowed = 0 if runner.description.get("quantization") == "float32" else len(sentences) // 2
+    # In a quantized file, one different rounding changes all tokens that follow.
+    allowed = 0 if description.get("quantization") == "float32" else len(sentences) // 2
     if len(differing) > allowed:
         raise BundleError(differing[0])
     return (

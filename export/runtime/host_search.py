@@ -1,7 +1,7 @@
-"""Search on the host, over any `encode` and `decode_step`: NumPy alone.
+"""Search on the host over the signatures `encode` and `decode_step`, in NumPy.
 
-`encode(source=ids)` gives the state, a dict; `decode_step(token=ids, **state)` gives it again, with
-`logits`. That is what the signature runners of a TFLite interpreter take and give.
+`encode(source=...)` returns the state as a dict. `decode_step(token=..., **state)` returns the next
+state and `logits`. The signature runners of a TFLite interpreter have this form.
 """
 
 from numbers import Integral, Real
@@ -10,24 +10,24 @@ import numpy as np
 
 
 class HostSearch:
-    """The loop that a file without `generate` needs, and the one that samples.
+    """Greedy search and sampling outside the file.
 
-    The rules are those of `zoo.greedy_search` and `zoo.sample`: of equal logits, or of equal draws,
-    come equal tokens.
+    Equal logits and equal draws give the same tokens as `zoo.greedy_search` and `zoo.sample`.
 
     Args:
-        encode: Takes `source`, int32 `(batch, source_length)`; gives the state, by name.
-        decode_step: Takes `token`, int32 `(batch,)`, and the state, by name; gives both, with
-            `logits (batch, vocabulary_size)`; of the state it may leave out what stays.
+        encode: Function of `source (batch, source_length)`, ids or features, that returns the state
+            as a dict.
+        decode_step: Function of `token`, int32 `(batch,)`, and the state by name. It returns
+            `logits (batch, vocabulary_size)` and the state; unchanged entries may be omitted.
         start_id: Id that begins a target.
-        end_id: Id that ends it.
-        pad_id: Id that fills what follows.
-        most_tokens: Most tokens that `decode_step` can say. Default: any number.
+        end_id: Id that ends a target.
+        pad_id: Id that fills the rest of a target.
+        max_tokens: Maximum number of tokens that `decode_step` supports. Default: no limit.
 
     Example:
         >>> import numpy as np
         >>> from seq2lite.export.runtime.host_search import HostSearch
-        >>> def decode_step(token, seen):  # says one id more each time
+        >>> def decode_step(token, seen):  # generates 3, 4, 5, …
         ...     return {"logits": np.eye(9)[token + 1], "seen": seen + 1}
         >>> search = HostSearch(lambda source: {"seen": source[:, 0]}, decode_step,
         ...                     start_id=2, end_id=6, pad_id=0)
@@ -35,22 +35,23 @@ class HostSearch:
         (array([[3, 4, 5]], dtype=int32), array([3], dtype=int32))
     """
 
-    def __init__(self, encode, decode_step, *, start_id, end_id, pad_id, most_tokens=None):
-        self.encode, self.decode_step, self.most_tokens = encode, decode_step, most_tokens
+    def __init__(self, encode, decode_step, *, start_id, end_id, pad_id, max_tokens=None):
+        self.encode, self.decode_step, self.max_tokens = encode, decode_step, max_tokens
         self.start_id, self.end_id, self.pad_id = start_id, end_id, pad_id
 
     def greedy(self, source, max_length):
-        """Takes the likeliest token at each step, until each sentence ends.
+        """Generates the most probable token at each step, until each sentence ends.
 
         Args:
-            source: int32 ids `(batch, source_length)`.
-            max_length: Most tokens to generate.
+            source: Sources `(batch, source_length)`.
+            max_length: Maximum number of tokens to generate.
 
         Returns:
-            `tokens`, int32 `(batch, length)`, without start and end, padded; `lengths (batch,)`.
+            `tokens`, int32 `(batch, length)`, without start and end, padded; and `lengths`, int32
+            `(batch,)`.
 
         Raises:
-            ValueError: `max_length` is no positive integer, or more than `decode_step` can say.
+            ValueError: `max_length` is not a positive integer, or exceeds `max_tokens`.
         """
         self.check_length(max_length)
         return self._run(source, max_length, lambda logits, step: logits.argmax(axis=-1))
@@ -66,23 +67,24 @@ class HostSearch:
         seed=None,
         draws=None,
     ):
-        """Draws each token from the model's distribution, until each sentence ends.
+        """Samples each token from the model's distribution, until each sentence ends.
 
         Args:
-            source: int32 ids `(batch, source_length)`; for several samples of a sentence repeat it.
-            max_length: Most tokens to generate.
-            temperature: Divides the logits: below 1 likely tokens become likelier.
-            top_k: Draw among the so many likeliest tokens. Default: among all.
-            top_p: Draw among the fewest tokens whose probabilities, after `top_k`, sum to this or
-                more. Default: among all.
-            seed: int: the same seed gives the same samples. Default: others at each call.
-            draws: In the place of `seed`, numbers in [0, 1), `(batch, max_length)`.
+            source: Sources `(batch, source_length)`. Repeat a row for several samples of it.
+            max_length: Maximum number of tokens to generate.
+            temperature: Divisor of the logits, a positive number, default 1. Values below 1 favor
+                probable tokens.
+            top_k: Number of most probable tokens to sample from. Default: all.
+            top_p: Sample from the smallest set of most probable tokens, after `top_k`, whose
+                probabilities sum to at least this number in (0, 1]. Default: all.
+            seed: Seed of the random numbers. Default: a new seed for each call.
+            draws: Random numbers in [0, 1), `(batch, max_length)`, instead of `seed`.
 
         Returns:
-            As `greedy`.
+            `tokens` and `lengths`, as in `greedy`.
 
         Raises:
-            ValueError: An argument is not as above.
+            ValueError: An argument is out of its range.
         """
         self.check_length(max_length)
         check_sampling(temperature, top_k, top_p, seed)
@@ -98,7 +100,7 @@ class HostSearch:
 
         def choose(logits, step):
             logits = logits.astype(np.float32)
-            # The greatest is 0 then, and what a small temperature makes infinite is impossible.
+            # With a maximum of 0, a small temperature gives -inf, probability 0, never +inf.
             logits = logits - logits.max(axis=-1, keepdims=True)
             with np.errstate(over="ignore"):
                 logits = logits / np.float32(temperature)
@@ -107,13 +109,13 @@ class HostSearch:
         return self._run(source, max_length, choose)
 
     def check_length(self, max_length):
-        """Raises ValueError unless so many tokens can be said."""
+        """Raises ValueError unless `max_length` tokens can be generated."""
         if not _is_number(max_length, Integral) or max_length < 1:
             raise ValueError(f"`max_length` must be a positive integer. Received: {max_length!r}")
-        if self.most_tokens is not None and max_length > self.most_tokens:
+        if self.max_tokens is not None and max_length > self.max_tokens:
             raise ValueError(
-                f"`max_length` must be at most {self.most_tokens}, the tokens that the file can "
-                f"remember. Received: {max_length}"
+                f"`max_length` must be at most {self.max_tokens}, the size of the file's KV cache. "
+                f"Received: {max_length}"
             )
 
     def _run(self, source, max_length, choose):
@@ -135,24 +137,24 @@ class HostSearch:
 
 
 def check_sampling(temperature, top_k, top_p, seed=None):
-    """Raises ValueError unless they are what `HostSearch.sample` takes."""
-    least, greatest = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
-    for name, value, what, kind, holds in (
+    """Raises ValueError unless the arguments are those of `HostSearch.sample`."""
+    tiny, largest = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+    for name, value, requirement, kind, holds in (
         (
             "temperature",
             temperature,
-            f"a positive number of float32, {least:.4g} or more",
+            f"a positive float32 number, at least {tiny:.4g}",
             Real,
-            lambda t: least <= t <= greatest,
+            lambda t: tiny <= t <= largest,
         ),
         ("top_k", top_k, "a positive integer, or None", Integral, lambda k: k > 0),
         ("top_p", top_p, "a number in (0, 1], or None", Real, lambda p: 0 < p <= 1),
-        ("seed", seed, "an integer of 0 or more, or None", Integral, lambda s: s >= 0),
+        ("seed", seed, "a non-negative integer, or None", Integral, lambda s: s >= 0),
     ):
         if value is None and name != "temperature":
             continue
         if not _is_number(value, kind) or not holds(value):
-            raise ValueError(f"`{name}` must be {what}. Received: {value!r}")
+            raise ValueError(f"`{name}` must be {requirement}. Received: {value!r}")
 
 
 def _is_number(value, kind):
@@ -160,19 +162,19 @@ def _is_number(value, kind):
 
 
 def _drawn(logits, draw, top_k, top_p):
-    """Ids `(batch,)`: where the cumulated probabilities pass the draws `(batch, 1)`."""
+    """Returns ids `(batch,)` at which cumulative probabilities exceed the draws `(batch, 1)`."""
     order = None
     if top_k is not None or top_p is not None:
-        # The likeliest first, and of equal ones the first, as `ops.top_k` has them.
+        # The most probable first, ties by index, as in `ops.top_k`.
         order = np.argsort(-logits, axis=-1, kind="stable")[:, :top_k]
         logits = np.take_along_axis(logits, order, axis=-1)
     probabilities = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities /= probabilities.sum(axis=-1, keepdims=True)
-    cumulated = probabilities.cumsum(axis=-1)
-    among = np.ones_like(cumulated, bool)
+    cumulative = probabilities.cumsum(axis=-1)
+    is_candidate = np.ones_like(cumulative, bool)
     if top_p is not None:
-        among = cumulated - probabilities < np.float32(top_p)
-    total = np.where(among, cumulated, 0).max(axis=-1, keepdims=True)
-    place = (cumulated <= draw * total).sum(axis=-1, keepdims=True)
-    place = np.minimum(place, among.sum(axis=-1, keepdims=True) - 1)
-    return (place if order is None else np.take_along_axis(order, place, axis=-1))[:, 0]
+        is_candidate = cumulative - probabilities < np.float32(top_p)
+    total = np.where(is_candidate, cumulative, 0).max(axis=-1, keepdims=True)
+    index = (cumulative <= draw * total).sum(axis=-1, keepdims=True)
+    index = np.minimum(index, is_candidate.sum(axis=-1, keepdims=True) - 1)
+    return (index if order is None else np.take_along_axis(order, index, axis=-1))[:, 0]

@@ -1,48 +1,46 @@
-"""Runs a file of either kind: with a search in it, or portable (`portable.convert`), static shapes
-and the search on the host. No TensorFlow.
-"""
+"""Files of either kind: with a search inside, or static with the search on the host."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 from .host_search import HostSearch
 from .interpreter import interpreter_search, open_interpreter
 from .static_file import StaticFile, static_search
 
 
-def search_of(content, description, num_threads, name):
-    """A file of either kind as the `generate_ids` of a `Runner`: see `static_search`."""
+def search_of(content: bytes, description: dict, num_threads: int, name: str | Path) -> Callable:
+    """Returns the greedy search of a file of either kind; arguments as in `static_search`."""
     if has_search(open_interpreter(content, num_threads, name)):
         return interpreter_search(content, num_threads, name)
     return static_search(content, description, num_threads, name)
 
 
-def steps_of(interpreter, pad_id, name="model.tflite"):
-    """`encode` and `decode_step` of a file of either kind, and the sentences that they take at a time.
+def steps_of(interpreter, padding, name: str | Path = "model.tflite"):
+    """Returns `encode` and `decode_step` of a file of either kind, and its batch size.
 
-    A step gives the whole next state beside its `logits`. None: any number of sentences.
+    `decode_step` returns the complete next state and `logits`. The batch size is None where it is
+    dynamic.
     """
     if has_search(interpreter):
         return *map(interpreter.get_signature_runner, ("encode", "decode_step")), None
-    file = StaticFile(interpreter, pad_id, name)
-    return file.encode, file.decode_step, int(file.batch)
+    file = StaticFile(interpreter, padding, name)
+    return file.encode, file.decode_step, file.batch
 
 
-def has_search(interpreter):
-    """Whether a file holds `generate`, and then has dynamic shapes."""
+def has_search(interpreter) -> bool:
+    """Returns whether a file contains `generate`; such files have dynamic shapes."""
     return "generate" in interpreter.get_signature_list()
 
 
-def host_search(content, num_threads, name, tokenizer):
-    """The `HostSearch` over a file's `encode` and `decode_step`, in an interpreter anew.
+def host_search(content: bytes, description: dict, num_threads: int, name: str | Path):
+    """Returns a `HostSearch` over a new interpreter of a file, and the file's batch size.
 
-    Anew because of what `interpreter_search` says; once for each batch.
+    `interpreter_search` explains why the interpreter is not reused.
     """
     interpreter = open_interpreter(content, num_threads, name)
+    ids = {name: description[name] for name in ("start_id", "end_id", "pad_id")}
     if not has_search(interpreter):
-        file = StaticFile(interpreter, tokenizer.pad_id, name)
-        return file.search(tokenizer.start_id, tokenizer.end_id), int(file.batch)
-    search = HostSearch(
-        *map(interpreter.get_signature_runner, ("encode", "decode_step")),
-        start_id=tokenizer.start_id,
-        end_id=tokenizer.end_id,
-        pad_id=tokenizer.pad_id,
-    )
-    return search, None
+        file = StaticFile(interpreter, description.get("padding", ids["pad_id"]), name)
+        return file.search(**ids), file.batch
+    encode, decode_step = map(interpreter.get_signature_runner, ("encode", "decode_step"))
+    return HostSearch(encode, decode_step, **ids), None

@@ -1,201 +1,209 @@
-"""Runs a bundle: ai-edge-litert, numpy and sentencepiece, neither TensorFlow nor Keras."""
+"""Text in, text out: what runs a bundle."""
 
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from .batching import pad
 from .checks import checked_texts, require_positive
-from .container import MAX_LENGTH, MODEL_FILE, TOKENIZER_FILE, BundleError, read_container
+from .container import (
+    MAX_LENGTH,
+    MODEL_FILE,
+    TARGET_TOKENIZER_FILE,
+    TOKENIZER_FILE,
+    BundleError,
+    Container,
+    read_container,
+)
 from .host_search import check_sampling
 from .interpreter import interpreter_search, open_interpreter
 from .model_file import host_search, search_of
-from .tokenizer import Tokenizer
+from .text import batches_by_length, decode, pad, source_ids
+from .tokenizer import Tokenizer, Tokenizers
 
-IMPOSSIBLE = -1e8  # a beam's score where there are fewer targets than beams
+NO_TARGET = -1e8  # scores below it mark missing targets: fewer exist than the beam has places
 
 
 class Runner:
-    """Text in, text out, over a model of ids: a bundle's file, or Keras. `load` makes the first.
+    """Generates target text for source text. `load` opens a bundle as one.
 
     Args:
-        description: What bundle.json says: lengths, special ids, languages, quantization.
-        tokenizer: A `Tokenizer`.
-        generate_ids: Takes ids `(batch, source_length)` int32 and the most tokens to generate,
-            gives tokens `(batch, length)` and lengths `(batch,)`.
-        beam_ids: As `generate_ids`, but gives tokens `(batch, num_beams, length)`, lengths and scores
-            `(batch, num_beams)`; None where there is no beam search.
-        open_search: Gives a `HostSearch`, for `sample`, and the sentences that it takes at a time (None:
-            any); None where nothing can be sampled.
+        description: The content of bundle.json: lengths, special ids, languages, quantization.
+        tokenizers: `Tokenizers` of source and target.
+        generate_ids: Function of source ids, int32 `(batch, source_length)`, and the maximum number
+            of tokens. It returns tokens `(batch, length)` and lengths `(batch,)`.
+        beam_ids: The same for beam search. It returns tokens `(batch, num_beams, length)`, and
+            lengths and scores `(batch, num_beams)`. Default: no beam search.
+        open_search: Function that returns a `HostSearch` for `sample` and its batch size, None if
+            dynamic. Default: no sampling.
     """
 
-    def __init__(self, description, tokenizer, generate_ids, beam_ids=None, open_search=None):
+    def __init__(
+        self,
+        description: dict,
+        tokenizers: Tokenizers,
+        generate_ids: Callable,
+        beam_ids: Callable | None = None,
+        open_search: Callable | None = None,
+    ):
         self.description = description
-        self.tokenizer = tokenizer
+        self.tokenizers = tokenizers
         self.generate_ids = generate_ids
         self.beam_ids = beam_ids
         self.open_search = open_search
 
-    def generate(self, texts, max_length=None, batch_size=32):
-        """Generates a target for each source text: greedy search, in the file.
+    def generate(
+        self, texts: Sequence[str], max_length: int | None = None, batch_size: int = 32
+    ) -> list[str]:
+        """Generates a target for each source text by greedy search in the file.
 
-        Text that is empty, or only spaces, gives "". Text longer than the model was trained for
-        (`max_source_length` tokens in bundle.json) is cut there, with a UserWarning that names it.
+        Blank text gives "". A source longer than `max_source_length` tokens, as bundle.json states
+        it, is cut, with a UserWarning.
 
         Args:
-            texts: List of str.
-            max_length: Most tokens to generate for a text. Default: the bundle's
-                `max_target_length`.
-            batch_size: Texts run at a time, of like length.
+            texts: Source texts.
+            max_length: Maximum number of tokens of a target. Default: `max_target_length` in
+                bundle.json.
+            batch_size: Number of texts per call of the file.
 
         Returns:
-            List of str, in the order of `texts`.
+            The targets, in the order of `texts`.
 
         Raises:
-            ValueError: `texts` is no list of str, or a number is not positive.
+            ValueError: `texts` is not a list of str, or a number is not positive.
         """
         texts = checked_texts(texts)
-        results = [""] * len(texts)
-        for places, batch, limit in self._batches(texts, max_length, batch_size):
-            tokens, lengths = self.generate_ids(batch, limit)
-            rows = [row[:n] for row, n in zip(tokens, lengths, strict=True)]
-            for place, text in zip(places, self.tokenizer.decode(rows), strict=True):
-                results[place] = text
-        return results
+        targets = [""] * len(texts)
+        for rows, source, limit in self._batches(texts, max_length, batch_size):
+            found = decode(self.tokenizers.target, *self.generate_ids(source, limit))
+            for row, target in zip(rows, found, strict=True):
+                targets[row] = target
+        return targets
 
-    def generate_beam(self, texts, max_length=None, batch_size=8):
-        """The likeliest targets of each source text, the best first: beam search, in the file.
+    def generate_beam(
+        self, texts: Sequence[str], max_length: int | None = None, batch_size: int = 8
+    ) -> list[list[tuple[str, float]]]:
+        """Generates the most probable targets of each source text by beam search in the file.
 
         Args:
-            texts: List of str, as `generate` takes them.
-            max_length: As in `generate`.
-            batch_size: Texts run at a time, of like length.
+            texts: Source texts, as in `generate`.
+            max_length: Maximum number of tokens of a target, as in `generate`.
+            batch_size: Number of texts per call of the file.
 
         Returns:
-            For each text a list of (target, score): as many as the file has beams, or as there are.
-            Scores are log-probabilities over the length penalty. Blank text has the one target "",
-            of score 0.
+            For each text a list of (target, score), the best first, at most as many as the beam size.
+            A score is the log-probability divided by the length penalty. Blank text has the only
+            target "", with score 0.
 
         Raises:
-            ValueError: As `generate`; or the file has no beam search.
+            ValueError: As in `generate`, or the file has no beam search.
         """
         if self.beam_ids is None:
             raise ValueError(
-                "The bundle must have the signature `generate_beam`: export it with `num_beams`, and "
-                "with float activations. "
-                f"Received: {self.description.get('name')!r}, without"
+                "The bundle must have the signature `generate_beam`: export it with `num_beams` and "
+                "float activations. "
+                f"Received: {self.description.get('name')!r} without this signature"
             )
         texts = checked_texts(texts)
-        results = [[("", 0.0)] for _ in texts]
-        for places, batch, limit in self._batches(texts, max_length, batch_size):
-            for place, *beams in zip(places, *self.beam_ids(batch, limit), strict=True):
-                rows, scores = [], []
-                for tokens, length, score in zip(*beams, strict=True):
-                    if score > IMPOSSIBLE:
-                        rows.append(tokens[:length])
-                        scores.append(float(score))
-                results[place] = list(zip(self.tokenizer.decode(rows), scores, strict=True))
-        return results
+        targets = [[("", 0.0)] for _ in texts]
+        for rows, source, limit in self._batches(texts, max_length, batch_size):
+            for row, tokens, lengths, scores in zip(
+                rows, *self.beam_ids(source, limit), strict=True
+            ):
+                exist = scores > NO_TARGET
+                found = decode(self.tokenizers.target, tokens[exist], lengths[exist])
+                targets[row] = list(zip(found, map(float, scores[exist]), strict=True))
+        return targets
 
     def sample(
         self,
-        texts,
+        texts: Sequence[str],
         *,
-        temperature=1.0,
-        top_k=None,
-        top_p=None,
-        seed=None,
-        max_length=None,
-        batch_size=32,
-    ):
-        """Draws a target for each source text, on the host; for several of a text repeat it.
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        max_length: int | None = None,
+        batch_size: int = 32,
+    ) -> list[str]:
+        """Samples a target for each source text, with the search on the host.
 
         Args:
-            texts: As in `generate`.
-            temperature: Divides the logits: below 1 likely tokens become likelier.
-            top_k: Draw among the so many likeliest tokens. Default: among all.
-            top_p: Draw among the fewest tokens whose probabilities, after `top_k`, sum to this or
-                more. Default: among all.
-            seed: int: the same seed gives a text at the same place the same sample, whatever the
-                batch. Default: others at each call.
-            max_length: As in `generate`.
-            batch_size: As in `generate`.
+            texts: Source texts, as in `generate`. Repeat a text for several samples of it.
+            temperature: Divisor of the logits. Values below 1 favor probable tokens.
+            top_k: Number of most probable tokens to sample from. Default: all.
+            top_p: Sample from the smallest set of most probable tokens, after `top_k`, whose
+                probabilities sum to at least this number. Default: all.
+            seed: Seed of the random numbers. The sample of a text depends on the seed and on its
+                index in `texts`, not on the batch size. Default: a new seed for each call.
+            max_length: Maximum number of tokens of a target, as in `generate`.
+            batch_size: Number of texts per call of the file.
 
         Returns:
-            List of str, in the order of `texts`.
+            The targets, in the order of `texts`.
 
         Raises:
-            ValueError: An argument is not as above.
+            ValueError: An argument is out of its range.
         """
         texts = checked_texts(texts)
         check_sampling(temperature, top_k, top_p, seed)
         if self.open_search is None:
-            raise ValueError("A runner must be of a bundle to sample. Received: one without steps")
-        results, draws = [""] * len(texts), None
+            raise ValueError(
+                "Sampling needs a bundle with the signatures `encode` and `decode_step`. "
+                "Received: a runner without them"
+            )
+        targets, draws = [""] * len(texts), None
         batch_size = self.open_search()[1] or batch_size
-        for places, batch, limit in self._batches(texts, max_length, batch_size):
+        for rows, source, limit in self._batches(texts, max_length, batch_size):
             if draws is None:
                 draws = np.random.default_rng(seed).random((len(texts), limit), np.float32)
-            tokens, lengths = self.open_search()[0].sample(
-                batch,
-                limit,
-                temperature=temperature,
-                top_k=top_k,
-                top_p=top_p,
-                draws=draws[places],
-            )
-            rows = [row[:n] for row, n in zip(tokens, lengths, strict=True)]
-            for place, text in zip(places, self.tokenizer.decode(rows), strict=True):
-                results[place] = text
-        return results
+            search, _ = self.open_search()
+            options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+            found = search.sample(source, limit, **options, draws=draws[rows])
+            for row, target in zip(rows, decode(self.tokenizers.target, *found), strict=True):
+                targets[row] = target
+        return targets
 
-    def _batches(self, texts, max_length, batch_size):
-        """Places among `texts`, ids `(batch, source_length)`, most tokens to generate."""
+    def source_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Returns the ids that the model reads for each text; an empty list for blank text."""
+        return source_ids(self.tokenizers.source, texts, self.description["max_source_length"])
+
+    def _batches(self, texts, max_length, batch_size) -> Iterator:
+        """Yields indices into `texts`, their source ids, and the maximum number of tokens."""
         limit = self.description["max_target_length"] if max_length is None else max_length
         require_positive(max_length=limit, batch_size=batch_size)
         if limit > MAX_LENGTH:
             raise ValueError(f"`max_length` must be at most {MAX_LENGTH:,}. Received: {limit:,}")
         sources = self.source_ids(texts)
-        self._warn_of_cuts(texts, sources)
-        # Like lengths together, so that padding is short, and the longest first, so that shapes
-        # shrink (see `interpreter_search`); what is blank needs no model.
-        order = sorted((i for i, s in enumerate(sources) if s), key=lambda i: -len(sources[i]))
-        for start in range(0, len(order), batch_size):
-            places = order[start : start + batch_size]
-            yield places, pad([sources[i] for i in places], self.tokenizer.pad_id), limit
+        self._warn_of_cut_sources(texts, sources)
+        for rows in batches_by_length(sources, batch_size):
+            yield rows, pad([sources[row] for row in rows], self.tokenizers.source.pad_id), limit
 
-    def source_ids(self, texts):
-        """What the model reads of each text: ids with their end, cut; [] for blank text."""
-        limit = self.description["max_source_length"] - 1
-        return [
-            [*ids[:limit], self.tokenizer.end_id] if text.strip() else []
-            for text, ids in zip(texts, self.tokenizer.encode(texts), strict=True)
-        ]
-
-    def _warn_of_cuts(self, texts, sources):
+    def _warn_of_cut_sources(self, texts, sources):
         limit = self.description["max_source_length"]
         for text in (t for t, ids in zip(texts, sources, strict=True) if len(ids) == limit):
-            length = len(self.tokenizer.encode([text])[0])
+            length = len(self.tokenizers.source.encode([text])[0])
             if length >= limit:
                 warnings.warn(
-                    f"a text of {length} tokens is cut to {limit - 1}, the longest this model "
-                    f"was trained for: {text!r:.60}",
+                    f"a text of {length} tokens is cut to {limit - 1}, the maximum length of this "
+                    f"model: {text!r:.60}",
                     stacklevel=4,
                 )
 
 
-def load(path, num_threads=1):
-    """Opens a bundle, after checking that its parts are whole and belong together.
+def load(path: str | Path, num_threads: int = 1) -> Runner:
+    """Opens a bundle after verifying the checksums of its parts.
 
     Args:
-        path: The bundle: a folder, or a zip, which is read in memory.
-        num_threads: Threads that the interpreter may use.
+        path: The bundle: a folder, or a zip, which is read into memory.
+        num_threads: Number of threads of the interpreter.
 
     Returns:
         A `Runner`.
 
     Raises:
-        BundleError: What is wrong with the bundle, naming the part.
+        BundleError: A part is missing, corrupted or from another bundle; the message names it.
         ValueError: `num_threads` is not positive.
 
     Example:
@@ -207,29 +215,51 @@ def load(path, num_threads=1):
     return open_container(read_container(path), num_threads)
 
 
-def open_container(container, num_threads=1):
-    """A `Runner` of what `read_container` has read and found whole; as `load`."""
-    folder, description, contents = container.path, container.description, container.parts
-    interpreter = open_interpreter(contents[MODEL_FILE], num_threads, folder / MODEL_FILE)
+def open_container(container: Container, num_threads: int = 1) -> Runner:
+    """Opens the content of a bundle, as `load` does."""
+    name, description = container.path / MODEL_FILE, container.description
+    content = container.parts[MODEL_FILE]
+    interpreter = open_interpreter(content, num_threads, name)
     signatures = interpreter.get_signature_list()
     if not {"encode", "decode_step"} <= signatures.keys():
         raise BundleError(
-            f"{folder / MODEL_FILE} must have signatures `encode` and `decode_step`. "
+            f"{name} must have the signatures `encode` and `decode_step`. "
             f"Received: {list(signatures)}"
         )
-    try:
-        tokenizer = Tokenizer(contents[TOKENIZER_FILE])
-    except ValueError as error:
-        raise BundleError(f"{folder / TOKENIZER_FILE} is no SentencePiece model") from error
-    expected = {name: description.get(name) for name in tokenizer.vocabulary}
-    if tokenizer.vocabulary != expected:
-        raise BundleError(
-            f"{folder / TOKENIZER_FILE} must be the one that {MODEL_FILE} was made with, of "
-            f"{expected}. Received: {tokenizer.vocabulary}"
-        )
-    opened = contents[MODEL_FILE], num_threads, folder / MODEL_FILE
-    beams = None
+    tokenizers = _open_tokenizers(container)
+    beam_ids = None
     if "generate_beam" in signatures:
-        beams = interpreter_search(*opened, "generate_beam")
-    search = search_of(contents[MODEL_FILE], description, num_threads, folder / MODEL_FILE)
-    return Runner(description, tokenizer, search, beams, lambda: host_search(*opened, tokenizer))
+        beam_ids = interpreter_search(content, num_threads, name, "generate_beam")
+    return Runner(
+        description,
+        tokenizers,
+        search_of(content, description, num_threads, name),
+        beam_ids,
+        lambda: host_search(content, description, num_threads, name),
+    )
+
+
+def _open_tokenizers(container):
+    """Opens the tokenizers of a bundle and compares them with its description."""
+    sides = {}
+    for part in (TOKENIZER_FILE, TARGET_TOKENIZER_FILE):
+        if part in container.parts:
+            try:
+                sides[part] = Tokenizer(container.parts[part])
+            except ValueError as error:
+                raise BundleError(
+                    f"{container.path / part} must be a SentencePiece model"
+                ) from error
+    source = sides[TOKENIZER_FILE]
+    try:
+        tokenizers = Tokenizers(source, sides.get(TARGET_TOKENIZER_FILE, source))
+    except ValueError as error:
+        raise BundleError(f"{container.path}: {error}") from error
+    vocabulary = tokenizers.vocabulary
+    expected = {name: container.description.get(name) for name in vocabulary}
+    if vocabulary != expected:
+        raise BundleError(
+            f"{container.path / TOKENIZER_FILE} must be the tokenizer that {MODEL_FILE} was exported "
+            f"with: {expected}. Received: {vocabulary}"
+        )
+    return tokenizers

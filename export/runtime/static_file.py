@@ -1,4 +1,7 @@
-"""Files with static shapes."""
+"""Files with static shapes, whose search runs on the host."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -8,87 +11,92 @@ from .interpreter import open_interpreter
 
 
 class StaticFile:
-    """The two signatures of a portable file as `HostSearch` wants them.
+    """The signatures `encode` and `decode_step` of a file with static shapes.
 
-    Sources are padded to the file's length; integers of an 8- or 16-bit file go from call to call as
-    they are, and its logits are given as float32.
+    Sources are padded to the file's length. Integer states pass unchanged from step to step; logits
+    are returned as float32.
 
     Args:
-        interpreter: An interpreter of the file (`open_interpreter`).
-        pad_id: Id of padding.
-        name: The file's name, for errors.
+        interpreter: An interpreter of the file, from `open_interpreter`.
+        padding: Value that fills the end of shorter sources: the id of padding, or a number for a
+            source of features.
+        name: The file's name, for error messages.
+
+    Attributes:
+        batch: Number of sentences that the file processes at a time.
+        max_source_length: Length of a source.
+        max_tokens: Number of tokens that its KV cache holds; None without a limit.
 
     Raises:
-        BundleError: It is no portable file that this runtime can run.
+        BundleError: The file lacks one of the signatures.
     """
 
-    def __init__(self, interpreter, pad_id, name="model.tflite"):
+    def __init__(self, interpreter, padding, name: str | Path = "model.tflite"):
         signatures = interpreter.get_signature_list()
         if not {"encode", "decode_step"} <= signatures.keys():
             raise BundleError(
-                f"{name} must have signatures `encode` and `decode_step`. "
+                f"{name} must have the signatures `encode` and `decode_step`. "
                 f"Received: {list(signatures)}"
             )
         self._encode = interpreter.get_signature_runner("encode")
         self._decode_step = interpreter.get_signature_runner("decode_step")
-        self.pad_id, self.name = pad_id, name
-        self.batch, self.max_source_length = self._encode.get_input_details()["source"]["shape"]
-        # The slots of its caches; one without caches remembers any number.
+        self.padding, self.name = padding, name
+        self._source = self._encode.get_input_details()["source"]
+        self.batch, self.max_source_length = (int(size) for size in self._source["shape"][:2])
         written = self._decode_step.get_input_details().get("written")
-        self.most_tokens = None if written is None else int(written["shape"][-1])
-        self.logits = self._decode_step.get_output_details()["logits"]
+        self.max_tokens = None if written is None else int(written["shape"][-1])
+        self._logits = self._decode_step.get_output_details()["logits"]
 
-    def encode(self, source):
-        """int32 ids `(batch, length)`, no longer than the file's, to the state."""
-        padded = np.full((self.batch, self.max_source_length), self.pad_id, np.int32)
+    def encode(self, source: np.ndarray) -> dict:
+        """Encodes `source (batch, length)`, ids or features, and returns the initial state."""
         if len(source) != self.batch:
             raise ValueError(
-                f"`source` must be of batch {self.batch}. Received: shape {source.shape}"
+                f"`source` must have batch size {self.batch}. Received: shape {source.shape}"
             )
         self.check_length(source)
+        padded = np.full(self._source["shape"], self.padding, self._source["dtype"])
         padded[:, : source.shape[1]] = source
-        return {**self.first_state(), **self._run(self._encode, source=padded)}
+        return {**zero_state(self._decode_step), **self._run(self._encode, source=padded)}
 
-    def check_length(self, source):
-        """Raises ValueError unless the file reads so many tokens."""
+    def check_length(self, source: np.ndarray) -> None:
+        """Raises ValueError if `source` is longer than the file's sources."""
         if source.shape[1] > self.max_source_length:
             raise ValueError(
-                f"`source` must be of at most {self.max_source_length} tokens. "
+                f"`source` must have at most {self.max_source_length} tokens. "
                 f"Received: shape {source.shape}"
             )
 
-    def first_state(self):
-        """What `encode` does not give, being zeros; integers may have another zero."""
-        return zeros_of(self._decode_step)
-
-    def decode_step(self, token, **state):
-        """int32 ids `(batch,)` and the state to the next state and float32 `logits`."""
+    def decode_step(self, token: np.ndarray, **state) -> dict:
+        """Takes int32 ids `(batch,)` and the state; returns the next state and float32 `logits`."""
         state = {**state, **self._run(self._decode_step, token=token, **state)}
         if state["logits"].dtype != np.float32:
-            scale, zero_point = self.logits["quantization"]
+            scale, zero_point = self._logits["quantization"]
             state["logits"] = (state["logits"].astype(np.float32) - zero_point) * scale
         return state
 
-    def search(self, start_id, end_id):
-        """The `HostSearch` over this file."""
+    def search(self, start_id: int, end_id: int, pad_id: int) -> HostSearch:
+        """Returns a `HostSearch` over this file."""
         return HostSearch(
             self.encode,
             self.decode_step,
             start_id=start_id,
             end_id=end_id,
-            pad_id=self.pad_id,
-            most_tokens=self.most_tokens,
+            pad_id=pad_id,
+            max_tokens=self.max_tokens,
         )
 
     def _run(self, signature, **inputs):
         try:
             return signature(**inputs)
         except RuntimeError as error:
-            raise BundleError(f"{self.name} could not be run: {error}") from error
+            raise BundleError(f"{self.name} cannot be run: {error}") from error
 
 
-def zeros_of(decode_step):
-    """Zeros for all that a signature runner takes, but the token."""
+def zero_state(decode_step) -> dict:
+    """Returns zeros for every input of a `decode_step` runner except the token.
+
+    `encode` omits state that is zero at first. The zero of a quantized tensor is its zero point.
+    """
     return {
         name: np.full(tensor["shape"], tensor["quantization"][1], tensor["dtype"])
         for name, tensor in decode_step.get_input_details().items()
@@ -96,32 +104,40 @@ def zeros_of(decode_step):
     }
 
 
-def static_search(content, description, num_threads, name, is_timed=False):
-    """A portable file as the `generate_ids` of a `Runner`: so many sentences at a time as it takes.
+def static_search(
+    content: bytes,
+    description: dict,
+    num_threads: int,
+    name: str | Path,
+    is_timed: bool = False,
+) -> Callable:
+    """Returns greedy search over a static file as the `generate_ids` of a `Runner`.
 
     Args:
         content: The file's bytes.
-        description: dict of `start_id`, `end_id` and `pad_id`.
-        num_threads: Threads of the interpreter.
-        name: The file's name, for errors.
-        is_timed: Nobody reads what it says, and more tokens may be said than it remembers.
+        description: dict with `start_id`, `end_id` and `pad_id`, and `padding` for features.
+        num_threads: Number of threads of the interpreter.
+        name: The file's name, for error messages.
+        is_timed: Whether the output is discarded. Then more tokens may be generated than the KV
+            cache holds.
     """
-    file = StaticFile(open_interpreter(content, num_threads, name), description["pad_id"], name)
-    search = file.search(description["start_id"], description["end_id"])
+    pad_id = description["pad_id"]
+    interpreter = open_interpreter(content, num_threads, name)
+    file = StaticFile(interpreter, description.get("padding", pad_id), name)
+    search = file.search(description["start_id"], description["end_id"], pad_id)
     if is_timed:
-        search.most_tokens = None
+        search.max_tokens = None
 
     def generate_ids(source, max_length):
         search.check_length(max_length)
         file.check_length(source)
-        tokens = np.full((len(source), max_length), file.pad_id, np.int32)
+        tokens = np.full((len(source), max_length), pad_id, np.int32)
         lengths = np.zeros(len(source), np.int32)
         for start in range(0, len(source), file.batch):
             rows = slice(start, start + file.batch)
-            batch = np.full((file.batch, source.shape[1]), file.pad_id, np.int32)
             count = len(source[rows])
-            batch[:count] = source[rows]
-            batch[count:] = batch[0]
+            # An incomplete batch is filled with copies of its first row.
+            batch = np.concatenate([source[rows], *[source[rows][:1]] * (file.batch - count)])
             found, found_lengths = search.greedy(batch, max_length)
             tokens[rows, : found.shape[1]] = found[:count]
             lengths[rows] = found_lengths[:count]

@@ -1,64 +1,74 @@
-"""The host's tokenizer: SentencePiece over NFC text."""
+"""The tokenizer: SentencePiece over text in Unicode's normalization form C (NFC)."""
 
 import functools
 import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import sentencepiece
 
 
 class Tokenizer:
-    """Text to ids and back, the same in recipes, in export and on the host that runs a bundle.
+    """Encodes text as ids and decodes ids to text, in training, export and on devices alike.
 
-    Text is brought to NFC first: Hangul in NFD (as macOS file names have it) would fall to bytes.
+    Text is normalized to NFC first. Otherwise decomposed Hangul, as in macOS file names, would be
+    encoded byte by byte.
 
     Args:
-        model: A SentencePiece model: its bytes, or the path of its file.
+        model: A serialized SentencePiece model (bytes), or the path of its file.
+
+    Attributes:
+        model_bytes: The serialized SentencePiece model.
+        vocabulary_size: Number of subwords.
+        pad_id: Id of padding.
+        start_id: Id that begins a target.
+        end_id: Id that ends a sequence.
 
     Raises:
-        ValueError: `model` is no SentencePiece model.
-        FileNotFoundError: There is no such file.
+        ValueError: `model` is not a SentencePiece model.
+        FileNotFoundError: The file does not exist.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: bytes | str | Path):
         self.model_bytes = model if isinstance(model, bytes) else Path(model).read_bytes()
-        what = "bytes" if isinstance(model, bytes) else str(model)
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
             if not self.model_bytes:
                 raise RuntimeError("empty")
             self._processor.LoadFromSerializedProto(self.model_bytes)
         except RuntimeError as error:
+            received = f"{len(model)} bytes" if isinstance(model, bytes) else str(model)
             raise ValueError(
-                f"The tokenizer must be a SentencePiece model. Received: {what}"
+                f"The tokenizer must be a SentencePiece model. Received: {received}"
             ) from error
-        self.vocabulary_size = self._processor.vocab_size()
-        self.pad_id = self._processor.pad_id()
-        self.start_id = self._processor.bos_id()
-        self.end_id = self._processor.eos_id()
+        self.vocabulary_size: int = self._processor.vocab_size()
+        self.pad_id: int = self._processor.pad_id()
+        self.start_id: int = self._processor.bos_id()
+        self.end_id: int = self._processor.eos_id()
 
-    def encode(self, texts):
-        """List of str to a list of lists of ids, without start and end."""
+    def encode(self, texts: Iterable[str]) -> list[list[int]]:
+        """Encodes texts as ids, without start and end."""
         return self._processor.encode([unicodedata.normalize("NFC", text) for text in texts])
 
-    def likeliest(self, text, count):
-        """The likeliest segmentations of a text: a list of (ids, log-probability), at most `count`."""
+    def n_best(self, text: str, count: int) -> list[tuple[list[int], float]]:
+        """Returns the `count` most probable segmentations of a text, as (ids, log-probability)."""
         text = unicodedata.normalize("NFC", text)
         best = self._processor.nbest_encode(text, nbest_size=count, out_type=int)
         return [(ids, sum(map(self._scores.__getitem__, ids))) for ids in best]
 
     @functools.cached_property
     def _scores(self):
-        """Log-probability of every piece; asked for one by one they take longer than the search."""
+        """Log-probability of every subword; single look-ups would take longer than the search."""
         return self._processor.get_score(list(range(self.vocabulary_size)))
 
-    def decode(self, ids):
-        """List of lists of ids to a list of str."""
+    def decode(self, ids: Iterable[Iterable[int]]) -> list[str]:
+        """Decodes rows of ids to texts. Control ids produce no text."""
         return self._processor.decode([[int(i) for i in row] for row in ids])
 
     @property
-    def vocabulary(self):
-        """What a model and its tokenizer must agree on, as arguments of a builder."""
+    def vocabulary(self) -> dict[str, int]:
+        """The arguments of a model builder that this tokenizer determines."""
         return {
             "vocabulary_size": self.vocabulary_size,
             "pad_id": self.pad_id,
@@ -67,8 +77,62 @@ class Tokenizer:
         }
 
 
-def is_unicode(text):
-    """Whether a str can be written as UTF-8: a half of a surrogate pair cannot."""
+@dataclass(frozen=True)
+class Tokenizers:
+    """The tokenizers of a model's source and target, which may be the same.
+
+    Args:
+        source: Tokenizer of the source.
+        target: Tokenizer of the target.
+
+    Raises:
+        ValueError: The two disagree on `pad_id` or `end_id`.
+    """
+
+    source: Tokenizer
+    target: Tokenizer
+
+    def __post_init__(self):
+        for name in ("pad_id", "end_id"):
+            ids = getattr(self.source, name), getattr(self.target, name)
+            if ids[0] != ids[1]:
+                raise ValueError(
+                    f"Source and target tokenizer must have the same {name}. "
+                    f"Received: {ids[0]} and {ids[1]}"
+                )
+
+    @classmethod
+    def of(cls, tokenizer: "Tokenizer | Sequence[Tokenizer] | Tokenizers") -> "Tokenizers":
+        """Wraps one tokenizer for both sides, or a pair (source, target).
+
+        Raises:
+            ValueError: `tokenizer` is neither.
+        """
+        if isinstance(tokenizer, Tokenizers):
+            return tokenizer
+        pair = tokenizer if isinstance(tokenizer, (tuple, list)) else (tokenizer, tokenizer)
+        if len(pair) != 2 or not all(isinstance(side, Tokenizer) for side in pair):
+            raise ValueError(
+                "`tokenizer` must be an export.Tokenizer, or a pair of them (source, target). "
+                f"Received: {tokenizer!r:.80}"
+            )
+        return cls(*pair)
+
+    @property
+    def are_shared(self) -> bool:
+        """Whether source and target have the same tokenizer."""
+        return self.source.model_bytes == self.target.model_bytes
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """The arguments of a model builder that the tokenizers determine."""
+        if self.are_shared:
+            return self.target.vocabulary
+        return {**self.target.vocabulary, "source_vocabulary_size": self.source.vocabulary_size}
+
+
+def is_unicode(text: str) -> bool:
+    """Returns whether a str can be encoded as UTF-8; half of a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The parity gate: a file is compared with Keras before anybody gets it."""
+"""The parity gate: every exported file is compared with Keras."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +11,19 @@ TIMEOUT = 600  # seconds
 
 
 class ParityError(RuntimeError):
-    """A file's answers differ from Keras's beyond the tolerance."""
+    """The outputs of a file differ from those of Keras by more than the tolerance."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far a file may be from Keras.
+    """Maximum differences between a file and Keras.
 
     Attributes:
-        logit_error: Greatest |file - Keras| of any logit, as a part of the greatest |logit|.
-        token_agreement: Least part of steps that choose the same token after the same tokens.
-        generate_agreement: Of the sentences whose every step does, the least part that `generate`,
-            which runs the same steps by itself, gives as Keras does.
-        chrf_difference: Most that the corpus chrF (0 to 100, against the references) may differ.
+        logit_error: Maximum absolute logit difference, relative to the largest absolute logit.
+        token_agreement: Minimum fraction of teacher-forced steps with the same most probable token.
+        generate_agreement: Minimum fraction of equal `generate` outputs, among sentences whose
+            teacher-forced steps all agree.
+        chrf_difference: Maximum difference of the corpus chrF (0 to 100) against the references.
     """
 
     logit_error: float
@@ -54,20 +54,20 @@ def check_parity(path, reference, tolerance):
         tolerance: A `Tolerance`.
 
     Returns:
-        The `Parity`, and the file's answers.
+        The `Parity`, and the outputs of the file (see `probe`).
 
     Raises:
-        ParityError: The file is beyond the tolerance; the message says where and by how much.
+        ParityError: The file is outside the tolerance; the message names where and by how much.
     """
-    inputs, outputs = Path(path).with_suffix(".in.npz"), Path(path).with_suffix(".out.npz")
+    inputs, results = Path(path).with_suffix(".in.npz"), Path(path).with_suffix(".out.npz")
     reference.save_inputs(inputs)
     run_isolated(
-        "verification.probe", path, inputs, outputs, timeout=TIMEOUT + 2 * len(reference.sources)
+        "verification.probe", path, inputs, results, timeout=TIMEOUT + 2 * len(reference.sources)
     )
-    answers = dict(np.load(outputs))
-    parity = reference.compare(answers)
+    outputs = dict(np.load(results))
+    parity = reference.compare(outputs)
     require_within(parity, tolerance)
-    return parity, answers
+    return parity, outputs
 
 
 def require_within(parity, tolerance):
@@ -77,28 +77,28 @@ def require_within(parity, tolerance):
     if not parity.relative_logit_error <= tolerance.logit_error:
         failures.append(
             f"logits differ by up to {parity.max_logit_error:.3g}, "
-            f"{parity.relative_logit_error:.2g} of the greatest (at most "
-            f"{tolerance.logit_error:.2g}), most at {parity.worst}"
+            f"{parity.relative_logit_error:.2g} of the largest (at most "
+            f"{tolerance.logit_error:.2g} allowed), at {parity.worst}"
         )
     if not parity.token_agreement >= tolerance.token_agreement:
         failures.append(
-            f"{parity.token_agreement:.2%} of {parity.num_steps} steps choose Keras's token "
-            f"(at least {tolerance.token_agreement:.2%}); the logits differ most at {parity.worst}; "
-            f"outputs first at {parity.first_difference}"
+            f"{parity.token_agreement:.2%} of {parity.num_steps} steps predict the token of Keras "
+            f"(at least {tolerance.token_agreement:.2%} required); the largest logit difference is at "
+            f"{parity.worst}; the first different output: {parity.first_difference}"
         )
     if not parity.generate_agreement >= tolerance.generate_agreement:
         failures.append(
-            f"`generate` gives {parity.generate_agreement:.2%} of the sentences whose every step "
-            f"chooses Keras's token (at least {tolerance.generate_agreement:.2%}), and not "
-            f"{parity.first_difference}"
+            f"`generate` equals Keras for {parity.generate_agreement:.2%} of the sentences whose "
+            f"steps all agree (at least {tolerance.generate_agreement:.2%} required); the first "
+            f"different output: {parity.first_difference}"
         )
     if not chrf_difference <= tolerance.chrf_difference:
         failures.append(
-            f"chrF differs by {chrf_difference:.2f}: {parity.keras_chrf:.2f} of Keras, "
-            f"{parity.file_chrf:.2f} of the file (at most {tolerance.chrf_difference}); outputs "
-            f"differ first at {parity.first_difference}"
+            f"chrF differs by {chrf_difference:.2f} (at most {tolerance.chrf_difference} allowed): "
+            f"{parity.keras_chrf:.2f} for Keras, {parity.file_chrf:.2f} for the file; the first "
+            f"different output: {parity.first_difference}"
         )
     if failures:
         raise ParityError(
-            "The exported file must answer like Keras. Received: " + "; ".join(failures)
+            "The exported file must agree with Keras. Received: " + "; ".join(failures)
         )

@@ -1,6 +1,6 @@
-"""Subprocess: what a TFLite file answers. `python -m seq2lite.export.verification.probe FILE IN.npz OUT.npz`.
+"""Subprocess that runs a TFLite file: `python -m seq2lite.export.verification.probe FILE IN.npz OUT.npz`.
 
-No TensorFlow in it: the file is run as a device would run it.
+It does not import TensorFlow, so the file runs as on a device.
 """
 
 from pathlib import Path
@@ -16,25 +16,25 @@ BATCH = 32
 
 
 def probe(path, source, lengths, max_length, teacher, **ids):
-    """Runs `generate`, or what a host has instead, `encode` and `decode_step`.
+    """Runs greedy search, `encode` and `decode_step` of a file.
 
     Args:
         path: The TFLite file.
-        source: int32 ids `(n, source_length)`.
-        lengths: Tokens in each row of `source`.
-        max_length: Most tokens to generate.
-        teacher: int32 ids `(m, target_length)`, m <= n: what `decode_step` reads.
-        ids: `pad_id`, `start_id` and `end_id`.
+        source: Sources `(n, source_length)`, ids or features.
+        lengths: Length of each row of `source`.
+        max_length: Maximum number of tokens to generate.
+        teacher: int32 ids `(m, target_length)` with m <= n, the inputs of `decode_step`.
+        ids: `pad_id`, `start_id`, `end_id`, and `padding`, the value that pads `source`.
 
     Returns:
-        dict of `tokens (n, max_length)`, `token_lengths (n,)` of `generate`, and `logits
-        (m, target_length, vocabulary_size)` of `encode` and `decode_step`.
+        dict of `tokens (n, max_length)` and `token_lengths (n,)` from greedy search, and `logits
+        (m, target_length, vocabulary_size)` from `encode` and `decode_step`.
     """
     content = Path(path).read_bytes()
     search = search_of(content, ids, 2, path)
     tokens, token_lengths = search_all(search, source, lengths, int(max_length))
     interpreter = open_interpreter(content, 2, path)
-    encode, decode_step, batch = steps_of(interpreter, ids["pad_id"], path)
+    encode, decode_step, batch = steps_of(interpreter, ids["padding"], path)
     logits = []
     for start in range(0, len(teacher), batch or len(teacher)):
         rows = slice(start, start + (batch or len(teacher)))
@@ -48,10 +48,10 @@ def probe(path, source, lengths, max_length, teacher, **ids):
 
 
 def search_all(generate_ids, source, lengths, max_length):
-    """Runs `generate_ids` (of a file, or Keras's) over many sources, sorted by length.
+    """Runs the search of a file or of Keras over sources that are sorted by length.
 
     Returns:
-        `tokens (n, max_length)`, and the number of them in each row `(n,)`.
+        `tokens (n, max_length)` and the number of tokens in each row `(n,)`.
     """
     tokens = np.zeros((len(source), int(max_length)), np.int32)
     token_lengths = np.zeros(len(source), np.int32)

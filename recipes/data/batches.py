@@ -217,7 +217,7 @@ class Batches:
 
     def _sample(self, text, side, rng):
         """Draws a segmentation of a text, with its probability to the power of alpha."""
-        segmentations = self._tokenizers[side].likeliest(text, NUM_SEGMENTATIONS)
+        segmentations = self._tokenizers[side].n_best(text, NUM_SEGMENTATIONS)
         scores = self.alpha * np.array([score for _, score in segmentations])
         cumulative = np.cumsum(np.exp(scores - scores.max()))
         index = np.searchsorted(cumulative, rng.random() * cumulative[-1])

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from seq2lite.export.checks import check_beams
-from seq2lite.export.runtime.batching import pad
+from seq2lite.export.runtime.text import pad
 from seq2lite.export.runtime.tokenizer import Tokenizer
 from seq2lite.zoo import Seq2Seq, beam_search
 

@@ -123,11 +123,11 @@ def truncated(bundle, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [
-        (["run", "nowhere", "x"], None, "error: nowhere is no bundle"),
-        (["check", "nowhere"], None, "error: nowhere is no bundle"),
-        (["run", truncated, "x"], None, "model.tflite is damaged or of another bundle"),
+        (["run", "nowhere", "x"], None, "error: nowhere is not a bundle"),
+        (["check", "nowhere"], None, "error: nowhere is not a bundle"),
+        (["run", truncated, "x"], None, "model.tflite is corrupted or belongs to another bundle"),
         (["run", None], b"ok\n\xff\xfe\n", "error: standard input, line 2: must be UTF-8"),
-        (["run", None, b"\xff"], None, "error: `texts` must be Unicode text"),
+        (["run", None, b"\xff"], None, "error: `texts` must be valid Unicode"),
         (["run", None, "x", "--threads", "0"], None, "error: `num_threads` must be a positive"),
         (["run", None, "x", "--max-length", "-1"], None, "error: `max_length` must be a positive"),
     ],

@@ -138,7 +138,7 @@ def test_draws_of_another_shape_are_refused():
 def test_it_imports_neither_tensorflow_nor_keras():
     from pathlib import Path
 
-    from seq2lite.export.runtime.runner import host_search
+    from seq2lite.export.runtime import host_search
 
     imports = [
         line

@@ -8,6 +8,7 @@ import pytest
 
 from seq2lite import export
 from seq2lite.export import bundle as bundle_module
+from seq2lite.export.runtime.tokenizer import Tokenizers
 from seq2lite.export.tflite_file import flatbuffer
 from seq2lite.export.verification.parity import TOLERANCES, check_parity, require_within
 from seq2lite.export.verification.probe import probe
@@ -18,7 +19,7 @@ LIMITS = {"max_source_length": 40, "max_target_length": 12}
 
 @pytest.fixture(scope="module")
 def reference(tiny_model, tokenizer, pairs):
-    return KerasReference(tiny_model, tokenizer, pairs[:12], LIMITS)
+    return KerasReference(tiny_model, Tokenizers.of(tokenizer), pairs[:12], LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def content(bundle):
 
 
 def float_buffers(content):
-    """Index to float32 weights, of every buffer of the model's, and the name of a tensor of it."""
+    """Returns the model, and for each float32 buffer its weights and the name of a tensor."""
     model, found = flatbuffer.read(content), {}
     graphs = [
         model.subgraphs[flatbuffer.graph_of(model, name)] for name in ("encode", "decode_step")
@@ -47,20 +48,20 @@ def with_one_weight_changed(content, buffer, by=1.0):
     return flatbuffer.write(model)
 
 
-def test_a_true_file_passes(content, reference, tmp_path):
+def test_a_correct_file_passes(content, reference, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
-    parity, answers = check_parity(path, reference, TOLERANCES["float32"])
+    parity, outputs = check_parity(path, reference, TOLERANCES["float32"])
     assert parity.token_agreement == parity.same_outputs == 1.0
     assert parity.keras_chrf == parity.file_chrf
     assert parity.num_sentences == 12
-    assert len(answers["tokens"]) == 12
+    assert len(outputs["tokens"]) == 12
 
 
-def test_one_changed_weight_of_any_tensor_is_refused(tiny_model, content, reference, tmp_path):
-    """Each array of weights in turn, the last one of it changed by 1.
+def test_one_changed_weight_in_any_tensor_is_refused(tiny_model, content, reference, tmp_path):
+    """The last weight of each large array in turn, changed by 1.
 
-    Not any: a bias of keys raises all scores alike, and changes nothing.
+    Small arrays are left out: a bias of attention keys, for example, changes no output.
     """
     _, found = float_buffers(content)
     changed = [buffer for buffer, (weights, _) in found.items() if weights.size >= 32]
@@ -70,13 +71,13 @@ def test_one_changed_weight_of_any_tensor_is_refused(tiny_model, content, refere
         path = tmp_path / "model.tflite"
         path.write_bytes(with_one_weight_changed(content, buffer))
         reference.save_inputs(tmp_path / "in.npz")
-        answers = probe(path, **np.load(tmp_path / "in.npz"))
+        outputs = probe(path, **np.load(tmp_path / "in.npz"))
         with pytest.raises(export.ParityError):
-            require_within(reference.compare(answers), TOLERANCES["float32"])
-            pytest.fail(f"{found[buffer][1]} was changed, and nothing noticed")
+            require_within(reference.compare(outputs), TOLERANCES["float32"])
+            pytest.fail(f"{found[buffer][1]} was changed, but the gate passed")
 
 
-def test_an_export_of_a_wrong_file_says_where_and_by_how_much_and_writes_nothing(
+def test_a_refused_export_names_the_difference_and_writes_nothing(
     tiny_model, tokenizer, pairs, content, tmp_path, monkeypatch
 ):
     largest = max(float_buffers(content)[1].items(), key=lambda item: item[1][0].size)[0]
@@ -95,34 +96,36 @@ def test_an_export_of_a_wrong_file_says_where_and_by_how_much_and_writes_nothing
             **LIMITS,
         )
     message = str(error.value)
-    assert "The exported file must answer like Keras. Received: logits differ by up to" in message
+    assert "The exported file must agree with Keras. Received: logits differ by up to" in message
     assert any(repr(source)[:80] in message for source, _ in pairs[:12])
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_gives_nan_is_refused(reference, content, tmp_path):
+def test_nan_logits_are_refused(reference, content, tmp_path):
     (tmp_path / "model.tflite").write_bytes(content)
     reference.save_inputs(tmp_path / "in.npz")
-    answers = probe(tmp_path / "model.tflite", **np.load(tmp_path / "in.npz"))
-    answers["logits"][0, 0, 0] = np.nan
+    outputs = probe(tmp_path / "model.tflite", **np.load(tmp_path / "in.npz"))
+    outputs["logits"][0, 0, 0] = np.nan
     with pytest.raises(export.ParityError, match="inf"):
-        require_within(reference.compare(answers), TOLERANCES["int8"])
+        require_within(reference.compare(outputs), TOLERANCES["int8"])
 
 
 @pytest.mark.parametrize("quantization", TOLERANCES)
-def test_a_generate_that_differs_from_its_own_steps_is_refused(
+def test_generate_that_differs_from_its_own_steps_is_refused(
     quantization, reference, content, tmp_path
 ):
-    """True logits beside wrong output, whatever that output scores."""
+    """Correct logits with wrong tokens are refused, whatever their chrF."""
     (tmp_path / "model.tflite").write_bytes(content)
     reference.save_inputs(tmp_path / "in.npz")
-    answers = probe(tmp_path / "model.tflite", **np.load(tmp_path / "in.npz"))
-    answers["tokens"][::2, 0] += 1
-    with pytest.raises(export.ParityError, match=r"`generate` gives .*Keras gives .*, the file "):
-        require_within(reference.compare(answers), TOLERANCES[quantization])
+    outputs = probe(tmp_path / "model.tflite", **np.load(tmp_path / "in.npz"))
+    outputs["tokens"][::2, 0] += 1
+    with pytest.raises(
+        export.ParityError, match=r"`generate` equals Keras for .*Keras generates .*, the file "
+    ):
+        require_within(reference.compare(outputs), TOLERANCES[quantization])
 
 
-def test_each_measure_is_held_to_its_tolerance(reference, content, tmp_path):
+def test_each_measure_is_compared_with_its_tolerance(reference, content, tmp_path):
     (tmp_path / "model.tflite").write_bytes(content)
     parity, _ = check_parity(tmp_path / "model.tflite", reference, TOLERANCES["float32"])
     tolerance = TOLERANCES["int8"]
@@ -138,7 +141,7 @@ def test_each_measure_is_held_to_its_tolerance(reference, content, tmp_path):
             require_within(dataclasses.replace(parity, **wrong), tolerance)
 
 
-def test_the_report_holds_what_was_measured(bundle):
+def test_the_report_contains_the_measurements(bundle):
     text = (bundle / "report.md").read_text("utf-8")
     measured = json.loads(text.split("```json\n")[1].split("```")[0])
     assert measured["token_agreement"] == 1.0

@@ -22,7 +22,7 @@ LENGTHS = {"max_source_length": 9, "max_target_length": 8}
 
 def logits_of(content, source, target):
     """`(target_length, vocabulary_size)` along `target`, of one sentence."""
-    file = StaticFile(open_interpreter(content, 1, ""), pad_id=0)
+    file = StaticFile(open_interpreter(content, 1, ""), padding=0)
     state, found = file.encode(source), []
     for token in target.T:
         state = file.decode_step(token, **state)
@@ -90,7 +90,7 @@ def test_large_scores_in_integers_choose_kerass_tokens(large_scores):
 @pytest.mark.parametrize("mode", ["float32", "int8_static"])
 def test_what_stands_at_padding_and_in_free_slots_reaches_nothing(large_scores, mode):
     _, files = large_scores
-    file = StaticFile(open_interpreter(files[mode], 1, ""), pad_id=0)
+    file = StaticFile(open_interpreter(files[mode], 1, ""), padding=0)
     rng = np.random.default_rng(0)
     for length in (1, 3, 6):
         source = random_ids(rng, [length])
@@ -156,7 +156,7 @@ def test_integers_are_near_keras(texts_model, converted, tokenizer, pairs, mode,
 
 def test_state_goes_from_step_to_step_as_integers_of_one_scale(converted):
     content = converted("int8_static", integer_io=True)
-    file = StaticFile(open_interpreter(content, 1, ""), pad_id=0)
+    file = StaticFile(open_interpreter(content, 1, ""), padding=0)
     encoded = file._encode.get_output_details()
     taken, given = file._decode_step.get_input_details(), file._decode_step.get_output_details()
     assert given["logits"]["dtype"] == np.int8
@@ -229,7 +229,7 @@ def test_a_family_of_ones_own_is_converted_too(tokenizer, pairs):
     texts = [source for source, _ in pairs[:8]]
     for mode, error in (("float32", 1e-6), ("int8_static", 0.15)):
         content = static.convert(model, mode, **LENGTHS, tokenizer=tokenizer, calibration=texts)
-        file = StaticFile(open_interpreter(content, 1, ""), pad_id=0)
+        file = StaticFile(open_interpreter(content, 1, ""), padding=0)
         found = file.decode_step(np.array([2], np.int32), **file.encode(source))
         for name, expected in {"logits": logits, "said": state["said"]}.items():
             np.testing.assert_allclose(
@@ -300,7 +300,7 @@ def test_arguments_are_checked_before_any_work(texts_model, tokenizer, options, 
 def test_a_source_too_long_for_the_file_is_refused(converted):
     source = np.ones((1, 10), np.int32)
     with pytest.raises(ValueError, match=r"`source` must be of at most 9 tokens.*\(1, 10\)"):
-        StaticFile(open_interpreter(converted("float32"), 1, ""), pad_id=0).encode(source)
+        StaticFile(open_interpreter(converted("float32"), 1, ""), padding=0).encode(source)
     ids = {"start_id": 2, "end_id": 3, "pad_id": 0}
     with pytest.raises(ValueError, match="`source` must be of at most 9 tokens"):
         static_search(converted("float32"), ids, 1, "a file")(source, 8)

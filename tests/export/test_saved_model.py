@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from random_models import random_ids
 from seq2lite import export, zoo
+from seq2lite.export.runtime.tokenizer import Tokenizers
 from seq2lite.export.verification.reference import keras_runner
 
 LIMITS = {"max_source_length": 40, "max_target_length": 12}
@@ -79,7 +80,7 @@ def test_another_process_serves_what_keras_answers(way, saved, tiny_model, token
     )
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout.splitlines()[-1])
-    expected = keras_runner(tiny_model, tokenizer, LIMITS).generate(texts)
+    expected = keras_runner(tiny_model, Tokenizers.of(tokenizer), LIMITS).generate(texts)
     assert answers["texts"] == [expected, expected[:1]]
     assert len(set(expected)) > 4
     for source, found in zip(sources, answers["ids"], strict=True):

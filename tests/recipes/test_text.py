@@ -55,7 +55,7 @@ def test_a_phone_is_one_symbol_and_a_letter_too():
 
 def test_the_most_probable_segmentation_is_that_of_encode(tokenizer, pairs):
     for text, _ in pairs[:20]:
-        found = tokenizer.likeliest(text, 8)
+        found = tokenizer.n_best(text, 8)
         assert found[0][0] == tokenizer.encode([text])[0]
         assert [score for _, score in found] == sorted((s for _, s in found), reverse=True)
         assert tokenizer.decode([ids for ids, _ in found]) == [text] * len(found)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seq2lite import export, zoo
-from seq2lite.export.runtime.batching import pad
+from seq2lite.export.runtime.text import pad
 from seq2lite.recipes import distill, translate
 from seq2lite.recipes.data.pairs import read_pairs
 
