@@ -219,8 +219,8 @@ def test_a_corrupted_part_is_named(copy, how):
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"format": 99}, r"must be of format 2.* Received: format 99"),
-        ({"format": 1}, r"must be of format 2.* Received: format 1"),
+        ({"format": 99}, r"must have format 2.* Received: format 99"),
+        ({"format": 1}, r"must have format 2.* Received: format 1"),
         ({"format": True}, "its format must be 2"),
         ({"sha256": ["model.tflite", "tokenizer.model"]}, "is corrupted"),
         ({"sha256": {"model.tflite": "0" * 64}}, "is corrupted"),
