@@ -41,7 +41,7 @@ class Rerun(zoo.Seq2Seq):
         tokens = ops.zeros((ops.shape(source)[0], MAX_LENGTH + 1), "int32")
         return {"source": source, "tokens": tokens, "count": tokens[:, 0]}
 
-    def decode_step(self, token, state):
+    def step(self, token, state):
         count = state["count"][0]
         tokens = ops.slice_update(state["tokens"], [0, count], ops.expand_dims(token, 1))
         given = tokens[:, : count + 1]

@@ -130,14 +130,16 @@ FEW_CASES = [
 ]
 
 
-def small_model(case):
-    """The model of one of CASES, with random weights."""
+def small_model(case, **options):
+    """Builds the model of one of CASES, with random weights; `options` take precedence."""
     if case in TRANSFORMERS:
         sizes = {"num_layers": 2, "model_dim": 16, "num_heads": 2, "feed_forward_dim": 24}
-        model = zoo.transformer(vocabulary_size=VOCABULARY, **{**sizes, **TRANSFORMERS[case]})
+        options = {**sizes, **TRANSFORMERS[case], **options}
+        model = zoo.transformer(vocabulary_size=VOCABULARY, **options)
     else:
         sizes = {"num_layers": 2, "embedding_dim": 12, "hidden_dim": 16}
-        model = zoo.rnn_seq2seq(vocabulary_size=VOCABULARY, **{**sizes, **RNNS[case]})
+        options = {**sizes, **RNNS[case], **options}
+        model = zoo.rnn_seq2seq(vocabulary_size=VOCABULARY, **options)
     return randomize(model, scale=2.0)
 
 

@@ -1,6 +1,6 @@
 """Sequence-to-sequence models in Keras: the RNN Seq2Seq and the Transformer, behind one contract."""
 
-from .contract import Seq2Seq
+from .contract import Seq2Seq, SourceSpec
 from .layers.embedding import TokenEmbedding
 from .presets import build, list_presets
 from .rnn.model import rnn_seq2seq
@@ -12,6 +12,7 @@ from .transformer.model import transformer
 
 __all__ = [
     "Seq2Seq",
+    "SourceSpec",
     "TokenEmbedding",
     "beam_search",
     "build",

@@ -1,26 +1,10 @@
 """Checks of arguments, with one form of message."""
 
-from numbers import Real
-
-
-def layer_pair(num_layers):
-    """Reads `num_layers`: one integer for both stacks, or (encoder, decoder)."""
-    pair = (num_layers, num_layers) if _is_integer(num_layers) else num_layers
-    require(
-        "num_layers",
-        num_layers,
-        "a positive int or a pair (encoder, decoder) of them",
-        lambda _: (
-            isinstance(pair, (tuple, list))
-            and len(pair) == 2
-            and all(_is_positive_integer(n) for n in pair)
-        ),
-    )
-    return tuple(pair)
+from numbers import Integral, Real
 
 
 def require(option, value, what, holds):
-    """Raises ValueError unless `holds(value)`; `what` says what the option must be."""
+    """Raises ValueError unless `holds(value)`; `what` describes the values that are allowed."""
     if not holds(value):
         raise ValueError(f"`{option}` must be {what}. Received: {option}={value!r}")
 
@@ -28,32 +12,57 @@ def require(option, value, what, holds):
 def require_sizes(**sizes):
     """Raises ValueError unless each is a positive integer."""
     for option, value in sizes.items():
-        require(option, value, "a positive int", _is_positive_integer)
+        require(option, value, "a positive int", is_positive_integer)
 
 
 def require_one_of(option, value, choices):
-    """Raises ValueError unless `value` is among `choices`."""
+    """Raises ValueError unless `value` is one of `choices`."""
     require(option, value, f"one of {tuple(choices)}", lambda v: v in tuple(choices))
+
+
+def require_bool(**flags):
+    """Raises ValueError unless each is True or False."""
+    for option, value in flags.items():
+        require(option, value, "True or False", lambda v: isinstance(v, bool))
 
 
 def require_rate(option, value):
     """Raises ValueError unless `value` is a dropout rate."""
+    require(option, value, "a number in [0, 1)", lambda v: is_number(v) and 0 <= v < 1)
+
+
+def layer_pair(num_layers):
+    """Returns `num_layers` as (encoder, decoder): one integer stands for both."""
+    pair = (num_layers, num_layers) if is_number(num_layers, Integral) else num_layers
     require(
-        option,
-        value,
-        "a number in [0, 1)",
-        lambda v: is_number(v, (int, float)) and 0 <= v < 1,
+        "num_layers",
+        num_layers,
+        "a positive int or a pair (encoder, decoder) of them",
+        lambda _: (
+            isinstance(pair, (tuple, list))
+            and len(pair) == 2
+            and all(is_positive_integer(n) for n in pair)
+        ),
     )
+    return plain(tuple(pair))
 
 
 def is_number(value, kind=Real):
-    """Whether `value` is a number of the kind, NumPy's too; a bool is none."""
+    """Whether `value` is a number of a kind of `numbers`, NumPy's included; a bool is not."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _is_integer(value):
-    return is_number(value, int)
+def is_positive_integer(value):
+    """Whether `value` is an integer of 1 or more."""
+    return is_number(value, Integral) and value > 0
 
 
-def _is_positive_integer(value):
-    return _is_integer(value) and value > 0
+def plain(value):
+    """Replaces NumPy numbers by Python's, also inside a dict, tuple or list."""
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(plain(item) for item in value)
+    if is_number(value, Integral):
+        return int(value)
+    return float(value) if is_number(value) else value

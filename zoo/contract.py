@@ -1,55 +1,87 @@
-"""The contract that every model of the zoo answers: three calls."""
+"""The contract between model families and everything that uses them: search, recipes and export."""
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import final
 
 import keras
 from keras import ops
 
-from .checks import _is_integer, require, require_sizes
+from .checks import is_number, plain, require, require_sizes
+
+# Within float16's range (at least -65504), and low enough that exp of it is exactly zero.
+PADDING_BIAS = -3e4
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Data type, shape and padding of the sources that a model reads.
+
+    Args:
+        dtype: `"int32"` for token ids, `(batch, length)`; `"float32"` for features, `(batch, length,
+            features)`.
+        padding: Value that fills the end of shorter sources: an id, or a number such as 0.0. A
+            feature vector is padding if all its features equal it.
+        features: Number of features; None for ids.
+
+    Example:
+        >>> from seq2lite import zoo
+        >>> zoo.SourceSpec("float32", padding=0.0, features=80).shape(batch=1)
+        (1, None, 80)
+    """
+
+    dtype: str
+    padding: int | float
+    features: int | None = None
+
+    def shape(self, batch=None, length=None):
+        """Shape of a source; None for a size that is not known."""
+        return (batch, length) if self.features is None else (batch, length, self.features)
 
 
 class Seq2Seq(keras.Model):
-    """Base of the zoo's models: what search, recipes and export may rely on.
+    """Base class of every model of the zoo.
 
-    A family is added by writing three calls. Shapes are `(batch, source_length)` for `source`,
-    `(batch, target_length)` for `target` and `(batch,)` for `token`, all int32 ids.
+    A family implements these methods. Shapes: `source` as in `source_spec`, `target (batch,
+    target_length)` and `token (batch,)`, the last two int32 ids.
 
-    | call | gives |
+    | method | returns |
     |---|---|
     | `model({"source", "target"})` | logits `(batch, target_length, vocabulary_size)` |
-    | `model.encode(source)` | the state: a flat dict, name to tensor, batch first in each |
-    | `model.decode_step(token, state)` | logits `(batch, vocabulary_size)`, the next state |
+    | `model.encode(source)` | the decoder's first state: a flat dict, name to tensor, batch first |
+    | `model.step(token, state)` | logits `(batch, vocabulary_size)` and the next state |
+    | `model.grow(state, length)` | the state with free slots for `length` more steps (optional) |
 
-    Stepwise decoding equals the first call (teacher forcing) on the same ids. All state is
-    explicit: no layer keeps anything from one call to the next. What a step leaves as it was, it
-    returns as the very same tensor: a loop on a device then need not copy it. `shared_state` names
-    what does not depend on which tokens were said: a beam search moves all else from beam to beam.
+    `decode_step`, one step followed by `grow` by one slot, is derived from them. `encode` leaves one
+    free slot. Decoding step by step gives the logits of the first call (teacher forcing) on the same
+    ids. All state is explicit: no layer keeps anything between calls. A step returns a tensor that it
+    does not change as the same object, so that a loop on a device need not copy it.
 
-    A family whose state grows with what has been said may write two more, so that a search can make
-    room for many tokens at once (a runtime prepares all of a step anew when a shape changes):
-    `model.grow(state, length)`, and `model.step(token, state)`, a `decode_step` into room that is
-    there already.
-
-    A family with attention sets `has_attention`, and then `model(inputs, return_attention=True)`
-    gives logits and weights `(batch, target_length, source_length)`, and `model.step(token, state,
-    return_attention=True)` logits, state and weights `(batch, source_length)`. They are what the
-    decoder looks at as it chooses: each row sums to one, and is zero at padding.
+    A family with attention sets `has_attention`. It accepts `return_attention=True` in the first call,
+    which then also returns weights `(batch, target_length, source_length)`, and in `step`, which also
+    returns weights `(batch, source_length)`. Each row sums to one and is zero at padding.
 
     Args:
-        vocabulary_size: Number of token ids, of the target where the two sides differ.
-        pad_id: Id that fills the end of shorter sequences; padding changes no result.
-        start_id: Id that the target begins with.
+        vocabulary_size: Number of token ids of the target.
+        pad_id: Id that fills the end of shorter sequences; padding changes no result. Differs from
+            `end_id`.
+        start_id: Id that begins a target. May equal `pad_id` or `end_id`.
         end_id: Id that ends a source and a target.
-        source_vocabulary_size: Number of the source's token ids; None: `vocabulary_size`.
-        options: The builder's other arguments, kept so that the model can be saved.
+        source_vocabulary_size: Number of the source's token ids. Default: `vocabulary_size`.
+        name: Name of the model.
+        options: The family's other arguments, saved with the model.
 
     Attributes:
-        has_attention: Whether `return_attention` is there.
-        max_positions: Most tokens of a source or a target; None where there is no limit.
+        has_attention: Whether `return_attention=True` is supported.
+        max_positions: Maximum number of tokens of a source or a target; None for no limit.
+        peak_learning_rate: Learning rate at the end of the warm-up that suits the family.
         shared_state: Names of the state's tensors that depend on the source and on the number of
-            steps alone, not on which tokens were said; none, where a family does not say.
+            steps only, not on the generated tokens. Beam search does not reorder them.
     """
 
     has_attention = False
     max_positions = None
+    peak_learning_rate = 2e-3
     shared_state = frozenset()
 
     def __init__(
@@ -64,39 +96,32 @@ class Seq2Seq(keras.Model):
         **options,
     ):
         super().__init__(name=name)
-        # The families make every weight as they are constructed, so that any call may come first.
+        # A family creates its weights in its constructor, so that any method may be called first.
         self.built = True
-        require_sizes(vocabulary_size=vocabulary_size)
         if source_vocabulary_size is None:
             source_vocabulary_size = vocabulary_size
-        require_sizes(source_vocabulary_size=source_vocabulary_size)
+        require_sizes(
+            vocabulary_size=vocabulary_size, source_vocabulary_size=source_vocabulary_size
+        )
         size = min(vocabulary_size, source_vocabulary_size)
-        for option, value in (("pad_id", pad_id), ("start_id", start_id), ("end_id", end_id)):
-            require(
-                option,
-                value,
-                f"an int in [0, vocabulary_size={size})",
-                lambda v: _is_integer(v) and 0 <= v < size,
-            )
-        if len({pad_id, start_id, end_id}) < 3:
-            raise ValueError(
-                "`pad_id`, `start_id` and `end_id` must differ. "
-                f"Received: pad_id={pad_id}, start_id={start_id}, end_id={end_id}"
-            )
-        self.vocabulary_size = vocabulary_size
-        self.source_vocabulary_size = source_vocabulary_size
-        self.pad_id = pad_id
-        self.start_id = start_id
-        self.end_id = end_id
-        self._config = {
-            "vocabulary_size": vocabulary_size,
-            "pad_id": pad_id,
-            "start_id": start_id,
-            "end_id": end_id,
-            "source_vocabulary_size": source_vocabulary_size,
-            # As lists, which is how JSON gives tuples back.
-            **{k: list(v) if isinstance(v, tuple) else v for k, v in options.items()},
-        }
+        ids = {"pad_id": pad_id, "start_id": start_id, "end_id": end_id}
+        for option, value in ids.items():
+            what = f"an int in [0, vocabulary_size={size})"
+            require(option, value, what, lambda v: is_number(v, Integral) and 0 <= v < size)
+        require("pad_id", pad_id, f"another id than end_id={end_id}", lambda v: v != end_id)
+        # Tuples become lists, as they do in JSON.
+        options = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+        self._config = plain(
+            {
+                "vocabulary_size": vocabulary_size,
+                **ids,
+                "source_vocabulary_size": source_vocabulary_size,
+                **options,
+            }
+        )
+        self.vocabulary_size = self._config["vocabulary_size"]
+        self.source_vocabulary_size = self._config["source_vocabulary_size"]
+        self.pad_id, self.start_id, self.end_id = (self._config[option] for option in ids)
 
     def call(self, inputs, training=False, return_attention=False):
         raise NotImplementedError
@@ -104,40 +129,73 @@ class Seq2Seq(keras.Model):
     def encode(self, source):
         raise NotImplementedError
 
-    def decode_step(self, token, state):
+    def step(self, token, state, return_attention=False):
         raise NotImplementedError
 
     def grow(self, state, length):
-        """The state with room for `length` tokens more; the same one where nothing grows."""
+        """Adds free slots for `length` steps to the state; the same state if it does not grow."""
         return state
 
-    def step(self, token, state, return_attention=False):
-        """`decode_step` where `grow` has made room: the state keeps its shapes."""
-        self.require_attention(return_attention)
-        return self.decode_step(token, state)
+    @final
+    def decode_step(self, token, state):
+        """Runs `step`, then adds the free slot that the next step needs."""
+        logits, state = self.step(token, state)
+        return logits, self.grow(state, 1)
 
-    def get_config(self):
-        return {**self._config, "name": self.name}
+    @property
+    def source_spec(self):
+        """The `SourceSpec` of the model's sources; here token ids."""
+        return SourceSpec("int32", padding=self.pad_id)
+
+    def source_mask(self, source):
+        """Bool `(batch, length)`: True at tokens, False at padding."""
+        spec = self.source_spec
+        is_token = ops.not_equal(source, spec.padding)
+        if spec.features is None:
+            return is_token
+        # Not `ops.any`: microcontrollers have no REDUCE_ANY.
+        return ops.greater(ops.max(ops.cast(is_token, "float32"), axis=-1), 0)
+
+    def padding_bias(self, source):
+        """Bias of attention scores: 0 at tokens and a large negative number at padding.
+
+        Args:
+            source: A source as in `source_spec`.
+
+        Returns:
+            `(batch, source_length)` in the compute dtype; exp of it is exactly zero at padding.
+        """
+        is_padding = ops.logical_not(self.source_mask(source))
+        return ops.cast(is_padding, self.compute_dtype) * PADDING_BIAS
+
+    @property
+    def target_padding(self):
+        """Id whose embedding in the target is zero: `pad_id`, or None if targets start with it."""
+        return None if self.start_id == self.pad_id else self.pad_id
 
     def require_attention(self, return_attention):
-        """Raises ValueError where attention is asked of a model that has none."""
+        """Raises ValueError if attention is requested from a model that has none."""
         if return_attention and not self.has_attention:
             raise ValueError(
                 "`return_attention` must be False for a model without attention. "
                 f"Received: return_attention=True for {self.name!r}"
             )
 
-    def padding_bias(self, source):
-        """What attention scores are raised by: 0 at tokens, a large negative number at padding.
+    def get_config(self):
+        frozen = [path for path, layer in self._layers_by_path() if not layer.trainable]
+        return {**self._config, **({"frozen_layers": frozen} if frozen else {}), "name": self.name}
 
-        Args:
-            source: int32 ids `(batch, source_length)`.
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        frozen = config.pop("frozen_layers", None)
+        model = cls(**config)
+        if frozen is not None:
+            for path, layer in model._layers_by_path():
+                layer.trainable = path not in frozen
+        return model
 
-        Returns:
-            `(batch, source_length)` in the compute dtype. exp of it is exactly zero at padding.
-        """
-        return ops.cast(ops.equal(source, self.pad_id), self.compute_dtype) * PADDING_BIAS
-
-
-# Small enough for float16 (-65504 at the least), large enough that exp gives zero.
-PADDING_BIAS = -3e4
+    def _layers_by_path(self):
+        """(path, layer) of each layer with weights, containers first; the model's path is ""."""
+        layers = self._flatten_layers(include_self=False)
+        return [("", self), *((layer.path, layer) for layer in layers if layer.path)]

@@ -1,10 +1,11 @@
 """Named sizes of the two families: the papers', students for devices, and small ones to begin with."""
 
 from .checks import require_one_of
-from .rnn.model import rnn_seq2seq
-from .transformer.model import transformer
+from .rnn.model import RNNSeq2Seq, rnn_seq2seq
+from .transformer.model import Transformer, transformer
 
 BUILDERS = {"transformer": transformer, "rnn_seq2seq": rnn_seq2seq}
+FAMILIES = {"transformer": Transformer, "rnn_seq2seq": RNNSeq2Seq}
 
 
 PRESETS = {
@@ -149,6 +150,21 @@ def list_presets():
         True
     """
     return sorted(PRESETS)
+
+
+def family_of(preset):
+    """Returns the class of a preset's models, whose attributes hold before a model is built.
+
+    Raises:
+        ValueError: The preset does not exist.
+
+    Example:
+        >>> from seq2lite.zoo.presets import family_of
+        >>> family_of("rnn_tiny").peak_learning_rate
+        0.004
+    """
+    require_one_of("preset", preset, list_presets())
+    return FAMILIES[PRESETS[preset]["builder"]]
 
 
 def build(preset, **options):

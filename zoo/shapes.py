@@ -1,23 +1,30 @@
 """Static and dynamic shapes."""
 
+import math
+
 import keras
 from keras import ops
 
-# JAX traces loops with fixed shapes only: there a search makes all room before its loop.
+# JAX traces loops with fixed shapes only: there a search allocates all slots before its loop.
 STATIC_SHAPES = keras.backend.backend() == "jax"
 
 
-def added(layer, input_shape):
-    """Builds `layer` for `input_shape` at once, so that its weights exist before any call."""
+def built(layer, input_shape):
+    """Builds `layer` and returns it, so that its weights exist before any call."""
     layer.build(input_shape)
     return layer
 
 
-def first_length(source):
-    """One, as a tensor whose value no tracer knows: the first length of a growing cache.
+def dynamic_one(source):
+    """Returns 1 as a tensor whose value is known at run time only: a cache's first length.
 
     A literal 1 would become a static shape, and a loop that grows the cache would not trace.
+
+    Args:
+        source: int32 or float32, any shape; the tensor compares it with a value below all of these.
     """
     if STATIC_SHAPES:
         return 1
-    return 1 + ops.sum(ops.cast(ops.less(source, 0), "int32"))
+    is_float = keras.backend.is_float_dtype(source.dtype)
+    minimum = -math.inf if is_float else -(2**31)
+    return 1 + ops.sum(ops.cast(ops.less(source, minimum), "int32"))

@@ -41,7 +41,7 @@ class Calibration:
         start = np.full((len(tokens), 1), model.start_id, np.int32)
         return cls(
             source=source,
-            lengths=(source != model.pad_id).sum(axis=1),
+            lengths=np.asarray(model.source_mask(source)).sum(axis=1),
             teacher=np.concatenate([start, tokens], axis=1)[:, :MAX_STEPS].astype(np.int32),
             target_lengths=np.minimum(lengths + 1, MAX_STEPS),
         )

@@ -27,7 +27,8 @@ class Signatures(tf.Module):
         super().__init__()
         # Tracked here as raw variables: from a Keras model alone the converter can lose them.
         self.weights = [variable.value for variable in model.variables]
-        ids = tf.TensorSpec((None, None), tf.int32, name="source")
+        spec = model.source_spec
+        source = tf.TensorSpec(spec.shape(), spec.dtype, name="source")
 
         @tf.function
         def generate(source, max_length):
@@ -59,20 +60,20 @@ class Signatures(tf.Module):
         self.encode, self.decode_step = encode, decode_step
         max_length = tf.TensorSpec((), tf.int32, name="max_length")
         with _one_buffer_lookup(model), _called_encoder(model):
-            encode = encode.get_concrete_function(ids)
+            encode = encode.get_concrete_function(source)
             state = {
                 name: tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
                 for name, tensor in encode.structured_outputs.items()
             }
             functions = {
-                "generate": generate.get_concrete_function(ids, max_length),
+                "generate": generate.get_concrete_function(source, max_length),
                 "encode": encode,
                 "decode_step": decode_step.get_concrete_function(
                     tf.TensorSpec((None,), tf.int32, name="token"), **state
                 ),
             }
             if num_beams is not None:
-                functions["generate_beam"] = generate_beam.get_concrete_function(ids, max_length)
+                functions["generate_beam"] = generate_beam.get_concrete_function(source, max_length)
             if text is not None:
                 functions |= text_functions(model, text, **limits)
         self.functions = functions

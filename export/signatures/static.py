@@ -51,6 +51,7 @@ class PortableSignatures(tf.Module):
             first = lambda model, source, slots: model.encode(source)  # noqa: E731
             further = lambda model, token, state, slots: model.decode_step(token, state)  # noqa: E731
 
+        spec = model.source_spec
         specs = {}
 
         @tf.function
@@ -78,7 +79,7 @@ class PortableSignatures(tf.Module):
         self.encode, self.decode_step = encode, decode_step
         with _portable_layers(model):
             encode = encode.get_concrete_function(
-                tf.TensorSpec((batch, max_source_length), tf.int32, name="source")
+                tf.TensorSpec(spec.shape(batch, max_source_length), spec.dtype, name="source")
             )
             step = decode_step.get_concrete_function(
                 tf.TensorSpec((batch,), tf.int32, name="token"), **specs
@@ -117,7 +118,7 @@ def _transformer_step(model, token, state, slots):
         slots = min(slots, model.max_positions)
     place = ops.minimum(position, slots - 1)
     every = np.arange(slots, dtype="int32")
-    x = model.target_embedding.tokens(token, model.pad_id) * math.sqrt(model.model_dim)
+    x = model.target_embedding.tokens(token, model.target_padding) * math.sqrt(model.model_dim)
     if model.positions == "sinusoidal":
         x = x + tf.gather(sinusoidal_encoding(every, model.model_dim), place)
     elif model.positions == "learned":
@@ -203,6 +204,8 @@ class _TokensOnly:
         self.table, self.end_id = layer.embeddings, end_id
 
     def __call__(self, ids, pad_id):
+        if pad_id is None:
+            return tf.gather(self.table, ids)
         # A sum, as microcontrollers choose among floats and short integers only.
         is_padding = ops.cast(ops.equal(ids, pad_id), "int32")
         return tf.gather(self.table, ids + is_padding * (self.end_id - pad_id))

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from seq2lite.zoo.search.greedy import greedy_search
-from seq2lite.zoo.shapes import first_length
+from seq2lite.zoo.shapes import dynamic_one
 
 from .lowering import arg_max, call
 
@@ -26,8 +26,8 @@ def text_functions(model, graph, max_source_length, max_target_length):
         ids, length = call(graph.tokenize, text)
         ids = ids[: tf.minimum(length, max_source_length - 1)]
         # One sentence, but of sizes that no tracer knows, so that its loop is `generate`'s.
-        source = tf.reshape(tf.concat([ids, [model.end_id]], axis=0), [first_length(ids), -1])
-        max_length = max_target_length * first_length(ids)
+        source = tf.reshape(tf.concat([ids, [model.end_id]], axis=0), [dynamic_one(ids), -1])
+        max_length = max_target_length * dynamic_one(ids)
         tokens, lengths = greedy_search(model, source, max_length, choose=arg_max)
         says = tf.cast(tf.logical_not(graph.is_blank(text)), tf.int32)
         translated, length = call(graph.detokenize, tokens[0], lengths[0] * says)

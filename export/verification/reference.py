@@ -159,11 +159,10 @@ class KerasReference:
 def keras_runner(model, tokenizers: Tokenizers, limits: dict) -> Runner:
     """Returns a `Runner` over a Keras model, with greedy search in a tf.function."""
 
+    spec = model.source_spec
+
     @tf.function(
-        input_signature=[
-            tf.TensorSpec((None, None), tf.int32),
-            tf.TensorSpec((), tf.int32),
-        ]
+        input_signature=[tf.TensorSpec(spec.shape(), spec.dtype), tf.TensorSpec((), tf.int32)]
     )
     def search(source, max_length):
         return greedy_search(model, source, max_length)

@@ -257,7 +257,7 @@ class Gathering(zoo.Seq2Seq):
     def encode(self, source):
         return {"mean": keras.ops.mean(keras.ops.take(self.table, source, axis=0), axis=1)}
 
-    def decode_step(self, token, state):
+    def step(self, token, state):
         said = keras.ops.take(self.table, token, axis=0) + state["mean"]
         return keras.ops.matmul(said, keras.ops.transpose(self.table)), state
 

@@ -216,7 +216,7 @@ class LastWord(zoo.Seq2Seq):
         embedded = tf.gather(self.table, source) * is_token
         return {"sum": tf.reduce_sum(embedded, axis=1), "said": tf.zeros((len(source), 16))}
 
-    def decode_step(self, token, state):
+    def step(self, token, state):
         said = state["said"] + tf.gather(self.table, token)
         logits = tf.matmul(said + state["sum"], tf.transpose(self.table))
         return logits, {**state, "said": said}

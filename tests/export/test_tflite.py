@@ -138,7 +138,7 @@ class Unconvertible(zoo.Seq2Seq):
     def encode(self, source):
         return {"context": tf.reduce_sum(tf.gather(self.table, source), axis=1)}
 
-    def decode_step(self, token, state):
+    def step(self, token, state):
         x = tf.gather(self.table, token) + state["context"]
         with tf.name_scope("my_layer"):
             inverse = tf.linalg.inv(tf.einsum("bi,bj->bij", x, x) + tf.eye(8))

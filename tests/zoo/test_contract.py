@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 from random_models import CASES, FEW_CASES, VOCABULARY, random_ids, small_model
+from seq2lite import zoo
+from seq2lite.zoo.contract import PADDING_BIAS
 
 
 @pytest.fixture(params=CASES, scope="module")
@@ -192,3 +194,48 @@ def test_mixed_precision_learns(case, policy, inputs):
         keras.config.set_dtype_policy("float32")
     assert model.variables[0].dtype == "float32"
     assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("start_id", [0, 3])  # the padding's and the end's
+@pytest.mark.parametrize("case", FEW_CASES)
+def test_targets_may_start_with_the_padding_or_the_end(case, start_id, inputs):
+    model = small_model(case, start_id=start_id)
+    inputs["target"][:, 0] = start_id
+    logits = np.array(model(inputs))
+    np.testing.assert_allclose(stepwise(model, **inputs), logits, atol=1e-5)
+    wider = {name: np.pad(ids, ((0, 0), (0, 3))) for name, ids in inputs.items()}
+    np.testing.assert_allclose(np.array(model(wider))[:, :6], logits, atol=1e-5)
+    # Its embedding is read: no other logit than the start's own reads that row otherwise.
+    table = model.target_embedding.embeddings
+    is_start = np.arange(table.shape[0])[:, None] == start_id
+    table.assign(np.where(is_start, table + 1, table))
+    change = np.delete(np.array(model(inputs)) - logits, start_id, axis=-1)
+    assert np.abs(change[:, 0]).max(axis=-1).min() > 1e-3
+
+
+@pytest.mark.parametrize("start_id", [0, 3])
+def test_searches_end_where_targets_start_with_the_padding_or_the_end(start_id):
+    model = small_model("gru-None-bi", start_id=start_id)
+    source = random_ids(np.random.default_rng(2), [5, 3])
+    tokens, lengths = zoo.greedy_search(model, source, 9)
+    beams, beam_lengths, _ = zoo.beam_search(model, source, 9, num_beams=1)
+    np.testing.assert_array_equal(beams[:, 0], tokens)
+    np.testing.assert_array_equal(beam_lengths[:, 0], lengths)
+    ended = np.pad(np.array(tokens), ((0, 0), (0, 1)))
+    for row, length in zip(ended, lengths, strict=True):
+        row[length] = model.end_id if length < 9 else 0
+    total, _ = zoo.score(model, source, ended)
+    assert np.all(np.array(total) < 0) and lengths.numpy().max() > 0
+
+
+def test_the_mask_of_features_is_false_where_all_of_them_are_padding():
+    class Features(zoo.Seq2Seq):
+        @property
+        def source_spec(self):
+            return zoo.SourceSpec("float32", padding=0.0, features=2)
+
+    model = Features(vocabulary_size=9, pad_id=0, start_id=2, end_id=3)
+    source = np.array([[[1.0, 0.0], [0.0, -1.0], [0.0, 0.0]]], "float32")
+    assert model.source_spec.shape(1, 3) == source.shape
+    np.testing.assert_array_equal(model.source_mask(source), [[True, True, False]])
+    np.testing.assert_array_equal(model.padding_bias(source), [[0, 0, PADDING_BIAS]])

@@ -10,7 +10,7 @@ import tensorflow as tf
 from random_models import randomize
 from seq2lite.zoo.contract import PADDING_BIAS
 from seq2lite.zoo.rnn.attention import GlobalAttention
-from seq2lite.zoo.shapes import added
+from seq2lite.zoo.shapes import built
 from seq2lite.zoo.transformer.attention import CrossAttention, SelfAttention
 from seq2lite.zoo.transformer.positions import RelativeBias, rotation
 from seq2lite.zoo.transformer.ssru import SSRU
@@ -75,7 +75,7 @@ def assert_gradients(layer, inputs, function):
 @pytest.mark.parametrize("score", ["additive", "dot", "general", "concat"])
 def test_global_attention(score):
     memory_dim = DIM if score == "dot" else 6
-    layer = added(GlobalAttention(score, 7), [(None, DIM), (None, None, memory_dim)])
+    layer = built(GlobalAttention(score, 7), [(None, DIM), (None, None, memory_dim)])
     randomize(layer, scale=2)
     memory = normal(BATCH, MEMORY_LENGTH, memory_dim, seed=1)
     bias = PADDING_BIAS * (~TOKEN).astype("float64")
@@ -90,7 +90,7 @@ def test_global_attention(score):
 @pytest.mark.parametrize("is_rotary", [False, True])
 @pytest.mark.parametrize("num_key_heads", [1, 2, 4])
 def test_self_attention(num_key_heads, is_rotary):
-    layer = randomize(added(SelfAttention(DIM, NUM_HEADS, num_key_heads), (None, DIM)), scale=2)
+    layer = randomize(built(SelfAttention(DIM, NUM_HEADS, num_key_heads), (None, DIM)), scale=2)
     future = np.triu(np.ones((MEMORY_LENGTH, MEMORY_LENGTH), bool), 1)
     bias = PADDING_BIAS * (future | ~TOKEN[:, None, None]).astype("float64")
     turn = rotation(np.arange(MEMORY_LENGTH), DIM // NUM_HEADS) if is_rotary else None
@@ -100,8 +100,8 @@ def test_self_attention(num_key_heads, is_rotary):
 
 @pytest.mark.parametrize("is_bidirectional", [False, True])
 def test_self_attention_with_relative_positions(is_bidirectional):
-    attention = randomize(added(SelfAttention(DIM, NUM_HEADS, 2), (None, DIM)), scale=2)
-    relative = randomize(added(RelativeBias(NUM_HEADS, is_bidirectional), None), scale=2)
+    attention = randomize(built(SelfAttention(DIM, NUM_HEADS, 2), (None, DIM)), scale=2)
+    relative = randomize(built(RelativeBias(NUM_HEADS, is_bidirectional), None), scale=2)
     both = SimpleNamespace(trainable_variables=[*attention.weights, *relative.weights])
     place = np.arange(MEMORY_LENGTH)
     x = normal(BATCH * MEMORY_LENGTH, DIM)
@@ -110,7 +110,7 @@ def test_self_attention_with_relative_positions(is_bidirectional):
 
 @pytest.mark.parametrize("num_key_heads", [1, 2, 4])
 def test_cross_attention(num_key_heads):
-    layer = randomize(added(CrossAttention(DIM, NUM_HEADS, num_key_heads), (None, DIM)), scale=2)
+    layer = randomize(built(CrossAttention(DIM, NUM_HEADS, num_key_heads), (None, DIM)), scale=2)
     bias = PADDING_BIAS * (~TOKEN[:, None, None]).astype("float64")
 
     def attend(x, memory):
@@ -121,6 +121,6 @@ def test_cross_attention(num_key_heads):
 
 
 def test_ssru():
-    layer = randomize(added(SSRU(DIM), (None, DIM)), scale=2)
+    layer = randomize(built(SSRU(DIM), (None, DIM)), scale=2)
     x = normal(BATCH * LENGTH, DIM)
     assert_gradients(layer, [x], lambda x: [layer(x, batch=BATCH)])

@@ -12,7 +12,7 @@ import pytest
 
 from random_models import RNNS, TRANSFORMERS, VOCABULARY, random_ids, randomize, small_model
 from seq2lite import zoo
-from seq2lite.zoo.shapes import added
+from seq2lite.zoo.shapes import built
 from seq2lite.zoo.transformer.layers import FeedForward
 from seq2lite.zoo.transformer.positions import RelativeBias, rotate, rotation, sinusoidal_encoding
 from seq2lite.zoo.transformer.ssru import SSRU
@@ -473,7 +473,7 @@ def test_a_transformer_equals_the_papers(case):
 
 
 def test_ssru_equals_the_paper_at_once_and_stepwise():
-    layer = randomize(added(SSRU(8), (None, 8)), scale=2)
+    layer = randomize(built(SSRU(8), (None, 8)), scale=2)
     x = np.random.default_rng(3).normal(size=(2, 7, 8)).astype("float32")
     expected = np.array([ssru(layer, row) for row in x])
     assert_equal(layer(x.reshape(14, 8), batch=2), expected.reshape(14, 8))
@@ -485,7 +485,7 @@ def test_ssru_equals_the_paper_at_once_and_stepwise():
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "swiglu"])
 def test_feed_forward_equals_the_papers(activation):
-    layer = randomize(added(FeedForward(8, 12, activation, 0.1), (None, 8)), scale=2)
+    layer = randomize(built(FeedForward(8, 12, activation, 0.1), (None, 8)), scale=2)
     x = np.random.default_rng(3).normal(size=(20, 8)).astype("float32")
     assert_equal(layer(x), feed_forward(layer, x))
 
@@ -506,7 +506,7 @@ def test_rotation_is_a_complex_product():
 
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_relative_biases_are_those_of_t5s_buckets(bidirectional):
-    layer = randomize(added(RelativeBias(3, bidirectional), None))
+    layer = randomize(built(RelativeBias(3, bidirectional), None))
     query, key = np.arange(0, 400, 57, dtype=np.int32), np.arange(400, dtype=np.int32)
     buckets = t5_bucket(key[None] - query[:, None], bidirectional)
     assert len(np.unique(buckets)) == (31 if bidirectional else 32)

@@ -167,7 +167,7 @@ def test_a_wide_beam_finds_the_best_of_all_targets(few_words, length_penalty, co
 @pytest.mark.parametrize("length_penalty", [-0.5, 0.0, 1.2])
 def test_the_early_stop_changes_no_result(few_words, monkeypatch, length_penalty, coverage_penalty):
     """Against a search that never stops early, where stopping at the first end would be wrong."""
-    from seq2lite.zoo.search.greedy import beam
+    from seq2lite.zoo.search import beam
 
     source = random_ids(np.random.default_rng(5), [6] * 24, vocabulary_size=6)
     options = {
@@ -288,7 +288,7 @@ class Table(zoo.Seq2Seq):
     def encode(self, source):
         return {"none": keras.ops.zeros((source.shape[0], 1))}
 
-    def decode_step(self, token, state):
+    def step(self, token, state):
         return keras.ops.tile(self.logits[None], (token.shape[0], 1)), state
 
 
@@ -380,7 +380,7 @@ def test_a_search_gives_the_attention_of_each_token_and_of_the_end(source):
         (zoo.sample, {"draws": np.zeros((1, 3))}, r"`draws` must be numbers of shape \(batch, max"),
         (zoo.beam_search, {"prefix": np.array([[4], [5]])}, "a row for each source"),
         (zoo.greedy_search, {"model": "model"}, "`model` must be a zoo.Seq2Seq. Received"),
-        (zoo.beam_search, {"source": np.zeros((0, 3))}, "of one row or more"),
+        (zoo.beam_search, {"source": np.zeros((0, 3))}, "with at least one row"),
         (zoo.beam_search, {"num_beams": 0}, "`num_beams` must be a positive int"),
         (zoo.beam_search, {"num_hypotheses": 5}, "`num_hypotheses` must be at most num_beams=4"),
         (zoo.beam_search, {"length_penalty": "1"}, "`length_penalty` must be a finite number"),

@@ -13,7 +13,7 @@ from seq2lite import zoo
 from seq2lite.zoo.contract import PADDING_BIAS
 from seq2lite.zoo.layers.normalization import LayerNormalization, RMSNormalization
 from seq2lite.zoo.rnn.recurrence import Recurrence
-from seq2lite.zoo.shapes import added
+from seq2lite.zoo.shapes import built
 from seq2lite.zoo.transformer.attention import CrossAttention, SelfAttention
 
 DIM, NUM_HEADS = 16, 4
@@ -100,7 +100,7 @@ def future(length):
 def test_two_recurrences_are_a_bidirectional_layer_of_torch(cell):
     units, dim = 5, 4
     directions = [
-        randomize(added(Recurrence(cell, units, backward), (None, None, dim)), seed, scale=2)
+        randomize(built(Recurrence(cell, units, backward), (None, None, dim)), seed, scale=2)
         for seed, backward in enumerate((False, True))
     ]
     module = CELLS[cell][0](dim, units, batch_first=True, bidirectional=True, dtype=torch.float64)
@@ -124,7 +124,7 @@ def test_two_recurrences_are_a_bidirectional_layer_of_torch(cell):
 def test_a_recurrence_goes_on_from_a_state_as_torch_does(cell):
     """What a decoder does: all tokens at once in training, one by one in a search."""
     units, dim = 5, 4
-    recurrence = randomize(added(Recurrence(cell, units), (None, None, dim)), scale=2)
+    recurrence = randomize(built(Recurrence(cell, units), (None, None, dim)), scale=2)
     module = CELLS[cell][1](dim, units, dtype=torch.float64)
     fill_cell(module, recurrence, "")
     x = normal(3, 4, dim)
@@ -145,7 +145,7 @@ def test_a_recurrence_goes_on_from_a_state_as_torch_does(cell):
 
 
 def test_self_attention_equals_torch_causal_with_padding_and_stepwise():
-    layer = randomize(added(SelfAttention(DIM, NUM_HEADS, NUM_HEADS), (None, DIM)), scale=2)
+    layer = randomize(built(SelfAttention(DIM, NUM_HEADS, NUM_HEADS), (None, DIM)), scale=2)
     module = multi_head_attention()
     fill_self_attention(module, layer)
     x = normal(3, 6, DIM)
@@ -171,7 +171,7 @@ def test_self_attention_equals_torch_causal_with_padding_and_stepwise():
 
 
 def test_cross_attention_equals_torch_and_so_do_its_weights():
-    layer = randomize(added(CrossAttention(DIM, NUM_HEADS, NUM_HEADS), (None, DIM)), scale=2)
+    layer = randomize(built(CrossAttention(DIM, NUM_HEADS, NUM_HEADS), (None, DIM)), scale=2)
     module = multi_head_attention()
     fill_cross_attention(module, layer)
     x, memory = normal(3, 4, DIM), normal(3, 6, DIM, seed=4)
@@ -199,8 +199,8 @@ def heads(x, num_heads):
 def test_grouped_queries_read_the_heads_that_torch_has_them_read(num_key_heads):
     sizes = DIM, NUM_HEADS, num_key_heads
     key_dim = DIM // NUM_HEADS * num_key_heads
-    itself = randomize(added(SelfAttention(*sizes), (None, DIM)), scale=2)
-    cross = randomize(added(CrossAttention(*sizes), (None, DIM)), scale=2)
+    itself = randomize(built(SelfAttention(*sizes), (None, DIM)), scale=2)
+    cross = randomize(built(CrossAttention(*sizes), (None, DIM)), scale=2)
     x, memory = normal(3, 6, DIM), normal(3, 6, DIM, seed=4)
 
     def expected(layer, query, key, value, allowed):
@@ -238,12 +238,12 @@ def test_grouped_queries_read_the_heads_that_torch_has_them_read(num_key_heads):
 @pytest.mark.parametrize("size", [1e-3, 1.0, 30.0])
 def test_normalizations_equal_torch(size):
     x = size * (normal(5, DIM) + 0.5)
-    layer = randomize(added(LayerNormalization(), (None, DIM)))
+    layer = randomize(built(LayerNormalization(), (None, DIM)))
     expected = functional.layer_norm(
         double(x), (DIM,), double(layer.gamma), double(layer.beta), eps=1e-5
     )
     assert_equal(layer(x), expected)
-    layer = randomize(added(RMSNormalization(), (None, DIM)))
+    layer = randomize(built(RMSNormalization(), (None, DIM)))
     assert_equal(layer(x), functional.rms_norm(double(x), (DIM,), double(layer.gamma), eps=1e-6))
 
 

@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from ..checks import require, require_one_of
-from ..shapes import added
+from ..shapes import built
 
 SHARING = ("separate", "shared_target", "shared")
 
@@ -42,16 +42,23 @@ class TokenEmbedding(layers.Embedding):
         return ops.cast(self.gather(self.embeddings, ids), self.compute_dtype)
 
     def sequences(self, ids, pad_id):
-        """int32 ids `(batch, length)` to embeddings `(batch, length, dim)`, zero at padding.
+        """Embeds ids; padding becomes zero, so that its row of the table, even NaN, has no effect.
 
-        So that whatever stands in the table's row for padding, NaN even, reaches nothing.
+        Args:
+            ids: int32 `(batch, length)`.
+            pad_id: Id of padding; None if no id is padding.
+
+        Returns:
+            `(batch, length, dim)`.
         """
         x = self.tokens(ops.reshape(ids, (-1,)), pad_id)
         return ops.reshape(x, (*ops.shape(ids), self.output_dim))
 
     def tokens(self, ids, pad_id):
-        """`sequences` for one token a sentence: int32 ids `(batch,)` to `(batch, dim)`."""
+        """`sequences` for one token per sentence: int32 ids `(batch,)` to `(batch, dim)`."""
         x = self(ids)
+        if pad_id is None:
+            return x
         return ops.where(ops.expand_dims(ops.not_equal(ids, pad_id), -1), x, ops.zeros_like(x))
 
 
@@ -100,13 +107,13 @@ def token_embeddings(sharing, *, source_vocabulary_size, vocabulary_size, dim, o
             f"vocabulary_size={vocabulary_size} with embeddings='shared'",
             lambda n: n == vocabulary_size,
         )
-    source = added(TokenEmbedding(source_vocabulary_size, dim, name="source_embedding"), None)
+    source = built(TokenEmbedding(source_vocabulary_size, dim, name="source_embedding"), None)
     target = source
     if sharing != "shared":
-        target = added(TokenEmbedding(vocabulary_size, dim, name="target_embedding"), None)
+        target = built(TokenEmbedding(vocabulary_size, dim, name="target_embedding"), None)
     tied_to = None if sharing == "separate" else target
     output = OutputProjection(vocabulary_size, tied_to, name="output")
-    return source, target, added(output, (None, output_dim))
+    return source, target, built(output, (None, output_dim))
 
 
 def check_sharing(sharing, dim, output_dim):

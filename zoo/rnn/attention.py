@@ -3,7 +3,7 @@
 from keras import layers, ops
 
 from ..layers.softmax import attention_weights
-from ..shapes import added
+from ..shapes import built
 
 
 class GlobalAttention(layers.Layer):
@@ -28,13 +28,13 @@ class GlobalAttention(layers.Layer):
         (_, query_dim), (_, _, memory_dim) = shapes
         self.query_map = self.key_map = self.score_vector = None
         if self.is_additive:
-            self.query_map = added(
+            self.query_map = built(
                 layers.Dense(self.dim, use_bias=False, name="query_map"), (None, query_dim)
             )
-            self.key_map = added(layers.Dense(self.dim, name="key_map"), (None, memory_dim))
+            self.key_map = built(layers.Dense(self.dim, name="key_map"), (None, memory_dim))
             self.score_vector = self.add_weight(name="score_vector", shape=(self.dim,))
         elif self.score == "general":
-            self.key_map = added(
+            self.key_map = built(
                 layers.Dense(query_dim, use_bias=False, name="key_map"), (None, memory_dim)
             )
 

@@ -7,11 +7,12 @@ import math
 import keras
 from keras import layers, ops
 
+from ..checks import plain
 from ..contract import Seq2Seq
 from ..layers.dropout import Dropout
 from ..layers.embedding import token_embeddings
 from ..layers.scan import scan_time
-from ..shapes import added
+from ..shapes import built
 from .attention import GlobalAttention
 from .options import RNNOptions
 from .recurrence import CELLS, Recurrence, reversed_places, take_places
@@ -162,6 +163,9 @@ def rnn_seq2seq(
 class RNNSeq2Seq(Seq2Seq):
     """See `rnn_seq2seq`, its builder."""
 
+    # Twice a Transformer's: measured over the few epochs of a recipe, in docs/recipes.md.
+    peak_learning_rate = 4e-3
+
     def __init__(
         self,
         *,
@@ -182,7 +186,7 @@ class RNNSeq2Seq(Seq2Seq):
             name=name,
             **options,
         )
-        options = RNNOptions(**options)
+        options = RNNOptions(**plain(options))
         self.query = options.query
         self.has_attention = options.has_attention
         self.has_fixed_context = options.attention == "fixed"
@@ -200,7 +204,7 @@ class RNNSeq2Seq(Seq2Seq):
         # encoder[layer][direction]: the first direction reads forward, the second backward.
         self.encoder = [
             [
-                added(
+                built(
                     Recurrence(
                         options.cell,
                         units,
@@ -217,7 +221,7 @@ class RNNSeq2Seq(Seq2Seq):
         ]
         hidden_dim = options.hidden_dim
         self.decoder = [
-            added(Recurrence(options.cell, hidden_dim, name=f"decoder_{i}"), (None, None, dim))
+            built(Recurrence(options.cell, hidden_dim, name=f"decoder_{i}"), (None, None, dim))
             for i, dim in enumerate(options.decoder_dims)
         ]
         self.bridge, self.bridge_layers = options.bridge, options.bridge_layers
@@ -226,7 +230,7 @@ class RNNSeq2Seq(Seq2Seq):
         if self.bridge in ("dense", "backward"):
             self.bridge_maps = [
                 [
-                    added(
+                    built(
                         layers.Dense(hidden_dim, activation="tanh", name=f"bridge_{i}_{state}"),
                         (None, dim),
                     )
@@ -236,7 +240,7 @@ class RNNSeq2Seq(Seq2Seq):
             ]
         self.attention = None
         if self.has_attention:
-            self.attention = added(
+            self.attention = built(
                 GlobalAttention(options.attention, hidden_dim, name="attention"),
                 [(None, hidden_dim), (None, None, options.encoder_dims[-1])],
             )
@@ -244,12 +248,12 @@ class RNNSeq2Seq(Seq2Seq):
         self.read_out_map = None
         read_dim = hidden_dim + options.context_dim
         if self.read_out == "tanh":
-            self.read_out_map = added(
+            self.read_out_map = built(
                 layers.Dense(self.read_out_dim, activation="tanh", name="read_out"),
                 (None, read_dim),
             )
         elif self.read_out == "maxout":
-            self.read_out_map = added(
+            self.read_out_map = built(
                 layers.Dense(2 * self.read_out_dim, name="read_out"),
                 (None, read_dim + options.embedding_dim),
             )
@@ -261,7 +265,7 @@ class RNNSeq2Seq(Seq2Seq):
         source = ops.cast(inputs["source"], "int32")
         target = ops.cast(inputs["target"], "int32")
         state = self._encode(source, training, stepwise=False)
-        x = self._scaled(self.target_embedding.sequences(target, self.pad_id))
+        x = self._scaled(self.target_embedding.sequences(target, self.target_padding))
         x = self.dropout(x, training=training)
         if self.query in ("previous", "bottom") or self.input_feeding:
             read, weights = self._step_by_step(x, state, training)
@@ -287,15 +291,11 @@ class RNNSeq2Seq(Seq2Seq):
         """What of the state does not depend on the tokens that were said: see `Seq2Seq`."""
         return {"keys", "memory", "source_bias", "context"}
 
-    def decode_step(self, token, state):
-        """One token further: int32 ids `(batch,)` and the state to logits and the next state."""
-        return self.step(token, state)
-
     def step(self, token, state, return_attention=False):
         """`decode_step`: no tensor of the state changes its shape."""
         self.require_attention(return_attention)
         token = ops.cast(token, "int32")
-        embedded = self._scaled(self.target_embedding.tokens(token, self.pad_id))
+        embedded = self._scaled(self.target_embedding.tokens(token, self.target_padding))
         hidden, context, weights, state = self._step(embedded, state)
         read = self._read(hidden, context, embedded)
         if self.input_feeding:
@@ -312,7 +312,7 @@ class RNNSeq2Seq(Seq2Seq):
 
     def _encode(self, source, training, stepwise):
         """`encode`, by loops of steps (for a device) or by Keras's layers (for training)."""
-        token = ops.not_equal(source, self.pad_id)
+        token = self.source_mask(source)
         place = None
         if self.reverse_source:
             place = reversed_places(token, but_last=1)

@@ -1,8 +1,9 @@
 """What `rnn_seq2seq` is asked for: checked before a weight is made, and the sizes that follow."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
-from ..checks import layer_pair, require, require_one_of, require_rate, require_sizes
+from ..checks import is_number, layer_pair, require, require_one_of, require_rate, require_sizes
 from ..layers.embedding import check_sharing
 from .recurrence import CELLS
 
@@ -165,7 +166,7 @@ class RNNOptions:
             "residual_start",
             start,
             "None or an integer of 2 or more (the first layer reads embeddings)",
-            lambda n: isinstance(n, int) and not isinstance(n, bool) and n >= 2,
+            lambda n: is_number(n, Integral) and n >= 2,
         )
         dims = self.encoder_dims
         fits = all(a == b for a, b in zip(dims[start - 1 :], dims[start:], strict=False))

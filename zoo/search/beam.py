@@ -79,7 +79,7 @@ def beam_search(
     model.require_attention(return_attention)
     batch, size = ops.shape(source)[0], model.vocabulary_size
     prefix = full_prefix(model, prefix, batch, max_length)
-    is_token = ops.cast(ops.not_equal(source, model.pad_id), "float32")
+    is_token = ops.cast(model.source_mask(source), "float32")
     num_candidates = 2 * num_beams  # at most half of them end: enough go on
     is_first = ops.expand_dims(ops.arange(num_candidates) < num_beams, 0)
 

@@ -6,7 +6,7 @@ from keras import ops
 
 from ..checks import is_number, require
 from ..contract import Seq2Seq
-from ..shapes import STATIC_SHAPES, first_length
+from ..shapes import STATIC_SHAPES, dynamic_one
 
 # Tokens for which room is made at a time. A runtime prepares every op of a step anew when a shape
 # has changed, and copies the room at each step: measured, 8 to 16 are much alike, 4 is slower.
@@ -60,7 +60,7 @@ def search_loop(model, source, state, max_length, goes_on, advance, found):
         state, body = model.grow(state, max_length), one_step
     else:
         # Room whose size no tracer knows: other turns of the loop come with another.
-        state, body = model.grow(state, first_length(source)), growing_steps
+        state, body = model.grow(state, dynamic_one(source)), growing_steps
     start = (ops.convert_to_tensor(0, "int32"), *found, *(state[name] for name in names))
     return tuple(ops.while_loop(condition, body, start)[1 : 1 + num_found])
 
@@ -81,11 +81,15 @@ def full_prefix(model, prefix, batch, max_length):
 
 
 def checked_source(model, source):
-    """`source` as int32. Raises ValueError where it or the model is none."""
+    """Casts `source` to the model's `source_spec`; raises ValueError if it has another shape."""
     require("model", model, "a zoo.Seq2Seq", lambda m: isinstance(m, Seq2Seq))
-    source = ops.cast(source, "int32")
-    what = "ids of shape (batch, source_length), of one row or more"
-    require("source", source, what, lambda s: len(s.shape) == 2 and s.shape[0] != 0)
+    spec = model.source_spec
+    source = ops.cast(source, spec.dtype)
+    what = "ids of shape (batch, source_length)"
+    if spec.features is not None:
+        what = f"features of shape (batch, source_length, {spec.features})"
+    is_source = lambda s: _fits(s, *spec.shape()) and s.shape[0] != 0  # noqa: E731
+    require("source", source, f"{what}, with at least one row", is_source)
     return source
 
 

@@ -9,12 +9,12 @@ import math
 import keras
 from keras import ops
 
-from ..checks import layer_pair, require, require_one_of, require_rate, require_sizes
+from ..checks import layer_pair, plain, require, require_one_of, require_rate, require_sizes
 from ..contract import PADDING_BIAS, Seq2Seq
 from ..layers.dropout import Dropout
 from ..layers.embedding import TokenEmbedding, token_embeddings
 from ..layers.normalization import NORMS
-from ..shapes import added, first_length
+from ..shapes import built, dynamic_one
 from .attention import pushed
 from .layers import ACTIVATIONS, DecoderLayer, EncoderLayer
 from .positions import POSITIONS, RelativeBias, rotation, sinusoidal_encoding
@@ -168,6 +168,9 @@ class Transformer(Seq2Seq):
         )
         num_encoder_layers, num_decoder_layers = layer_pair(num_layers)
         num_key_heads = num_heads if num_key_heads is None else num_key_heads
+        model_dim, num_heads, num_key_heads, feed_forward_dim, max_positions, dropout = plain(
+            (model_dim, num_heads, num_key_heads, feed_forward_dim, max_positions, dropout)
+        )
         require_sizes(
             model_dim=model_dim,
             num_heads=num_heads,
@@ -224,14 +227,14 @@ class Transformer(Seq2Seq):
         self.source_positions = self.target_positions = None
         if positions == "learned":
             self.source_positions, self.target_positions = (
-                added(TokenEmbedding(max_positions, model_dim, name=name), None)
+                built(TokenEmbedding(max_positions, model_dim, name=name), None)
                 for name in ("source_positions", "target_positions")
             )
         self.encoder_bias = self.decoder_bias = None
         if positions == "relative":
-            self.encoder_bias = added(RelativeBias(num_heads, True, name="encoder_bias"), None)
+            self.encoder_bias = built(RelativeBias(num_heads, True, name="encoder_bias"), None)
             if decoder == "attention":
-                self.decoder_bias = added(RelativeBias(num_heads, False, name="decoder_bias"), None)
+                self.decoder_bias = built(RelativeBias(num_heads, False, name="decoder_bias"), None)
         shape = (None, model_dim)
         options = {
             "num_heads": num_heads,
@@ -242,17 +245,17 @@ class Transformer(Seq2Seq):
             "dropout": dropout,
         }
         self.encoder_layers = [
-            added(EncoderLayer(model_dim, feed_forward_dim, **options, name=f"encoder_{i}"), shape)
+            built(EncoderLayer(model_dim, feed_forward_dim, **options, name=f"encoder_{i}"), shape)
             for i in range(num_encoder_layers)
         ]
         options["decoder"] = decoder
         self.decoder_layers = [
-            added(DecoderLayer(model_dim, feed_forward_dim, **options, name=f"decoder_{i}"), shape)
+            built(DecoderLayer(model_dim, feed_forward_dim, **options, name=f"decoder_{i}"), shape)
             for i in range(num_decoder_layers)
         ]
         if norm_first:
-            self.encoder_norm = added(NORMS[norm](name="encoder_norm"), shape)
-            self.decoder_norm = added(NORMS[norm](name="decoder_norm"), shape)
+            self.encoder_norm = built(NORMS[norm](name="encoder_norm"), shape)
+            self.decoder_norm = built(NORMS[norm](name="decoder_norm"), shape)
         self.dropout = Dropout(dropout, name="dropout")
 
     def call(self, inputs, training=False, return_attention=False):
@@ -260,7 +263,9 @@ class Transformer(Seq2Seq):
         target = ops.cast(inputs["target"], "int32")
         memory, source_bias = self._memory(inputs["source"], training)
         batch, length = ops.shape(target)
-        x = self._embed(self.target_embedding, self.target_positions, target, training)
+        x = self._embed(
+            self.target_embedding, self.target_positions, target, self.target_padding, training
+        )
         place = ops.arange(length, dtype="int32")
         bias = self._causal_bias(place)
         if self.decoder_bias is not None:
@@ -293,7 +298,7 @@ class Transformer(Seq2Seq):
         memory, source_bias = self._memory(source, training=False)
         batch = ops.shape(source)[0]
         state = {"position": ops.zeros((batch,), "int32"), "source_bias": source_bias}
-        slots = first_length(source)
+        slots = dynamic_one(source)
         if self._grows:
             state["self_bias"] = self._empty(batch, slots)
             state["new_bias"] = self._empty(batch, 1)
@@ -309,11 +314,6 @@ class Transformer(Seq2Seq):
         layers = range(len(self.decoder_layers))
         cross = {f"cross_{name}_{i}" for name in ("keys", "values") for i in layers}
         return {"source_bias", "self_bias", "new_bias", "position", *cross}
-
-    def decode_step(self, token, state):
-        """One token further: int32 ids `(batch,)` and the state to logits and the next state."""
-        logits, state = self.step(token, state)
-        return logits, self.grow(state, 1)
 
     def grow(self, state, length):
         """The state with what was said in its room among the old, and a new room for `length`."""
@@ -340,7 +340,9 @@ class Transformer(Seq2Seq):
                 bias = bias + self.decoder_bias(position[:1], self._places(bias, position[0]))
         turn = self._turn(position[:1])
         x = self._add_position(
-            self.target_embedding.tokens(token, self.pad_id), position, self.target_positions
+            self.target_embedding.tokens(token, self.target_padding),
+            position,
+            self.target_positions,
         )
         for i, layer in enumerate(self.decoder_layers):
             memory = state[f"cross_keys_{i}"], state[f"cross_values_{i}"]
@@ -380,7 +382,7 @@ class Transformer(Seq2Seq):
         source = ops.cast(source, "int32")
         batch, length = ops.shape(source)
         source_bias = ops.reshape(self.padding_bias(source), (batch, 1, 1, length))
-        x = self._embed(self.source_embedding, self.source_positions, source, training)
+        x = self._embed(self.source_embedding, self.source_positions, source, self.pad_id, training)
         place = ops.arange(length, dtype="int32")
         bias = source_bias
         if self.encoder_bias is not None:
@@ -390,7 +392,7 @@ class Transformer(Seq2Seq):
             x = layer(x, bias, turn, batch=batch, training=training)
         return (self.encoder_norm(x) if self.norm_first else x), source_bias
 
-    def _embed(self, embedding, positions, ids, training):
+    def _embed(self, embedding, positions, ids, pad_id, training):
         """Ids `(batch, length)` to embeddings with their positions `(batch * length, dim)`."""
         length = ops.shape(ids)[1]
         if self.max_positions is not None and isinstance(length, int):
@@ -400,7 +402,7 @@ class Transformer(Seq2Seq):
                 f"at least the {length} tokens of a sequence",
                 lambda n: length <= n,
             )
-        x = embedding.sequences(ids, self.pad_id)
+        x = embedding.sequences(ids, pad_id)
         x = self._add_position(x, ops.arange(length, dtype="int32"), positions)
         return self.dropout(ops.reshape(x, (-1, self.model_dim)), training=training)
 
