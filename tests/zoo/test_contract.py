@@ -208,7 +208,7 @@ def test_targets_may_start_with_the_padding_or_the_end(case, start_id, inputs):
     # Its embedding is read: no other logit than the start's own reads that row otherwise.
     table = model.target_embedding.embeddings
     is_start = np.arange(table.shape[0])[:, None] == start_id
-    table.assign(np.where(is_start, table + 1, table))
+    table.assign(np.where(is_start, -table, table))
     change = np.delete(np.array(model(inputs)) - logits, start_id, axis=-1)
     assert np.abs(change[:, 0]).max(axis=-1).min() > 1e-3
 
