@@ -1,8 +1,8 @@
 """Lists the recipes, or copies one as a starting point for your own.
 
-    python -m seq2lite.recipes list
-    python -m seq2lite.recipes cp translate my_translate.py
-    python my_translate.py --help
+python -m seq2lite.recipes list
+python -m seq2lite.recipes cp translate my_translate.py
+python my_translate.py --help
 """
 
 import argparse
