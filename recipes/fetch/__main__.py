@@ -1,11 +1,11 @@
-"""Fetches a data set: public packages, opened, cleaned, split without leaks.
+"""Fetch a data set: download public packages, extract and clean their text, split it without leaks.
 
     python -m seq2lite.recipes.fetch list
     python -m seq2lite.recipes.fetch en-ko --output data/en-ko
 
-A set is its splits (`train.tsv.gz`, `valid.tsv.gz`, `test*.tsv.gz`: source, tab, target, tab,
-origin), `LICENCES.md`, `README.md` and `SHA256SUMS`. What was downloaded stays in the cache: the
-same command goes on from there. More: docs/data.md.
+A data set has one table for each split (`train.tsv.gz`, `valid.tsv.gz`, `test*.tsv.gz`) with the
+columns source, target and origin, and the files `LICENCES.md`, `README.md` and `SHA256SUMS`.
+Downloads are cached: the same command resumes after an interruption. More: docs/reference/data.md.
 """
 
 import argparse
@@ -13,97 +13,116 @@ import re
 import sys
 import time
 
+try:
+    from . import debconf, debian, descriptions, g2p, registry, translations
+except ModuleNotFoundError as missing:
+    if missing.name not in ("debian", "polib", "pooch"):
+        raise
+    sys.exit(
+        f"error: fetching data sets needs {missing.name}, which is not installed; "
+        "try: pip install 'seq2lite[fetch]'"
+    )
+
 from rich.console import Console
 from rich.table import Table
 
-from ..fetch import debconf, debian, descriptions, g2p, registry, translations
-from .building import check_output, verify, write
-from .download import Cache, FetchError, default_cache
+from .dataset import check_output, verify, write
+from .download import Cache, default_cache
+from .errors import FetchError, UnreachableError
 
-# Name of a set → its module, and what is downloaded. Any other name is a pair of languages.
+# Modules by the name of their data set. Any other name is a pair of languages.
 SETS = {"g2p": g2p, "summarize": descriptions, "debconf": debconf}
-DOWNLOADS = {"g2p": "1 MB", "summarize": "15 MB", "debconf": "70 MB", "en-XX": "220 MB"}
+RESUME = "Completed downloads are kept: run the same command again to resume"
 _PAIR = re.compile(r"(en-[a-z]{2,3}(_[A-Z]{2})?|[a-z]{2,3}(_[A-Z]{2})?-en)")
 
 
-def main(arguments=None):
-    """The command line."""
-    options = _options(arguments)
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        arguments: List of str. Default: those of the process.
+    """
+    options = _parser().parse_args(arguments)
     try:
-        _list() if options.name == "list" else fetch(options)
+        _print_list() if options.name == "list" else fetch(options)
     except FetchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        hint = f". {RESUME}" if isinstance(error, UnreachableError) else ""
+        print(f"error: {error}{hint}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from what was downloaded", file=sys.stderr)
+        print(f"interrupted. {RESUME}", file=sys.stderr)
         sys.exit(130)
 
 
-def fetch(options):
-    """Fetches the set of `options.name`; options as on the command line."""
-    module = SETS.get(options.name)
-    if module is None and not (_PAIR.fullmatch(options.name) and options.name != "en-en"):
+def fetch(options: argparse.Namespace) -> None:
+    """Fetch one data set.
+
+    Args:
+        options: Namespace of the command line's options.
+
+    Raises:
+        FetchError: The data set cannot be fetched, or the output folder cannot be used.
+    """
+    name = options.name
+    module = SETS.get(name)
+    if module is None and not (_PAIR.fullmatch(name) and name != "en-en"):
         raise FetchError(
-            f"`name` must be of list, {', '.join(SETS)}, or a pair of languages with English such "
-            f"as en-ko. Received: {options.name}"
+            f"`name` must be list, {', '.join(SETS)}, or a pair of languages with English such as "
+            f"en-ko. Received: {name}"
         )
-    output = options.output or f"data/{options.name}"
-    if check_output(output, options.overwrite, options.name):
-        wrong = verify(output)
-        if wrong:
+    output = options.output or f"data/{name}"
+    if check_output(output, options.overwrite, name):
+        if differing := verify(output):
             raise FetchError(
-                f"{output} must be as its SHA256SUMS says. Differing: {', '.join(wrong)}; "
-                "--overwrite builds it anew"
+                f"{output} must match its SHA256SUMS. Differing: {', '.join(differing)}; "
+                "--overwrite builds it again"
             )
-        print(f"{output} is there, and is as its SHA256SUMS says; --overwrite builds it anew")
+        print(f"{output} exists and matches its SHA256SUMS; --overwrite builds it again")
         return
-    begun = time.perf_counter()
+    start = time.perf_counter()
     cache = Cache(options.cache, options.offline)
-    built = (module or translations).build(cache, options)
-    sentence = write(
-        options.name, built, output, cache.used, allow_other=options.allow_other_checksums
-    )
-    counts = ", ".join(f"{len(rows):,} {name}" for name, rows in built.rows.items())
-    print(f"{output}: {counts}; {time.perf_counter() - begun:.0f} s")
-    print(f"{sentence[0].upper()}{sentence[1:]}. Licences of its parts: {output}/LICENCES.md")
+    data = (module or translations).build(cache, options)
+    sentence = write(name, data, output, cache.requested, options.allow_other_checksums)
+    counts = ", ".join(f"{len(rows):,} {split}" for split, rows in data.splits.items())
+    print(f"{output}: {counts}; {time.perf_counter() - start:.0f} s")
+    print(f"{sentence[0].upper()}{sentence[1:]}. Licenses: {output}/LICENCES.md")
 
 
-def _list():
-    table = Table("set", "what", "download")
+def _print_list() -> None:
+    table = Table("name", "content", "download")
     for name, module in SETS.items():
-        table.add_row(name, module.TITLE, DOWNLOADS[name])
-    pair = translations.TITLE.format(source="English", target="any language XX of Debian, or back")
-    table.add_row("en-XX, XX-en", pair, DOWNLOADS["en-XX"])
+        table.add_row(name, module.TITLE, module.DOWNLOAD)
+    title = translations.TITLE.format(
+        source="English", target="any language XX of Debian, or the reverse"
+    )
+    table.add_row("en-XX, XX-en", title, translations.DOWNLOAD)
     Console().print(table)
 
 
-def _options(arguments):
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m seq2lite.recipes.fetch",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", help=f"list, {', '.join(SETS)}, or a pair such as en-ko or de-en")
-    parser.add_argument("--output", help="folder to make (default: data/NAME)")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace a set that was fetched there before"
-    )
-    parser.add_argument("--cache", help=f"folder of downloads (default: {default_cache()})")
-    parser.add_argument("--offline", action="store_true", help="use the cache alone")
-    parser.add_argument(
-        "--mirror", default=debian.MIRROR, help="Debian mirror (default: %(default)s)"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("name", help=f"list, {', '.join(SETS)}, or a pair of languages such as en-ko or de-en")
+    add("--output", help="folder to write (default: data/NAME)")
+    add("--overwrite", action="store_true", help="replace an earlier version of the data set")
+    add("--cache", help=f"folder of downloads (default: {default_cache()})")
+    add("--offline", action="store_true", help="use only cached downloads")
+    add("--mirror", default=debian.MIRROR, help="Debian mirror (default: %(default)s)")
+    add(
         "--pypi",
         default=registry.default_index(),
-        help="package index of PyPI's form (default: $PIP_INDEX_URL, or PyPI)",
+        help="Python package index (default: $PIP_INDEX_URL, or PyPI)",
     )
-    parser.add_argument(
+    add(
         "--allow-other-checksums",
         action="store_true",
-        help="write what was built even where the known checksums are others",
+        help="write the data set even if its checksums differ from the known ones",
     )
-    return parser.parse_args(arguments)
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,48 +1,52 @@
-"""Text to question: what Debian's packages ask when they are installed (debconf templates)."""
+"""Questions: debconf templates, with which Debian's packages ask about their configuration."""
 
+import argparse
 import re
 
-from .archives import members
-from .building import Built, Part
-from .debian import Debian, copyright_of, fields
+from .dataset import DataSet, Origin
+from .debian import Debian, license_of, paragraphs, read_package
 from .descriptions import source_of
+from .download import Cache
 from .split import split
 
 TITLE = "explanations to the questions that Debian's packages ask (debconf)"
+DOWNLOAD = "70 MB"
 SIZES = {"test": 100, "valid": 100}
-MAX_SIZE = 500_000  # bytes of a package: 500 of 670 ask in as little; the other 170 weigh 680 MB
-TYPES = {"boolean", "string", "select", "multiselect", "password"}  # what a user answers
+MAX_SIZE = 500_000  # bytes of a package: 500 of the 670 are smaller, the other 170 are 680 MB
+TYPES = {"boolean", "string", "select", "multiselect", "password"}  # that a user answers
+MIN_EXPLANATION, MIN_QUESTION = 8, 2  # words
 
 
-def build(cache, options):
-    """(explanation, question, package, source package)."""
+def build(cache: Cache, options: argparse.Namespace) -> DataSet:
+    """Build the rows `(explanation, question, package, source package)`."""
     debian = Debian(cache, options.mirror)
-    asking = [
+    names = [
         name
         for name, package in sorted(debian.packages.items())
         if re.search(r"\bdebconf\b", package.get("Depends", "") + package.get("Pre-Depends", ""))
         and int(package["Size"]) <= MAX_SIZE
     ]
-    rows, parts = {}, []
-    for package, path in debian.get(asking, "packages that ask"):
+    rows: dict[tuple[str, str], tuple[str, ...]] = {}
+    origins = []
+    for package, path in debian.get(names, "packages with questions"):
         name = package["Package"]
-        inside = dict(members(path, "templates".__eq__, part="control"))
-        read = questions(inside.get("templates", b"").decode("utf-8", "replace"))
-        new = [pair for pair in read if pair not in rows]
+        files = dict(read_package(path, "templates".__eq__, part="control"))
+        pairs = questions(files.get("templates", b"").decode("utf-8", "replace"))
+        new = [pair for pair in pairs if pair not in rows]
         rows |= {pair: (*pair, name, source_of(package)) for pair in new}
         if new:
-            parts.append(Part(name, package["Version"], *copyright_of(path, name)))
-    return Built(
+            origins.append(Origin(name, package["Version"], *license_of(path, name)))
+    return DataSet(
         title=TITLE,
         edition=f"Debian {debian.version}",
-        parts=parts,
-        rows=split(list(rows.values()), SIZES, group=lambda row: row[3]),
+        origins=origins,
+        splits=split(list(rows.values()), SIZES, group=lambda row: row[3]),
         notes=["Questions of one source package are in one split."],
     )
 
 
-def questions(text):
-    """(explanation, question) of each template that has both and that a user answers.
+def questions(templates: str) -> list[tuple[str, str]]:
+    """Extract `(explanation, question)` of each template that has both and needs an answer.
 
     Example:
         >>> from seq2lite.recipes.fetch.debconf import questions
@@ -54,16 +58,15 @@ def questions(text):
         [('It can be started now or at the next boot of this machine.', 'Start the server?')]
     """
     found = []
-    for block in re.split(r"\n\s*\n", text):
-        of = {name.lower(): value for name, value in fields(block).items()}
-        of = of | {"description": of.get("_description", of.get("description", ""))}
-        question, _, explanation = of["description"].partition("\n")
+    for template in paragraphs(re.sub(r"\n\s*\n", "\n\n", templates)):
+        description = template.get("_Description", template.get("Description", ""))
+        question, _, explanation = description.partition("\n")
         explanation = " ".join(re.sub(r"^ \.\s*$", " ", explanation, flags=re.M).split())
         question = " ".join(question.split())
         if (
-            of.get("type") in TYPES
-            and len(explanation.split()) >= 8
-            and len(question.split()) >= 2
+            template.get("Type") in TYPES
+            and len(explanation.split()) >= MIN_EXPLANATION
+            and len(question.split()) >= MIN_QUESTION
             and "${" not in question
         ):
             found.append((explanation, question))

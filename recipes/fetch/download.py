@@ -1,216 +1,237 @@
-"""Downloads into a cache, each file whole or not at all, by its checksum."""
+"""Downloads into a cache folder with pooch: verified by checksum, complete or absent."""
 
-import base64
-import contextlib
-import errno
-import hashlib
-import http.client
+import dataclasses
+import functools
+import logging
 import os
-import re
-import time
-import urllib.error
+import shutil
+import ssl
+import sys
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pooch
+import requests
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from seq2lite.export.system.atomic import write_atomically
+from .addresses import split_credentials
+from .errors import FetchError, UnreachableError, disk_error
 
-TRIES = 3
+NUM_RETRIES = 2
+NUM_CONNECTIONS = 4
 TIMEOUT = 60  # seconds without a byte
-CHUNK = 1 << 16
+
+pooch.get_logger().setLevel(logging.WARNING)  # its messages would interrupt the progress bar
 
 
-class FetchError(ValueError):
-    """A data set cannot be fetched; the message says why, and what to do."""
+@dataclasses.dataclass(frozen=True)
+class Download:
+    """A file to download.
 
+    Args:
+        url: Str, its address.
+        name: Str, its path in the cache.
+        sha256: Str of hexadecimal digits, its checksum.
+        size: Int, its bytes. Default: 0, unknown to the progress bar.
+    """
 
-def default_cache():
-    """Folder of downloads: `$XDG_CACHE_HOME/seq2lite`, or `~/.cache/seq2lite`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seq2lite"
+    url: str
+    name: str
+    sha256: str
+    size: int = 0
 
 
 class Cache:
-    """Downloaded files, kept by their path at the origin.
+    """A folder of downloaded files.
 
     Args:
-        folder: Where they are kept.
-        offline: Takes nothing from the network: what is not kept is an error.
+        folder: Path. Default: `default_cache()`.
+        offline: Bool. If True, a file that is not in the folder is an error. Default: False.
+
+    Attributes:
+        requested: Dict of str, the SHA-256 of each requested file by name.
     """
 
-    def __init__(self, folder=None, offline=False):
+    def __init__(self, folder: str | Path | None = None, offline: bool = False):
         self.folder = Path(folder or default_cache())
         self.offline = offline
-        self.used = {}  # name → SHA-256, of every file that was asked for
+        self.requested: dict[str, str] = {}
 
-    def has(self, name, sha256):
-        """Whether a file is here, and is the one of that checksum."""
+    def has(self, name: str, sha256: str) -> bool:
+        """Whether the folder contains a file with this checksum."""
         path = self.folder / name
-        return path.is_file() and _sha256(path) == sha256
+        return path.is_file() and pooch.file_hash(path) == sha256
 
-    def get(self, url, name, sha256=None):
-        """The path of one file, downloaded where the cache has not got it.
+    def get(self, downloads: list[Download], description: str) -> list[Path]:
+        """Download the files that the folder does not contain, several at a time.
 
         Args:
-            url: Where it comes from.
-            name: Its path in the cache.
-            sha256: Checksum, in hexadecimal digits. None: the origin states none; the file is
-                downloaded anew, and what the cache has is used only where the network is not there.
+            downloads: List of `Download`.
+            description: Str, the label of the progress bar.
+
+        Returns:
+            The path of each file.
 
         Raises:
-            FetchError: It cannot be reached, or is another file than expected.
+            FetchError: A server cannot be reached, a checksum differs, or the disk is full.
         """
-        with self._progress() as progress:
-            return self._get(url, name, sha256, progress, progress.add_task("", total=None))
-
-    def get_all(self, wanted, description):
-        """Many files over a few connections, with one progress bar: a list of paths.
-
-        Args:
-            wanted: List of (url, name, sha256, size in bytes).
-            description: What they are, for the bar.
-        """
-        with self._progress() as progress, ThreadPoolExecutor(4) as pool:
-            task = progress.add_task(description, total=sum(size for *_, size in wanted))
+        with _progress() as progress, ThreadPoolExecutor(NUM_CONNECTIONS) as pool:
+            task = progress.add_task(description, total=sum(d.size for d in downloads) or None)
+            advance = functools.partial(progress.advance, task)
             jobs = [
-                pool.submit(self._get, url, name, sha256, progress, task)
-                for url, name, sha256, _ in wanted
+                pool.submit(self._fetch, d.url, d.name, d.sha256, _FileProgress(advance))
+                for d in downloads
             ]
             try:
-                return [job.result() for job in jobs]
+                paths = [job.result() for job in jobs]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        self.requested |= {download.name: download.sha256 for download in downloads}
+        return paths
 
-    def _get(self, address, name, sha256, progress, task):
-        url, headers = without_credentials(address)
+    def refresh(self, url: str, name: str) -> Path:
+        """Download the current version of a small file that has no known checksum.
+
+        The cached version is used offline, and where the server cannot be reached.
+
+        Args:
+            url: Str, its address.
+            name: Str, its path in the cache.
+
+        Raises:
+            FetchError: The server cannot be reached and the file is not cached, or the disk is
+                full.
+        """
         path = self.folder / name
-        kept = path.is_file()
-        if sha256 and self.has(name, sha256):
-            progress.advance(task, path.stat().st_size)
-        elif not (self.offline and kept and not sha256):
+        if not (self.offline and path.is_file()):
+            new = path.with_name(f"{path.name}.new")  # pooch keeps any file that has no checksum
             try:
-                self._download(url, headers, path, sha256, progress, task)
-            except FetchError:
-                if not kept or sha256:
+                new.unlink(missing_ok=True)
+                os.replace(self._fetch(url, f"{name}.new"), path)
+            except UnreachableError as error:
+                if not path.is_file():
                     raise
-                progress.console.print(f"{url} cannot be reached: using what was kept of it")
-        self.used[name] = _sha256(path)
+                print(f"{error}. Its cached copy is used", file=sys.stderr)
+            except OSError as error:
+                raise disk_error(error, self.folder) from error
+        self.requested[name] = pooch.file_hash(path)
         return path
 
-    def _download(self, url, headers, path, sha256, progress, task):
+    def _fetch(
+        self,
+        address: str,
+        name: str,
+        sha256: str | None = None,
+        progress: "_FileProgress | None" = None,
+    ) -> Path:
+        url, credentials = split_credentials(address)
+        path = self.folder / name
+        store = pooch.create(
+            self.folder, "", registry={name: sha256}, urls={name: url}, retry_if_failed=NUM_RETRIES
+        )
+        downloader: Callable = pooch.HTTPDownloader(
+            progressbar=progress or False,
+            chunk_size=1 << 16,
+            timeout=TIMEOUT,
+            auth=credentials,
+            verify=_certificates(),
+            headers={"Accept-Encoding": "identity"},  # checksums are those of the file as it is
+        )
+        if url.startswith("file:"):
+            downloader = _copy_local_file
         if self.offline:
-            raise FetchError(f"{url} is not in {self.folder}, and --offline asks for no download")
+            downloader = self._refuse
+        try:
+            # Two threads of pooch may not create one folder at the same time.
+            path.parent.mkdir(parents=True, exist_ok=True)
+            store.fetch(name, processor=_share, downloader=downloader)
+            if progress:  # cached files count too
+                progress.reset()
+                progress.update(path.stat().st_size)
+        except requests.RequestException as error:
+            raise UnreachableError(f"{url} cannot be reached: {_reason(error)}") from error
+        except OSError as error:
+            raise disk_error(error, self.folder) from error
+        except ValueError as error:
+            raise FetchError(
+                f"{url} must have its known checksum. {error} A mirror may be inconsistent while it "
+                "is updated: try again later, or use another one"
+            ) from error
+        return path
 
-        def write(partial):
-            request = urllib.request.Request(url)
-            for header in headers.items():
-                request.add_unredirected_header(*header)  # another host is not told the password
-            with (
-                urllib.request.urlopen(request, timeout=TIMEOUT) as answer,
-                open(partial, "wb") as out,
-            ):
-                length = int(answer.headers.get("Content-Length") or 0)
-                if sha256 is None:
-                    progress.update(task, description=Path(url).name, total=length or None)
-                while chunk := answer.read(CHUNK):
-                    out.write(chunk)
-                    progress.advance(task, len(chunk))
-                if length and out.tell() != length:
-                    raise ConnectionError(f"it broke off after {out.tell()} of {length} bytes")
-            received = _sha256(partial)
-            if sha256 and received != sha256:
-                raise FetchError(
-                    f"{url} must have the SHA-256 {sha256}. Received: {received}. A mirror that is "
-                    "being updated, or something between it and here, gave another file"
-                )
-
-        for attempt in range(1, TRIES + 1):
-            try:
-                return write_atomically(path, write)
-            except (OSError, http.client.HTTPException) as error:
-                problem = getattr(error, "reason", None) or error
-                gone = isinstance(error, urllib.error.HTTPError) and error.code < 500
-                local = isinstance(error, OSError) and error.errno in _LOCAL
-                if local:
-                    raise FetchError(disk_sentence(error, self.folder)) from error
-                if gone or attempt == TRIES:
-                    raise FetchError(
-                        f"{url} cannot be reached: {problem}. What came so far is kept in "
-                        f"{self.folder}; the same command goes on from there"
-                    ) from error
-            time.sleep(attempt)
-
-    @contextlib.contextmanager
-    def _progress(self):
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-        console = Console(stderr=True)
-        with Progress(
-            *columns,
-            TransferSpeedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        ) as progress:
-            yield progress
+    def _refuse(self, url: str, *_: object) -> None:
+        raise FetchError(f"{url} must be in {self.folder} to be used with --offline")
 
 
-def require_address(name, address):
-    """Raises FetchError unless it is an address to download from; a password in it is not shown.
+def default_cache() -> Path:
+    """The user's cache folder: `~/.cache/seq2lite` on Linux, or below `$XDG_CACHE_HOME`."""
+    return pooch.os_cache("seq2lite")
 
-    Args:
-        name: Of the option.
-        address: What it says.
-    """
+
+class _FileProgress:
+    """One file's part of a shared progress bar, with the methods that pooch calls."""
+
+    def __init__(self, advance: Callable[[int], None]):
+        self._advance, self._done = advance, 0
+
+    def update(self, count: int) -> None:
+        self._advance(count)
+        self._done += count
+
+    def reset(self) -> None:
+        self.update(-self._done)
+
+    def close(self) -> None:
+        pass
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _share(path: str, action: str, _: object) -> str:
+    """Let other users read a new file of a shared cache: pooch makes it private."""
+    if action != "fetch":
+        os.chmod(path, 0o644)
+    return path
+
+
+def _copy_local_file(url: str, output_file: str, _: object) -> None:
+    """Read a `file://` address, which pooch does not."""
     try:
-        parts = urllib.parse.urlsplit(address)
-        parts.port  # noqa: B018  # raises where it is no number
-        # An @ after the host is that of a password with a / or # of its own.
-        is_right = parts.hostname and "@" not in parts.path + parts.query + parts.fragment
-        is_right = parts.scheme == "file" or (parts.scheme in ("https", "http") and is_right)
-    except ValueError:
-        is_right = False
-    if not is_right:
-        hint = ", in whose user and password each of /?#[]@ is percent-encoded" * ("@" in address)
-        received = shown(address)
-        if "@" in received:
-            received = "one with an @ that is not before its host"
-        raise FetchError(f"`{name}` must be an https:// address{hint}. Received: {received}")
+        shutil.copyfile(urllib.request.url2pathname(urllib.parse.urlsplit(url).path), output_file)
+    except FileNotFoundError as error:
+        raise UnreachableError(f"{url} must be a file: {error.strerror}") from error
 
 
-def shown(address):
-    """An address without `user:password@`, whatever else is wrong with it."""
-    return re.sub(r"(^|//)[^/]*@", r"\1", address, count=1)
+def _certificates() -> str | bool:
+    """The system's certificates, which include those of a company's own network.
 
-
-def without_credentials(url):
-    """An address that may be shown, and the headers that say what `user:password@` in it said.
-
-    Example:
-        >>> from seq2lite.recipes.fetch.download import without_credentials
-        >>> without_credentials("https://me:secret@host/simple")
-        ('https://host/simple', {'Authorization': 'Basic bWU6c2VjcmV0'})
+    Without this, requests uses its own list.
     """
-    said, at, _ = urllib.parse.urlsplit(url).netloc.rpartition("@")
-    if not at:
-        return url, {}
-    said = base64.b64encode(urllib.parse.unquote(said).encode()).decode()
-    return shown(url), {"Authorization": f"Basic {said}"}
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile or paths.capath or True
 
 
-_LOCAL = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-
-
-def disk_sentence(error, folder):
-    """What an OSError of this machine's own disk says to the user."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk of {folder} is full. Nothing half-written was left there"
-    return f"{folder} must be a folder that can be written. Received: {error}"
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _reason(error: BaseException) -> str:
+    """The first cause of an error of requests, whose own message describes its internals."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"HTTP {response.status_code} {response.reason}"
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return str(error)

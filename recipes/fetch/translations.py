@@ -1,23 +1,29 @@
-"""Parallel text: programs' interfaces, LibreOffice's help and package descriptions in Debian."""
+"""Parallel text: user interfaces of programs, LibreOffice's help, Debian's package descriptions."""
 
+import argparse
 import html
 import re
-import unicodedata
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-from ..data.normalize import comparable
-from .archives import members
-from .building import Built, Part
-from .debian import Debian, copyright_of
+import polib
+from debian.deb822 import Deb822
+
+from .cleaning import MAX_CHARACTERS, clean
+from .dataset import DataSet, Origin
+from .debian import Debian, license_of, read_package
 from .descriptions import descriptions
-from .download import FetchError
-from .gettext_file import read_mo
+from .download import Cache
+from .errors import FetchError
 from .split import split
 
 TITLE = "{source} to {target}: programs, LibreOffice's help, package descriptions"
+DOWNLOAD = "220 MB"
 SIZES = {"test-ui": 1000, "test-doc": 1000, "valid": 2400}
-MAX_CHARACTERS = 400
-# Programs that carry their translations of every language, or a package for each ({language});
-# about 200 MB. A language without one of them goes without.
+MIN_PAIRS = 10_000
+# About 200 MB. A package has the translations of every language, or of {language}. Packages that a
+# language lacks are ignored.
 PROGRAMS = [
     "aegisub-l10n",
     "anjuta-common",
@@ -99,182 +105,161 @@ PROGRAMS = [
 ]
 HELP = ("libreoffice-help-en-us", "libreoffice-help-{language}")
 
+Pairs = Iterable[tuple[str, str]]
 
-def build(cache, options):
-    """(source, target, origin, package or page); one side is English."""
+
+def build(cache: Cache, options: argparse.Namespace) -> DataSet:
+    """Build the rows `(source, target, kind, package or page)`, with English on one side."""
     source, target = options.name.split("-")
     language = target if source == "en" else source
-    dashed = language.replace("_", "-")  # as packages and LibreOffice write pt_BR
+    tag = language.replace("_", "-")  # names of packages and of LibreOffice's folders have pt-BR
     debian = Debian(cache, options.mirror)
-    parts, rows = [], {}
+    origins: list[Origin] = []
+    rows: dict[tuple[str, str], tuple[str, ...]] = {}
 
-    def add(pairs, origin, where):
-        for english, other in pairs:
-            kept = clean(english, other)
-            if kept:
-                rows.setdefault(kept, (*kept, origin, where))
-
-    programs = [name.format(language=dashed.lower()) for name in PROGRAMS]
-    inside = f"/{language}/LC_MESSAGES/"  # below /locale, or where LibreOffice has it
-    for package, path in debian.get(programs, "programs"):
-        files = members(path, lambda name: inside in f"/{name}" and name.endswith(".mo"))
+    def add(pairs: Pairs, kind: str, place: str) -> bool:
         before = len(rows)
-        for _, content in files:
-            add(_messages(content), "mo", package["Package"])
-        if len(rows) > before:
-            parts.append(_part(package, path))
-    helps = debian.get(
-        [name.format(language=dashed.lower()) for name in HELP], "LibreOffice's help"
-    )
+        for pair in pairs:
+            if cleaned := clean(*pair):
+                rows.setdefault(cleaned, (*cleaned, kind, place))
+        return len(rows) > before
+
+    programs = [name.format(language=tag.lower()) for name in PROGRAMS]
+    for package, path in debian.get(programs, "programs"):
+        if add(_interface_texts(path, language), "mo", package["Package"]):
+            origins.append(_origin(package, path))
+    helps = debian.get([name.format(language=tag.lower()) for name in HELP], "LibreOffice's help")
     if len(helps) == 2:
-        pages = [_pages(path, tag) for (_, path), tag in zip(helps, ("en-US", dashed), strict=True)]
-        for page in sorted(pages[0].keys() & pages[1].keys()):
-            english, other = (_paragraphs(pages[i][page]) for i in (0, 1))
-            common = [key for key in english if key in other]
-            add([(english[key], other[key]) for key in common], "lohelp", page)
-        parts += [_part(*package) for package in helps]
-    translated = debian.index(f"main/i18n/Translation-{language}")
-    if translated:
-        for kind, pairs in _described(debian, translated, language):
-            for name, english, other in pairs:
-                add([(english, other)], kind, name)
-        parts.append(
-            Part(
-                f"Translation-{language}",
-                f"Debian {debian.version}",
-                "as the packaging of each package; translations: Debian's translators, likewise",
-            )
-        )
-    if len(rows) < 10_000:
+        (_, english_path), (_, other_path) = helps
+        for page, pairs in _help_texts(english_path, other_path, tag):
+            add(pairs, "lohelp", page)
+        origins += [_origin(package, path) for package, path in helps]
+    synopses, sentences = _description_texts(debian, language)
+    for kind, texts in (("desc-syn", synopses), ("desc-sent", sentences)):
+        for name, pair in texts:
+            add([pair], kind, name)
+    if synopses:
+        license = "as the packaging of each package; translations: Debian's translators, likewise"
+        origins.append(Origin(f"Translation-{language}", f"Debian {debian.version}", license))
+    if len(rows) < MIN_PAIRS:
         raise FetchError(
-            f"`pair` must be a language that Debian has translations for. Received: "
-            f"{options.name}, with {len(rows):,} pairs"
+            f"`name` must be a pair with a language that Debian is translated to. Received: "
+            f"{options.name}, with {len(rows):,} texts"
         )
-    swap = source != "en"
-    parts_of = split(sorted(rows.values()), SIZES, eligible=_eligible)
-    return Built(
+    splits = split(sorted(rows.values()), SIZES, eligible=_is_eligible)
+    if source != "en":
+        splits = {
+            name: sorted((other, english, *rest) for english, other, *rest in part)
+            for name, part in splits.items()
+        }
+    return DataSet(
         title=TITLE.format(source=source, target=target),
         edition=f"Debian {debian.version}",
-        parts=parts,
-        rows={
-            name: sorted((row[1], row[0], *row[2:]) for row in part) if swap else part
-            for name, part in parts_of.items()
-        },
+        origins=origins,
+        splits=splits,
         notes=[
-            "test-ui: programs' interfaces; test-doc: help and package descriptions; valid: both. "
-            "Held-out rows have four English words or more.",
-            "Marks of keyboard shortcuts (&, _, ~) are taken out; texts longer than "
-            f"{MAX_CHARACTERS} characters, untranslated ones and ones of unlike placeholders "
-            "are left out.",
-            *([] if len(helps) == 2 else ["LibreOffice's help is not there in this language."]),
+            "test-ui: user interfaces of programs; test-doc: help and package descriptions; "
+            "valid: both. Held-out rows have at least four English words.",
+            "Marks of keyboard shortcuts (&, _, ~) are removed. Texts of more than "
+            f"{MAX_CHARACTERS} characters, untranslated texts, and pairs with different "
+            "placeholders are dropped.",
+            *([] if len(helps) == 2 else ["LibreOffice's help is not available in this language."]),
         ],
     )
 
 
-def clean(english, other):
-    """A pair ready to train on, or None where it is no translation or no text.
+def read_catalog(content: bytes) -> list[tuple[str, str]]:
+    """Read the messages and translations of a gettext catalog (`.mo`).
 
-    Example:
-        >>> from seq2lite.recipes.fetch.translations import clean
-        >>> clean("_Open File…", "파일 열기(_O)…")
-        ('Open File…', '파일 열기…')
-        >>> clean("Read %d files", "Lies Dateien") is None  # a placeholder is missing
-        True
+    Args:
+        content: Bytes of the file.
+
+    Returns:
+        List of `(message, translation)` without contexts, with one form of each plural. The list is
+        empty if the catalog is corrupted, or in an encoding that Python does not have.
     """
-    english, other = _without_shortcuts(_one_line(english), _one_line(other))
-    if not (1 < len(english) <= MAX_CHARACTERS and 0 < len(other) <= MAX_CHARACTERS):
-        return None
-    if not (comparable(english) and comparable(other)) or english.casefold() == other.casefold():
-        return None
-    if _placeholders(english) != _placeholders(other):
-        return None
-    # A translation four times as long as the other is of another version of the text.
-    if len(english.encode()) > 4 * len(other.encode()) + 20 or len(other) > 4 * len(english) + 20:
-        return None
-    # Names of colours, codecs, paths and keys: one word of the source that is no word.
-    if not re.search(r"[A-Za-z]{2}", english) or re.fullmatch(r"\S*[_/\\.]\S*[A-Za-z0-9]", english):
-        return None
-    return english, other
-
-
-def _eligible(row, name):
-    ui = row[2] == "mo"
-    wanted = {"test-ui": ui, "test-doc": not ui}.get(name, True)
-    return wanted and len(row[0].split()) >= 4
-
-
-_ASIDE = re.compile(r"\s*\([&_~][^\W_]\)")  # (_F): how languages of other scripts mark a shortcut
-_AT_START = re.compile(r"(?<![^\s(\"'])[&_~](?=[^\W\d_]{2})(?!\w+;)")
-
-
-def _without_shortcuts(english, other):
-    """Both without the marks of keyboard shortcuts: `_Open`, `For_mat`, `열기(_O)`."""
-    english, short = _ASIDE.sub("", english), _ASIDE.sub("", other)
-    for mark in "&_~":
-        words = [word for word in english.split() if mark in word]
-        marked = short != other or short.count(mark) == 1
-        # One mark on each side; a word of both sides is a name, such as max_size.
-        if marked and english.count(mark) == 1 and len(words[0]) > 1 and words[0] not in short:
-            english, short = english.replace(mark, ""), short.replace(mark, "")
-    return _AT_START.sub("", english), _AT_START.sub("", short)
-
-
-def _one_line(text):
-    return " ".join(unicodedata.normalize("NFC", text).replace("\0", " ").split())
-
-
-def _placeholders(text):
-    return sorted(re.findall(r"%(?:\d+\$)?[-+#0]?[\d.*]*(?:hh|ll|[hlLzjt])?([sdiufcxXeg])\b", text))
-
-
-def _messages(content):
     try:
-        return read_mo(content)
-    except ValueError:  # a few are of an encoding that Python has not; one less
+        catalog = polib.mofile(content)
+    except (OSError, struct.error, UnicodeDecodeError):
         return []
+    plurals = catalog.metadata.get("Plural-Forms", "")
+    has_one_form = re.search(r"nplurals=\s*1\b", plurals) is not None
+    messages = []
+    for entry in catalog:
+        # The single form of a language without plurals translates the English plural.
+        message = (has_one_form and entry.msgid_plural) or entry.msgid
+        translation = entry.msgstr_plural.get(0) or entry.msgstr
+        if translation:
+            messages.append((message, translation))
+    return messages
 
 
-def _part(package, path):
-    return Part(package["Package"], package["Version"], *copyright_of(path, package["Package"]))
+def _interface_texts(path: Path, language: str) -> Iterator[tuple[str, str]]:
+    folder = f"/{language}/LC_MESSAGES/"  # below /locale, or elsewhere in LibreOffice
+    wanted = lambda name: folder in f"/{name}" and name.endswith(".mo")  # noqa: E731
+    for _, content in read_package(path, wanted):
+        yield from read_catalog(content)
 
 
-def _pages(path, tag):
+def _help_texts(english: Path, other: Path, tag: str) -> Iterator[tuple[str, Pairs]]:
+    """Paragraphs of the pages that LibreOffice's help has in both languages."""
+    ours, theirs = _help_pages(english, "en-US"), _help_pages(other, tag)
+    for page in sorted(ours.keys() & theirs.keys()):
+        before, after = _help_paragraphs(ours[page]), _help_paragraphs(theirs[page])
+        yield page, [(before[key], after[key]) for key in before if key in after]
+
+
+def _help_pages(path: Path, tag: str) -> dict[str, str]:
     start = f"usr/share/libreoffice/help/{tag}/text/"
-    files = members(path, lambda name: name.startswith(start) and name.endswith(".html"))
-    return {name.removeprefix(start): content.decode("utf-8", "replace") for name, content in files}
+    wanted = lambda name: name.startswith(start) and name.endswith(".html")  # noqa: E731
+    return {
+        name.removeprefix(start): content.decode("utf-8", "replace")
+        for name, content in read_package(path, wanted)
+    }
 
 
-def _paragraphs(page):
-    """Paragraphs and headings of a page of LibreOffice's help, by the id that languages share."""
+def _help_paragraphs(page: str) -> dict[str, str]:
+    """Paragraphs and headings of a page by their id, which is the same in each language."""
     found = {}
     for _, attributes, inner in re.findall(r"<(p|h[1-6])\b([^>]*)>(.*?)</\1>", page, re.S):
-        key = re.search(r'id="((?:par|hd|tit)_[^"]+)"', attributes)
-        text = html.unescape(re.sub(r"<[^>]*>", "", inner))
-        if key:
-            found[key[1]] = " ".join(text.split())
+        if key := re.search(r'id="((?:par|hd|tit)_[^"]+)"', attributes):
+            found[key[1]] = " ".join(html.unescape(re.sub(r"<[^>]*>", "", inner)).split())
     return found
 
 
-def _described(debian, translated, language):
-    """Synopses, and sentences of the paragraphs that have as many in both languages."""
+Described = list[tuple[str, tuple[str, str]]]
+
+
+def _description_texts(debian: Debian, language: str) -> tuple[Described, Described]:
+    """Synopses and sentences of package descriptions: `(package, (english, other))`.
+
+    A paragraph with another number of sentences than its translation is one text.
+    """
     english = {
         (name, md5): (synopsis, paragraphs)
-        for name, md5, synopsis, paragraphs in descriptions(
-            debian.index("main/i18n/Translation-en"), "en"
-        )
+        for name, md5, synopsis, paragraphs in descriptions(debian, "en")
     }
-    synopses, sentences = [], []
-    for name, md5, synopsis, paragraphs in descriptions(translated, language):
-        if (name, md5) not in english:
+    synopses: Described = []
+    sentences: Described = []
+    for name, md5, synopsis, paragraphs in descriptions(debian, language):
+        if (name, md5) not in english:  # the translation is of another version
             continue
-        original, originals = english[name, md5]
-        synopses.append((name, original, synopsis))
+        original_synopsis, originals = english[name, md5]
+        synopses.append((name, (original_synopsis, synopsis)))
         if len(originals) != len(paragraphs):
             continue
-        for before, after in zip(originals, paragraphs, strict=True):
-            ours, theirs = (re.split(r"(?<=[.!?。])\s+(?=\S)", text) for text in (before, after))
-            if len(ours) == len(theirs):
-                sentences += [(name, *both) for both in zip(ours, theirs, strict=True)]
-            else:
-                sentences.append((name, before, after))
-    return [("desc-syn", synopses), ("desc-sent", sentences)]
+        for pair in zip(originals, paragraphs, strict=True):
+            ours, theirs = (re.split(r"(?<=[.!?。])\s+(?=\S)", text) for text in pair)
+            pairs = zip(ours, theirs, strict=True) if len(ours) == len(theirs) else [pair]
+            sentences += [(name, texts) for texts in pairs]
+    return synopses, sentences
+
+
+def _origin(package: Deb822, path: Path) -> Origin:
+    return Origin(package["Package"], package["Version"], *license_of(path, package["Package"]))
+
+
+def _is_eligible(row: tuple[str, ...], name: str) -> bool:
+    is_interface = row[2] == "mo"
+    is_wanted = {"test-ui": is_interface, "test-doc": not is_interface}.get(name, True)
+    return is_wanted and len(row[0].split()) >= 4
