@@ -1,9 +1,7 @@
 """Data sets are built from a mirror, compared with known checksums, and written atomically."""
 
-import doctest
 import gzip
 import hashlib
-import importlib
 import json
 import random
 import subprocess
@@ -320,12 +318,3 @@ def test_a_mirror_without_a_release_file_or_an_index_is_an_error(mirror, tmp_pat
     mirror.write(f"{SUITE}/InRelease", b"Version: 1\nSHA256:\n 0 0 other\n")
     with pytest.raises(FetchError, match="must have packages for amd64"):
         Debian(Cache(tmp_path), f"{mirror.address}/debian").packages  # noqa: B018
-
-
-MODULES = ["addresses", "cleaning", "debconf", "debian", "g2p", "split"]
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_the_examples_of_the_docstrings_run(name):
-    results = doctest.testmod(importlib.import_module(f"seq2lite.recipes.fetch.{name}"))
-    assert results.attempted and not results.failed
