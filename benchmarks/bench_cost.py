@@ -1,10 +1,10 @@
-"""What a sentence costs in training, by length and by depth, in both families.
+"""Measure the training cost of a sentence by length and by depth, in both families.
 
     python benchmarks/bench_cost.py                     # the table
-    python benchmarks/bench_cost.py --plot cost.png     # and its figure
+    python benchmarks/bench_cost.py --plot cost.png     # and the figure
 
-The small presets of `bench_training.py` on batches of 4,096 source and target tokens, whatever the
-length: fewer sentences where they are longer.
+The small presets of `bench_training.py` train on batches of 4,096 source and target tokens: longer
+sentences come in smaller batches.
 """
 
 import argparse
@@ -23,10 +23,12 @@ DEPTHS = (1, 2, 4, 8)
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--policy", default="float32", help="dtype policy, as mixed_bfloat16")
+    parser.add_argument("--policy", default="float32", help="dtype policy, such as mixed_bfloat16")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--plot", metavar="PNG", help="draw the figure there")
-    parser.add_argument("--json", metavar="FILE", help="keep the numbers; read them if it is there")
+    parser.add_argument("--plot", metavar="PNG", help="file of the figure to write")
+    parser.add_argument(
+        "--json", metavar="FILE", help="file of the numbers: read if it exists, otherwise written"
+    )
     options = parser.parse_args()
     kept = options.json and Path(options.json)
     if kept and kept.exists():
@@ -41,18 +43,22 @@ def main():
 
 
 def measured(family, options):
-    """Milliseconds a sentence: `{"length": [[length, ms], ...], "depth": [[layers, ms], ...]}`."""
+    """Measure milliseconds per sentence.
+
+    Returns:
+        `{"length": [[length, ms], ...], "depth": [[layers, ms], ...]}`.
+    """
     _, step = preset_step(family, options.policy, num_layers=USUAL_DEPTH)
-    lengths = in_turns({length: (step, length) for length in LENGTHS}, options.turns)
+    lengths = alternate({length: (step, length) for length in LENGTHS}, options.turns)
     steps = {n: preset_step(family, options.policy, num_layers=n)[1] for n in DEPTHS}
-    depths = in_turns({n: (step, USUAL_LENGTH) for n, step in steps.items()}, options.turns)
+    depths = alternate({n: (step, USUAL_LENGTH) for n, step in steps.items()}, options.turns)
     return {"length": list(lengths.items()), "depth": list(depths.items())}
 
 
-def in_turns(steps, turns):
-    """Least milliseconds a sentence of each (step, length), one step of each at a time.
+def alternate(steps, turns):
+    """Return the minimum of milliseconds per sentence of each (step, length), run alternately.
 
-    The least, because what else the machine does can only add to it.
+    Other work of the machine can only add to the minimum.
     """
     times = {name: [] for name in steps}
     for turn in range(turns + 1):
@@ -61,14 +67,14 @@ def in_turns(steps, turns):
             ids = random_ids(batch, length)
             start = time.perf_counter()
             step(*ids)
-            if turn:  # the first compiles
+            if turn:  # the first turn compiles
                 times[name].append(1e3 * (time.perf_counter() - start) / batch)
     return {name: min(values) for name, values in times.items()}
 
 
 def cost_table(costs):
-    """Both families side by side."""
-    table = Table(title="Training: ms a sentence, and source and target tokens/s")
+    """Return the table with both families side by side."""
+    table = Table(title="Training: ms per sentence, and source and target tokens/s")
     table.add_column("")
     for family in costs:
         for column in ("ms", "tokens/s"):
@@ -88,7 +94,7 @@ def cost_table(costs):
 
 
 def plot(costs, path):
-    """Draws ms a sentence by length and by depth, log-log, both families in each."""
+    """Draw ms per sentence by length and by depth, log-log, both families in each panel."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -97,8 +103,8 @@ def plot(costs, path):
 
     figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.8), layout="constrained", sharey=True)
     labels = {
-        "length": f"tokens of source and of target ({USUAL_DEPTH} + {USUAL_DEPTH} layers)",
-        "depth": f"layers of encoder and of decoder ({USUAL_LENGTH} + {USUAL_LENGTH} tokens)",
+        "length": f"tokens in source and in target ({USUAL_DEPTH} + {USUAL_DEPTH} layers)",
+        "depth": f"layers in encoder and in decoder ({USUAL_LENGTH} + {USUAL_LENGTH} tokens)",
     }
     for panel, (axis, label) in zip(panels, labels.items(), strict=True):
         for (family, cost), marker in zip(costs.items(), "os", strict=True):
@@ -110,7 +116,7 @@ def plot(costs, path):
             ruler.set_minor_locator(NullLocator())
         panel.set_xticks([x for x, _ in next(iter(costs.values()))[axis]])
         panel.grid(alpha=0.3)
-    panels[0].set_ylabel("ms a sentence, training")
+    panels[0].set_ylabel("training, ms per sentence")
     panels[0].legend(frameon=False)
     figure.savefig(path, dpi=150)
 

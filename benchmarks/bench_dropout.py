@@ -1,9 +1,10 @@
-"""`zoo`'s Dropout beside Keras's: both directions of the layer, and a step of `transformer_small`.
+"""Compare the Dropout of `zoo` with that of Keras: the layer, and a step of `transformer_small`.
 
     python benchmarks/bench_dropout.py
 
-The layer on 2,048 x 1,024 elements, as in a feed-forward layer of `bench_training.py`'s batches, and
-the step that trains on one of those; each with a tenth dropped, in turns.
+The layer runs forward and backward on 2,048 x 1,024 elements, as in a feed-forward layer of
+`bench_training.py`. The step trains on one batch of `bench_training.py`. The rate is 0.1, and both
+layers run alternately.
 """
 
 import argparse
@@ -27,12 +28,12 @@ def main():
     parser.add_argument("--turns", type=int, default=20)
     options = parser.parse_args()
     table = Table(title=f"Dropout: medians of {options.turns} turns")
-    for column in ("what", "in", "Keras, ms", "seq2lite, ms", "ratio"):
-        table.add_column(column, justify="left" if column in ("what", "in") else "right")
+    for column in ("measured", "dtype", "Keras, ms", "seq2lite, ms", "speed-up"):
+        table.add_column(column, justify="left" if column in ("measured", "dtype") else "right")
     for dtype in ("float32", "mixed_bfloat16"):
         keras.config.set_dtype_policy(dtype)
-        for what, of in (("the layer", layer_call), ("a step", step_call)):
-            calls = [of(keras.layers.Dropout), of(Dropout)]
+        for measured, make_call in (("layer", layer_call), ("training step", step_call)):
+            calls = [make_call(keras.layers.Dropout), make_call(Dropout)]
             seconds = [[], []]
             for turn in range(options.turns + 2):
                 for times, call in zip(seconds, calls, strict=True):
@@ -40,12 +41,14 @@ def main():
                     call()
                     times += [time.perf_counter() - start] if turn >= 2 else []
             theirs, ours = (1000 * statistics.median(times) for times in seconds)
-            table.add_row(what, dtype, f"{theirs:,.1f}", f"{ours:,.1f}", f"{theirs / ours:.2f}x")
+            table.add_row(
+                measured, dtype, f"{theirs:,.1f}", f"{ours:,.1f}", f"{theirs / ours:.2f}x"
+            )
     Console(width=100).print(table)
 
 
 def layer_call(kind):
-    """Forwards and backwards through a layer of `kind`."""
+    """Return a function that runs a layer of class `kind` forward and backward."""
     layer = kind(RATE)
     x = tf.random.normal(SHAPE, dtype=layer.compute_dtype)
 
@@ -60,7 +63,7 @@ def layer_call(kind):
 
 
 def step_call(kind):
-    """A step of `transformer_small` with layers of `kind`."""
+    """Return a training step of `transformer_small` with dropout layers of class `kind`."""
     with (
         mock.patch("seq2lite.zoo.transformer.model.Dropout", kind),
         mock.patch("seq2lite.zoo.transformer.layers.Dropout", kind),

@@ -1,12 +1,12 @@
-"""The encoder of an RNN in an int8 file, against the best loop known: two layers of BiLSTM, 256 units.
+"""Compare an int8 RNN encoder with the fastest known loop: two BiLSTM layers of 256 units.
 
     python benchmarks/bench_rnn_encoder.py
 
-The peer is that loop written by hand in TensorFlow, for this case alone: the input's products before the
-loop, one product a step, outputs written in place; converted and quantized (dynamic range) by the
-converter. It has the same weights, reads 256-dimensional vectors in place of ids, and gives its outputs
-alone; seq2lite's `encode` looks the vectors up and gives the decoder's state too. One thread, batch 1;
-each call has another length than the one before, as sentences have.
+The peer is that loop, hand-written in TensorFlow for this case. It computes the input products before
+the loop, one product per step, and writes outputs in place. The converter quantizes it (dynamic
+range). Its weights are the same. It reads 256-dimensional vectors instead of ids and returns its
+outputs only; seq2lite's `encode` also looks up the vectors and returns the decoder state. One
+thread, batch 1. Successive calls have different lengths, as sentences do.
 """
 
 import argparse
@@ -28,7 +28,7 @@ LENGTHS, DIM, UNITS, VOCABULARY_SIZE = (12, 24, 48, 96), 256, 256, 8000
 
 
 class Peer(tf.Module):
-    """`(batch, length, DIM)` and the mask to `(batch, length, 2 UNITS)`."""
+    """Maps `(batch, length, DIM)` and a mask to `(batch, length, 2 UNITS)`."""
 
     def __init__(self, model):
         super().__init__()
@@ -66,9 +66,9 @@ def one_direction(x, token, kernel, recurrent_kernel, bias):
         gates = tf.gather(projected, t) + tf.matmul(hidden, recurrent_kernel)
         i, f, g, o = tf.split(gates, 4, axis=-1)
         after = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(g)
-        said = tf.sigmoid(o) * tf.tanh(after)
+        output = tf.sigmoid(o) * tf.tanh(after)
         kept = tf.gather(keep, t)
-        cell, hidden = cell + kept * (after - cell), hidden + kept * (said - hidden)
+        cell, hidden = cell + kept * (after - cell), hidden + kept * (output - hidden)
         outputs = keras.ops.slice_update(
             outputs, [t, 0, 0], tf.expand_dims(hidden, 0)
         )  # in place, in TFLite
@@ -101,14 +101,18 @@ def main():
         tf.saved_model.save(peer, folder / "peer", {"encode": peer.encode})
         converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "peer"))
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        contenders = {"the loop by hand": converter.convert()}
+        contenders = {"hand-written loop": converter.convert()}
         export.to_tflite(model, folder / "model.tflite", quantization="int8")
-        contenders["seq2lite's `encode`"] = (folder / "model.tflite").read_bytes()
+        contenders["`encode` of seq2lite"] = (folder / "model.tflite").read_bytes()
     runners = {
         name: open_interpreter(content, 1, name).get_signature_runner("encode")
         for name, content in contenders.items()
     }
-    table = Table("", *(f"{length} tokens" for length in LENGTHS), title="ms; ratio to the loop")
+    table = Table(
+        "",
+        *(f"{length} tokens" for length in LENGTHS),
+        title="ms, and ratio to the hand-written loop",
+    )
     rng = np.random.default_rng(0)
     seconds = {name: {length: [] for length in LENGTHS} for name in runners}
     for _ in range(turns + 1):
@@ -117,14 +121,14 @@ def main():
             embedded = np.array(model.source_embedding.sequences(source, model.pad_id))
             inputs = ({"x": embedded, "token": source > 0}, {"source": source})
             results = []
-            for (name, run), given in zip(runners.items(), inputs, strict=True):
+            for (name, run), arguments in zip(runners.items(), inputs, strict=True):
                 start = time.perf_counter()
-                results.append(run(**given))
+                results.append(run(**arguments))
                 seconds[name][length].append(time.perf_counter() - start)
             np.testing.assert_allclose(results[1]["memory"], results[0]["outputs"], atol=0.05)
     medians = {
-        name: [statistics.median(times[1:]) for times in of_length.values()]
-        for name, of_length in seconds.items()
+        name: [statistics.median(times[1:]) for times in by_length.values()]
+        for name, by_length in seconds.items()
     }
     peer, _ = runners
     for name, times in medians.items():

@@ -1,16 +1,17 @@
-"""Training on two threads: both families beside their peers, and the input pipeline by itself.
+"""Compare training on two threads with PyTorch and OpenNMT-tf, and measure the input pipeline.
 
-    make benchmark                          # all of benchmarks/
+    make benchmark                          # all benchmarks
     python benchmarks/bench_training.py     # this one
     python benchmarks/bench_training.py --opennmt-python onmt-venv/bin/python
 
-The first table trains `transformer_small` and `rnn_small` and the same shapes in PyTorch (8,000
-tokens, batches of 64 x (32 + 32)) with Adam and label smoothing; each in a process of its own, a
-step in turns. PyTorch comes with malloc's settings too, that let it keep its memory between steps.
-With the flag, OpenNMT-tf's recurrent model is beside them, run by the Python of an environment that
-has it (`opennmt_peer.py`). The second reads the batches of the translation recipe with nothing
-behind them, and trains the recipe's tiny presets on the same batches. What a sentence costs by
-length and depth: `bench_cost.py`.
+The first table trains `transformer_small`, `rnn_small` and the same shapes in PyTorch: 8,000 tokens,
+batches of 64 x (32 + 32), Adam, label smoothing. Each system has its own process, and they run one
+step alternately. "malloc" is PyTorch with malloc settings that keep its memory between steps. With
+the flag, OpenNMT-tf's recurrent model is added; it runs under the Python of an environment that
+contains it (`opennmt_peer.py`).
+
+The second table reads the batches of the translation recipe without training, and trains the tiny
+presets on the same batches. `bench_cost.py` measures the cost by length and depth.
 """
 
 import argparse
@@ -36,7 +37,7 @@ from seq2lite.recipes.training.loss import SmoothedCrossentropy
 
 VOCABULARY_SIZE, BATCH, LENGTH, DROPOUT = 8000, 64, 32, 0.1
 PRESETS = {"Transformer": "transformer_small", "RNN Seq2Seq": "rnn_small"}
-# What each is called, in which dtype it computes, and its other settings.
+# Name to compute dtype and other settings.
 CONTENDERS = {
     "PyTorch": ("float32", {}),
     "PyTorch, malloc": ("float32", {"malloc": True}),
@@ -49,14 +50,17 @@ CONTENDERS = {
 OPENNMT = "OpenNMT-tf"
 FOLDER = Path(__file__).parent
 SIZES = [str(size) for size in (VOCABULARY_SIZE, BATCH, LENGTH, DROPOUT)]
-# glibc gives large blocks back to the system at once; the next step faults their pages in again.
+# By default glibc returns large blocks to the system at once, and the next step faults their pages
+# in again.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=8)
-    parser.add_argument("--opennmt-python", metavar="PATH", help="the Python that has OpenNMT-tf")
+    parser.add_argument(
+        "--opennmt-python", metavar="PATH", help="Python of an environment with OpenNMT-tf"
+    )
     options = parser.parse_args()
     console = Console(width=120)
     console.print(peer_table(options.turns, options.opennmt_python))
@@ -64,10 +68,10 @@ def main():
 
 
 def peer_table(turns, opennmt_python=None):
-    """Training tokens a second, source and target, of both families and of their peers."""
+    """Return the table of training tokens per second, source and target, of every system."""
     table = Table(title="Training: median of all turns")
-    for column in ("family", "parameters", "in", "tokens/s", "of PyTorch"):
-        table.add_column(column, justify="left" if column in ("family", "in") else "right")
+    for column in ("family", "parameters", "system", "tokens/s", "relative to PyTorch"):
+        table.add_column(column, justify="left" if column in ("family", "system") else "right")
     for family in PRESETS:
         with contextlib.ExitStack() as stack:
             asks = {name: stack.enter_context(contender(family, name)) for name in CONTENDERS}
@@ -88,24 +92,24 @@ def peer_table(turns, opennmt_python=None):
 
 
 def contender(family, name):
-    """A contender in a process of its own, where it has its own threads; it waits to be asked."""
+    """Start a system in its own process, with its own threads. It waits for requests."""
     dtype, settings = CONTENDERS[name]
     if not name.startswith("PyTorch"):
         return worker(family, dtype, **settings)
-    # Not by a fork or a spawn of this process: PyTorch's bfloat16 dies beside TensorFlow's library.
+    # A script, not a fork or spawn: PyTorch's bfloat16 crashes in a process that loaded TensorFlow.
     peer = [sys.executable, FOLDER / "torch_peer.py", family, dtype, *SIZES]
     return script(peer, MALLOC if settings.get("malloc") else {})
 
 
 @contextlib.contextmanager
 def worker(family, dtype, **settings):
-    """The preset in a process; gives a function that asks it, first for its size, then for times."""
+    """Run a preset in a process. Yields a function that requests its size, then step times."""
     connection, other = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
         target=work, args=(other, family, dtype), kwargs=settings, daemon=True
     )
     process.start()
-    other.close()  # so that the end of the process ends the wait for its answer
+    other.close()  # otherwise `recv` would wait for a process that has ended
 
     def ask():
         connection.send("go")
@@ -120,7 +124,7 @@ def worker(family, dtype, **settings):
 
 @contextlib.contextmanager
 def script(command, variables=None):
-    """As `worker`, by a script that answers lines with lines."""
+    """As `worker`, for a script that answers each input line with an output line."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -141,7 +145,7 @@ def script(command, variables=None):
 
 
 def work(connection, family, dtype, jit_compile=False):
-    """Answers with the number of parameters, then each time with the seconds of a step."""
+    """Answer with the number of parameters, then with the seconds of a step per request."""
     connection.recv()
     num_parameters, step = preset_step(family, dtype, jit_compile)
     ids = random_ids(BATCH, LENGTH)
@@ -155,13 +159,13 @@ def work(connection, family, dtype, jit_compile=False):
 
 
 def random_ids(batch, length):
-    """Source, target, following."""
+    """Return source, target and expected ids."""
     rng = np.random.default_rng(0)
     return rng.integers(4, VOCABULARY_SIZE, (3, batch, length)).astype(np.int32)
 
 
 def preset_step(family, dtype, jit_compile=False, **options):
-    """The number of parameters, and a step of the preset with `options`."""
+    """Return the number of parameters and a training step of the preset with `options`."""
     keras.config.set_dtype_policy(dtype)
     options = {"vocabulary_size": VOCABULARY_SIZE, "dropout": DROPOUT, **options}
     model = zoo.build(PRESETS[family], **options)
@@ -169,7 +173,7 @@ def preset_step(family, dtype, jit_compile=False, **options):
 
 
 def keras_step(model, jit_compile=False):
-    """The step that `fit` takes, on given ids."""
+    """Return the training step of `fit` as a function of ids."""
     model.compile(
         optimizer=keras.optimizers.Adam(1e-3, beta_2=0.98, global_clipnorm=1.0),
         loss=SmoothedCrossentropy(0.1),
@@ -186,18 +190,18 @@ def keras_step(model, jit_compile=False):
 
 
 def train_on(model, batch):
-    """One step; what `fit` logs of it."""
-    # With autotune, an iterator's end can wait until 0.63 s have passed since its beginning.
+    """Run one step and return its logs."""
+    # With autotune, the end of an iterator can wait until 0.63 s after its start.
     options = tf.data.Options()
     options.autotune.enabled = False
     return model.train_function(iter(tf.data.Dataset.from_tensors(batch).with_options(options)))
 
 
 def pipeline_table(turns):
-    """Tokens a second of the recipe's pipeline alone, and of training on its batches."""
+    """Return the table of tokens per second of the pipeline alone, and of training."""
     table = Table(title="Input pipeline of recipes/translate.py, without padding")
-    for column in ("what", "tokens/s", "of training the Transformer"):
-        table.add_column(column, justify="left" if column == "what" else "right")
+    for column in ("measured", "tokens/s", "relative to training the Transformer"):
+        table.add_column(column, justify="left" if column == "measured" else "right")
     config = translate.Config()
     data = translate.build_data(config)
     start = time.perf_counter()
@@ -225,7 +229,7 @@ def pipeline_table(turns):
 
 
 def pipeline_rate(dataset):
-    """Tokens a second over one epoch."""
+    """Measure tokens per second over one epoch."""
     tokens, start = 0, time.perf_counter()
     for batch in dataset.as_numpy_iterator():
         tokens += num_tokens(batch)
@@ -233,7 +237,7 @@ def pipeline_rate(dataset):
 
 
 def training_rate(model, dataset, num_steps):
-    """Tokens a second over `num_steps` batches, after ten to warm up."""
+    """Measure tokens per second over `num_steps` batches, after ten batches of warm-up."""
     keras_step(model)  # compiles
     remaining, tokens, start = iter(dataset.repeat()), 0, 0
     for step in range(num_steps + 10):
@@ -246,7 +250,7 @@ def training_rate(model, dataset, num_steps):
 
 
 def num_tokens(batch):
-    """Source and target tokens, without padding."""
+    """Count source and target tokens without padding."""
     inputs, following, _ = batch
     return np.count_nonzero(inputs["source"]) + np.count_nonzero(following)
 

@@ -1,9 +1,9 @@
-"""The tokenizer in a file against SentencePiece: ids and text, their time, the file's size.
+"""Compare the tokenizer in a file with SentencePiece: ids, text, time and file size.
 
     python benchmarks/check_tokenizer.py [--data my.tsv] [--vocabulary-size 8000]
 
-Over 15,000 strings: every Hangul syllable, emoji, spaces of all kinds, random Unicode, random and damaged
-bytes, and real text. It stops at the first difference.
+Over 15,000 strings: every Hangul syllable, emoji, spaces of all kinds, random Unicode, random and
+corrupted bytes, and real text. The check stops at the first difference.
 """
 
 import argparse
@@ -30,7 +30,7 @@ SPACES = [" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u3000", "\u200b", "\ufeff",
 
 
 class TextSignatures(tf.Module):
-    """`tokenize` and `detokenize` alone."""
+    """The signatures `tokenize` and `detokenize` only."""
 
     def __init__(self, graph):
         super().__init__()
@@ -49,13 +49,13 @@ class TextSignatures(tf.Module):
 
 
 def strings(pairs, rng):
-    """Kind to byte strings."""
+    """Return byte strings by kind."""
     syllables = [chr(c) for c in range(0xAC00, 0xD7A4)]
     texts = [text for pair in pairs for text in pair]
     letters = [*EMOJI, *SPACES, "a", "Z", "9", "한", "글", "é", "日"]
     planes = [range(0x80), range(0x800), range(0x10000), range(0x110000)]
 
-    def damaged(data):
+    def corrupted(data):
         data = bytearray(data)
         for _ in range(rng.randrange(1, 4)):
             data[rng.randrange(len(data))] = rng.randrange(256)
@@ -75,7 +75,7 @@ def strings(pairs, rng):
             for _ in range(1500)
         ],
         "random bytes": [bytes(rng.choices(range(256), k=rng.randrange(40))) for _ in range(500)],
-        "damaged text": [damaged(text.encode()) for text in rng.sample(texts, 500)],
+        "corrupted text": [corrupted(text.encode()) for text in rng.sample(texts, 500)],
         "real text": [text.encode() for text in rng.sample(texts, min(len(texts), 4000))],
     }
 
@@ -90,7 +90,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         save(TextSignatures(TextGraph(tokenizer)), folder)
         content = without_repetition(convert(folder))
-    print(f"{options.vocabulary_size} pieces: {len(content):,} bytes with both signatures")
+    print(f"{options.vocabulary_size} subwords: {len(content):,} bytes with both signatures")
     interpreter = open_interpreter(content, 1, "the file")
     tokenize = interpreter.get_signature_runner("tokenize")
     detokenize = interpreter.get_signature_runner("detokenize")
@@ -104,11 +104,11 @@ def main():
             times.append(time.perf_counter() - start)
             ids = found["ids"][: int(found["length"])]
             if ids.tolist() != expected:
-                raise SystemExit(f"{data!r}: {expected} must be the ids. Received: {ids.tolist()}")
+                raise SystemExit(f"{data!r}: ids must be {expected}. Received: {ids.tolist()}")
             back = detokenize(ids=ids)
             back = back["text"][: int(back["length"])].tobytes()
             if back != processor.decode(expected).encode():
-                raise SystemExit(f"{data!r}: the text of its ids must be as SentencePiece has it")
+                raise SystemExit(f"{data!r}: the detokenized text must equal that of SentencePiece")
         size = statistics.mean(map(len, texts))
         median = 1e3 * statistics.median(times)
         print(f"{len(texts):6,} {kind}: equal; {size:.0f} bytes, {median:.2f} ms")

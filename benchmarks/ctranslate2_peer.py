@@ -1,4 +1,4 @@
-"""A zoo Transformer's weights as a CTranslate2 model: the peer of `bench_generate.py` and of tests."""
+"""Write a zoo Transformer as a CTranslate2 model, for `bench_generate.py` and tests."""
 
 import ctranslate2
 import numpy as np
@@ -14,11 +14,11 @@ ACTIVATIONS = {"relu": Activation.RELU, "gelu": Activation.GELUTanh, "swiglu": A
 
 
 def write_model(model, folder, quantization=None):
-    """Writes `model`, any `zoo.transformer` but one of SSRUs, for CTranslate2.
+    """Write `model` for CTranslate2.
 
     Args:
-        model: The Keras model.
-        folder: Where to write.
+        model: Any `zoo.transformer` except one with SSRUs.
+        folder: Output folder.
         quantization: None for float32, or "int8".
     """
     spec = empty_spec(model)
@@ -60,7 +60,7 @@ def write_model(model, folder, quantization=None):
 
 
 def open_model(folder, compute_type):
-    """A greedy search of ids on one thread: `(source ids, number of tokens)` to ids."""
+    """Return a greedy search on one thread: a function of source ids and the number of tokens."""
     translator = open_translator(folder, compute_type)
 
     def generate(source, max_length):
@@ -82,18 +82,18 @@ def open_translator(folder, compute_type="float32"):
 
 
 def names(model, vocabulary_size):
-    """Every id's name."""
+    """Return the name of every id."""
     special = {model.pad_id: "<pad>", 1: "<unk>", model.start_id: "<s>", model.end_id: "</s>"}
     return [special.get(i, str(i)) for i in range(vocabulary_size)]
 
 
 def tokens(ids):
-    """The names of ids without special ones, but the default `end_id`."""
+    """Return the names of ids; of special ids only the default `end_id` is known."""
     return ["</s>" if i == 3 else str(i) for i in ids]
 
 
 def empty_spec(model):
-    """The options of `model`."""
+    """Return a specification with the options of `model`."""
     options = model.get_config()
     if options["decoder"] != "attention":
         raise ValueError(
@@ -117,9 +117,9 @@ def empty_spec(model):
 
 
 def set_side(spec, embedding_spec, embedding, positions, layers, relative_bias):
-    """What encoder and decoder have in common."""
+    """Set the parts that encoder and decoder share."""
     embedding_spec.weight = array(embedding.embeddings)
-    # An encoder's is there with rotary positions too, where CTranslate2 does not read it.
+    # With rotary positions the encoder has this attribute too, but CTranslate2 does not read it.
     if hasattr(spec, "position_encodings"):
         spec.position_encodings.encodings = (
             np.array(sinusoidal_encoding(np.arange(MAX_POSITIONS), embedding.output_dim))

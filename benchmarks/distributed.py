@@ -1,8 +1,8 @@
-"""One recipe under TensorFlow, under JAX, and under JAX in two processes of this host: tokens a second.
+"""Measure one recipe under TensorFlow, under JAX, and under JAX in two processes of this host.
 
     python benchmarks/distributed.py [--output runs/distributed]
 
-On one host two processes share its cores: what is measured is what it costs to be two.
+Two processes on one host share its cores, so the result is the cost of the distribution.
 """
 
 import argparse
@@ -19,7 +19,7 @@ ADDRESS = "127.0.0.1:4321"
 
 
 def run(folder, backend, num_processes):
-    """Seconds of a run, and tokens a second of its last round."""
+    """Return the seconds of a run, and tokens per second of its last epoch."""
     start, processes = time.perf_counter(), []
     for index in range(num_processes):
         environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -36,7 +36,7 @@ def run(folder, backend, num_processes):
         )
     output, _ = processes[0].communicate(timeout=3600)
     if any(process.wait() for process in processes):
-        sys.exit(f"error: a process of {backend} has failed: {output}")
+        sys.exit(f"error: a process under {backend} failed: {output}")
     rates = re.findall(r"([\d,]+) tokens/s", output)
     return time.perf_counter() - start, rates[-1]
 
@@ -45,7 +45,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("runs/distributed"))
     folder = parser.parse_args().output
-    print("| backend | processes | tokens a second, last round | seconds in all |")
+    print("| backend | processes | tokens/s, last epoch | total, s |")
     print("|---|---|---|---|")
     for backend, num_processes in (("tensorflow", 1), ("jax", 1), ("jax", 2)):
         seconds, rate = run(folder / f"{backend}-{num_processes}", backend, num_processes)

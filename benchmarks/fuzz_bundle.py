@@ -1,12 +1,13 @@
-"""Damaged bundles by the thousand: each must be refused with a BundleError, or give the right text.
+"""Load thousands of corrupted bundles: each must raise BundleError or give the right text.
 
-    make fuzz                                   # 10,000 of a tiny bundle
+    make fuzz                                   # 10,000 cases of a tiny bundle
     python benchmarks/fuzz_bundle.py BUNDLE --cases 1000 --seed 7
 
-Two bundles of equal parts but for some weights are corrupted: bits, cuts, zeros, insertions, parts of the
-other one, parts missing or no files, entries of bundle.json with and without its checksum repaired,
-and, as zips, names, attributes and any byte. Where a checksum is repaired, the right text is what the
-model gives under that description. Every case runs in a process that may crash, and is named.
+Two bundles that differ in some weights are corrupted: changed bits, truncation, zeros, insertions,
+parts of the other bundle, missing parts, parts that are not files, changed entries of bundle.json with
+and without a repaired checksum, and, in zips, names, attributes and any byte. With a repaired
+checksum, the right text is the output of the model under the changed description. Cases run in a
+process that may crash; the crashing case is named.
 """
 
 import argparse
@@ -70,7 +71,7 @@ def main():
 
 
 def fuzz(bundle, cases, seed=0):
-    """Counts of (kind of corruption, outcome), and a line for each case that went wrong."""
+    """Return the counts of (kind of corruption, outcome), and a line for each failed case."""
     outcomes, failures, first = collections.Counter(), [], 0
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -103,7 +104,7 @@ def fuzz(bundle, cases, seed=0):
 
 
 def run_cases(folder, cases, seed):
-    """In the process that may crash: a line for each case."""
+    """Run cases in this process, which may crash, and print a line for each."""
     warnings.simplefilter("ignore")
     pair = [read_container(folder / name) for name in "ab"]
     runners = [open_container(container) for container in pair]
@@ -116,11 +117,11 @@ def run_cases(folder, cases, seed):
         try:
             corrupted = kind(rng, folder, place) or place
             runner = export.load(corrupted)
-            if kind is resealed_description:  # what it says of lengths is no corruption then
+            if kind is resealed_description:  # its length limits are valid
                 honest = Runner(runner.description, runners[0].tokenizers, runners[0].generate_ids)
                 expected = [honest.generate(TEXTS)]
             else:
-                # A whole bundle behind another one is whole: zips are read from their end.
+                # A bundle after another one is valid: zips are read from their end.
                 expected = right if kind is zip_behind_zip else right[:1]
             outcome = "right" if runner.generate(TEXTS) in expected else "WRONG"
             detail = ""
@@ -135,7 +136,7 @@ def run_cases(folder, cases, seed):
 
 
 def make_pair(bundle, folder):
-    """Folders and zips `a` and `b`: the bundle, and the same with other weights."""
+    """Write folders and zips `a` and `b`: the bundle, and the same with other weights."""
     container = read_container(bundle)
     description = {k: v for k, v in container.description.items() if k not in ("format", "sha256")}
     model = flatbuffer.read(container.parts[MODEL_FILE])
@@ -148,7 +149,7 @@ def make_pair(bundle, folder):
 
 
 def linked(folder, place):
-    """A copy of `a` that costs nothing: its files are replaced where they are corrupted."""
+    """Copy `a` as links, which the caller replaces with corrupted files."""
     place.mkdir()
     for file in (folder / "a").iterdir():
         os.symlink(file, place / file.name)
@@ -161,8 +162,8 @@ def replace(file, content):
 
 
 def corrupt(rng, content):
-    """Content with some bits, bytes or stretches changed, cut, put in or zeroed."""
-    whole, content = content, bytearray(content)
+    """Return content with some bits, bytes or ranges changed, removed, inserted or zeroed."""
+    original, content = content, bytearray(content)
     where = int(rng.integers(len(content)))
     size = int(min(rng.integers(1, 4096), len(content) - where))
     how = rng.integers(6)
@@ -179,7 +180,8 @@ def corrupt(rng, content):
         del content[where : where + size]
     else:
         content[where : where + size] = rng.bytes(size)
-    return bytes(content) if content != whole else corrupt(rng, whole)  # zeros were zeros
+    # Zeroing zeros changes nothing.
+    return bytes(content) if content != original else corrupt(rng, original)
 
 
 def corrupted_part(rng, folder, place):
@@ -188,7 +190,7 @@ def corrupted_part(rng, folder, place):
 
 
 def parts_of_the_other(rng, folder, place):
-    """Some of those in which they differ, not all: that would be the other one, whole."""
+    """Take some of the differing parts of `b`; all of them would be `b` itself, a valid bundle."""
     names = linked(folder, place)
     files = {name: (folder / "b" / name).read_bytes() for name in names}
     names = [name for name in names if files[name] != (place / name).read_bytes()]
@@ -264,7 +266,7 @@ def corrupted_zip(rng, folder, place):
 
 
 def corrupted_directory(rng, folder, place):
-    """Of a zip: the names, sizes and places of its entries."""
+    """Corrupt the names, sizes and offsets in the directory of a zip."""
     content = (folder / "a.zip").read_bytes()
     start = content.index(b"PK\1\2")
     directory = bytearray(content[start:])
@@ -277,7 +279,7 @@ def corrupted_directory(rng, folder, place):
 
 
 def corrupted_header(rng, folder, place):
-    """Of an entry of a zip, where it stands."""
+    """Corrupt the headers of the entries of a zip."""
     content = bytearray((folder / "a.zip").read_bytes())
     starts = [match.start() for match in re.finditer(b"PK\3\4", content)]
     for _ in range(rng.integers(1, 4)):
@@ -286,7 +288,7 @@ def corrupted_header(rng, folder, place):
 
 
 def strange_zip(rng, folder, place):
-    """Made by zipfile: names that lead out, twice the same, links, compressed, parts missing."""
+    """Write a zip with names outside the folder, duplicates, links, compression or missing parts."""
     compression = zipfile.ZIP_DEFLATED if rng.integers(8) == 0 else zipfile.ZIP_STORED
     with zipfile.ZipFile(folder / "a.zip") as source, zipfile.ZipFile(place, "w") as made:
         entries = [(name, source.read(name)) for name in source.namelist()]

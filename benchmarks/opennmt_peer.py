@@ -1,9 +1,10 @@
-"""OpenNMT-tf's recurrent model, for `bench_training.py --opennmt-python PATH`.
+"""Train OpenNMT-tf's recurrent model, for `bench_training.py --opennmt-python PATH`.
 
-Runs under the interpreter of an environment with OpenNMT-tf 2.32 and TensorFlow 2.13, which cannot
-share one with this project's. The model is its catalog's NMTSmallV1 (two LSTM layers of 512 in one
-direction, Luong's attention, input feeding) with the embeddings and the dropout of `rnn_small`. Answers
-the first line that it reads with the number of parameters, and each other with the seconds of a step.
+This script runs under the interpreter of an environment with OpenNMT-tf 2.32 and TensorFlow 2.13,
+which cannot be installed beside this project. The model is NMTSmallV1 of OpenNMT-tf's catalog (two
+unidirectional LSTM layers of 512, Luong's attention, input feeding) with the embeddings and the
+dropout of `rnn_small`. It answers the first input line with the number of parameters, and each
+further line with the seconds of a step.
 """
 
 import sys
@@ -31,7 +32,7 @@ def main(vocabulary_size, batch, length, dropout):
         ),
     )
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        # Its vocabularies add one entry, for unknown words.
+        # OpenNMT-tf adds one entry, for unknown words.
         file.write("\n".join(f"word{i}" for i in range(vocabulary_size - 1)))
         file.flush()
         data = {"source_vocabulary": file.name, "target_vocabulary": file.name}

@@ -1,13 +1,13 @@
-"""OpenNMT-tf's Transformer on the same pairs, for as long, on the same cores: the peer of `translate`.
+"""Train OpenNMT-tf's Transformer on the pairs of `translate`, for the same time on the same cores.
 
     python benchmarks/opennmt_translation.py prepare FOLDER tokenizer.model train.tsv.gz valid.tsv.gz test.tsv.gz…
     PEER/bin/python benchmarks/opennmt_translation.py train FOLDER MINUTES
     python benchmarks/opennmt_translation.py score FOLDER tokenizer.model test.tsv.gz…
 
-`train` runs under the interpreter of an environment of its own with OpenNMT-tf 2.32 and TensorFlow
-2.13. The model has the sizes of `transformer_small`, all embeddings shared, and the recipe's pieces,
-label smoothing, batch size, peak learning rate and warm-up; what ships is the average of the last
-four checkpoints, as its own defaults have it (of eight), searched with four beams.
+`train` runs under the interpreter of a separate environment with OpenNMT-tf 2.32 and TensorFlow 2.13.
+The model has the sizes of `transformer_small`, shared embeddings, and the recipe's subwords, label
+smoothing, batch size, peak learning rate and warm-up. The average of the last four checkpoints is
+scored (OpenNMT-tf's default is eight), with four beams.
 """
 
 import subprocess
@@ -18,7 +18,7 @@ CHECKPOINT_STEPS = 250
 
 
 def prepare(folder, tokenizer, *files):
-    """Writes pieces, one sentence a line, and their vocabulary."""
+    """Write subwords, one sentence per line, and their vocabulary."""
     import sentencepiece
 
     from seq2lite.recipes.data.pairs import read_pairs
@@ -38,7 +38,7 @@ def prepare(folder, tokenizer, *files):
 
 
 def train(folder, minutes):
-    """Trains until the time is over, then translates every test."""
+    """Train until the time is over, then translate every test file."""
     try:
         subprocess.run(
             [sys.executable, __file__, "fit", folder], timeout=60 * float(minutes), check=True
@@ -54,12 +54,12 @@ def train(folder, minutes):
 
 
 def fit(folder):
-    """Trains without an end."""
+    """Train until killed."""
     _runner(folder).train()
 
 
 def score(folder, tokenizer, *files):
-    """Prints BLEU and chrF."""
+    """Print BLEU and chrF."""
     import sentencepiece
 
     from seq2lite.recipes.data.pairs import read_pairs
@@ -103,7 +103,7 @@ def _runner(folder):
         "params": {
             "optimizer": "LazyAdam",
             "optimizer_params": {"beta_1": 0.9, "beta_2": 0.98},
-            # Noam's: its peak is 1.5e-3, after 400 steps.
+            # Noam schedule with a peak of 1.5e-3 after 400 steps.
             "learning_rate": 1.5e-3 * 256**0.5 * 400**0.5,
             "decay_type": "NoamDecay",
             "decay_params": {"model_dim": 256, "warmup_steps": 400},

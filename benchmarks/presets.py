@@ -1,13 +1,13 @@
-"""The table of docs/zoo.md: every preset at its published size, exported to int8 and run.
+"""Print the presets table of docs/reference/zoo.md: every preset exported to int8 and run.
 
-    make presets                               # all of them: a quarter of an hour
-    python benchmarks/presets.py gnmt          # one
+    make presets                               # all presets: 15 minutes
+    python benchmarks/presets.py gnmt          # one preset
 
-Parameters and products are counted at the vocabulary that the paper has, 32,000 tokens for students
-and 8,000 for the small ones. FLOPs are two for each multiplication of a matrix product, as PyTorch's
-counter finds them under Keras's PyTorch backend, with 32 tokens of source; the products of the
-decoder's own attention, which grow with what has been said, are sums here and not among them. The
-int8 file is run, and its logits compared with Keras's over eight steps.
+Parameters and products are counted with the vocabulary of the paper, with 32,000 tokens for students
+and 8,000 for the small presets. FLOPs are two per multiplication of a matrix product, as counted by
+PyTorch under Keras's PyTorch backend, with 32 source tokens. The products of the decoder's own
+attention, which grow with the generated tokens, are computed as sums and are not included. The
+int8 file runs for eight steps, and its logits are compared with Keras.
 """
 
 import os
@@ -21,7 +21,7 @@ import numpy as np
 
 from seq2lite import zoo
 
-# Of source and target, as the papers have them; otherwise DEFAULT.
+# Source and target vocabulary of the papers; DEFAULT for the others.
 VOCABULARY_SIZES = {
     "transformer_base": (37_000, 37_000),
     "transformer_big": (37_000, 37_000),
@@ -42,8 +42,8 @@ def main():
     if sys.argv[1:2] == ["--export"]:
         return print_export(sys.argv[2])
     print(
-        "| preset | vocabulary | parameters | int8 file | encode, MFLOPs a token | step, MFLOPs | "
-        "int8 logits off by |\n|---|---|---|---|---|---|---|"
+        "| preset | vocabulary | parameters | int8 file, MB | encode, MFLOP per token | step, MFLOP | "
+        "int8 logit error |\n|---|---|---|---|---|---|---|"
     )
     for preset in sys.argv[1:] or zoo.list_presets():
         source_size, size = VOCABULARY_SIZES.get(preset, DEFAULT)
@@ -51,14 +51,14 @@ def main():
         parameters, encode, step = run("torch", "--flops", preset)
         size, error = run("tensorflow", "--export", preset)
         print(
-            f"| `{preset}` | {vocabulary} | {int(parameters):,} | {int(size) / 1e6:,.1f} MB | "
+            f"| `{preset}` | {vocabulary} | {int(parameters):,} | {int(size) / 1e6:,.1f} | "
             f"{float(encode):.1f} | {float(step):.1f} | {float(error):.2%} |",
             flush=True,
         )
 
 
 def run(backend, *arguments):
-    """The last line that this file prints in a process of its own: memory is given back."""
+    """Run this file in a separate process, which frees its memory, and return its last line."""
     done = subprocess.run(
         [sys.executable, __file__, *arguments],
         env={**os.environ, "KERAS_BACKEND": backend},
@@ -76,7 +76,7 @@ def build(preset):
 
 
 def print_flops(preset):
-    """Parameters, and MFLOPs of encoding one of 32 tokens and of one step."""
+    """Print the parameters, and the MFLOP of encoding one of 32 tokens and of one step."""
     from torch.utils.flop_counter import FlopCounterMode
 
     model = build(preset)
@@ -90,7 +90,7 @@ def print_flops(preset):
 
 
 def print_export(preset):
-    """Bytes of the int8 file, and its greatest logit error, as a part of the greatest logit."""
+    """Print the bytes of the int8 file, and its maximum logit error relative to the largest logit."""
     from seq2lite import export
     from seq2lite.export.runtime.interpreter import open_interpreter
 

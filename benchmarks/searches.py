@@ -1,8 +1,8 @@
-"""What beams and their length penalty give, of a translation run that was trained.
+"""Score beam sizes and length penalties of a trained translation run.
 
     python benchmarks/searches.py runs/translate --valid my-valid.tsv.gz [--pairs 500]
 
-BLEU and chrF of Keras on held-out pairs, and the time, beside greedy search.
+Prints BLEU and chrF of Keras on held-out pairs, and the time relative to greedy search.
 """
 
 import argparse
@@ -24,10 +24,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="run folder of translate")
     parser.add_argument(
-        "--valid", required=True, type=Path, help="pairs, a source, a tab, a target"
+        "--valid", required=True, type=Path, help="file of pairs: source, tab, target"
     )
-    parser.add_argument("--pairs", type=int, default=500, help="that are scored")
-    parser.add_argument("--max-length", type=int, default=96, help="tokens of either side")
+    parser.add_argument("--pairs", type=int, default=500, help="number of pairs to score")
+    parser.add_argument(
+        "--max-length", type=int, default=96, help="maximum tokens of a source and of a target"
+    )
     options = parser.parse_args()
     model = keras.saving.load_model(options.run / "model.keras")
     tokenizer = export.Tokenizer(options.run / "tokenizer.model")

@@ -1,7 +1,7 @@
-"""The same two families in PyTorch, as its users write them: the peer of `bench_training.py`.
+"""Train the two families in idiomatic PyTorch, for `bench_training.py`.
 
-Run as a script, it answers the first line that it reads with the number of parameters, and each
-other with the seconds of a training step.
+As a script it answers the first input line with the number of parameters, and each further line with
+the seconds of a training step.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from torch import nn
 
 
 class Transformer(nn.Module):
-    """`torch.nn.Transformer` with what `zoo.transformer` has about it: positions, tied tables."""
+    """`torch.nn.Transformer` with the positions and tied tables of `zoo.transformer`."""
 
     def __init__(self, vocabulary_size, dim, num_heads, num_layers, feed_forward_dim, dropout):
         super().__init__()
@@ -51,7 +51,7 @@ class Transformer(nn.Module):
 
 
 class RNNSeq2Seq(nn.Module):
-    """Bidirectional LSTM encoder, LSTM decoder, Luong's general attention; as `zoo.rnn_seq2seq`."""
+    """Bidirectional LSTM encoder and LSTM decoder with Luong's general attention."""
 
     def __init__(self, vocabulary_size, embedding_dim, hidden_dim, num_layers, dropout):
         super().__init__()
@@ -89,7 +89,7 @@ class RNNSeq2Seq(nn.Module):
 
 
 def training_step(module):
-    """A function that trains on `(source, target, following)` ids, and waits for the end of it."""
+    """Return a function that runs one training step on `(source, target, following)` ids."""
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, betas=(0.9, 0.98))
     loss_of = nn.CrossEntropyLoss(ignore_index=0, label_smoothing=0.1)
     module.train()
@@ -107,7 +107,7 @@ def training_step(module):
 
 
 def main(family, dtype, vocabulary_size, batch, length, dropout):
-    """A step of the shapes of `transformer_small` or `rnn_small`, each time a line comes in."""
+    """Run a training step with the shapes of `transformer_small` or `rnn_small` per input line."""
     torch.set_num_threads(2)
     if family == "Transformer":
         module = Transformer(vocabulary_size, 256, 4, 4, 1024, dropout)
@@ -117,7 +117,7 @@ def main(family, dtype, vocabulary_size, batch, length, dropout):
     ids = np.random.default_rng(0).integers(4, vocabulary_size, (3, batch, length)).astype("int32")
 
     def run():
-        # Within a step, not about all: it keeps its copies of weights until it ends.
+        # One context per step: autocast keeps its copies of the weights until the context ends.
         bfloat16 = dtype == "bfloat16"
         with torch.autocast("cpu", torch.bfloat16) if bfloat16 else contextlib.nullcontext():
             step(*ids)

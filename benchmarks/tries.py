@@ -1,12 +1,12 @@
-"""What pays at this size: trainings that differ in one thing, in scores and in time.
+"""Compare trainings that differ in one setting.
 
     python benchmarks/tries.py translate [--data DIR] [--preset rnn_tiny] [--epochs 6] [try ...]
 
-Without `--data` on what comes with the package; DIR has `train.tsv.gz`, `valid.tsv.gz` and `test*.tsv.gz`,
-such as `fetch` builds. Whatever a try does not name is the recipe's default, but for rounds: they are
-not scored, and the least loss on held-out text chooses the best. Each try has a core of its own, and as
-many run at once as there are cores; those that were finished are only read, and the same command goes
-on with one that was stopped. Scores are those of Keras, by the recipe's search.
+The default data is that of the package. DIR contains `train.tsv.gz`, `valid.tsv.gz` and
+`test*.tsv.gz`, as `fetch` builds them. A try changes the named setting and keeps the recipe's
+defaults, except that epochs are not scored: the minimum held-out loss chooses the best epoch. Each try
+runs on one core, as many at once as there are cores. Finished tries are read, and stopped ones are
+resumed. Scores are those of Keras with the recipe's search.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from seq2lite.zoo.presets import PRESETS
 
 RECIPES = {"translate": translate, "summarize": summarize, "pronounce": pronounce}
 TRIES = {
-    "as it is": "",
+    "none": "",
     "dropout 0": "--dropout 0",
     "dropout 0.2": "--dropout 0.2",
     "dropout 0.3": "--dropout 0.3",
@@ -42,16 +42,16 @@ TRIES = {
     "batches half as large": "--batch-tokens {half_batch}",
     "batches twice as large": "--batch-tokens {twice_batch}",
 }
-PIECES = {
-    "half as many pieces": "--vocabulary-size {half_pieces}",
-    "twice as many pieces": "--vocabulary-size {twice_pieces}",
+SUBWORDS = {
+    "half as many subwords": "--vocabulary-size {half_subwords}",
+    "twice as many subwords": "--vocabulary-size {twice_subwords}",
     "sampled segmentations, alpha 0.3": "--alpha 0.3",
 }
 FAMILIES = {
     "transformer": {
         "4 + 4 layers": "--architecture num_layers=4",
         "6 + 2 layers": "--architecture num_layers=[6,2]",
-        "three tables of embeddings": "--architecture embeddings=separate",
+        "three embedding tables": "--architecture embeddings=separate",
         "relative positions": "--architecture positions=relative",
         "rotary positions": "--architecture positions=rotary",
     },
@@ -60,14 +60,14 @@ FAMILIES = {
         "LSTM": "--architecture cell=lstm",
         "additive attention": "--architecture attention=additive",
         "no attention": "--architecture attention=null",
-        "three tables of embeddings": "--architecture embeddings=separate",
+        "three embedding tables": "--architecture embeddings=separate",
         "hidden states of 384": "--architecture hidden_dim=384",
     },
 }
 
 
 def tries(recipe, preset):
-    """Name to flags of all that can be tried of a recipe with a preset."""
+    """Return the flags of each try of a recipe with a preset, by name."""
     config = RECIPES[recipe].Config(preset=preset)
     rate, batch = training_of(config).learning_rate, config.training.batch_tokens
     sizes = {
@@ -77,9 +77,9 @@ def tries(recipe, preset):
         "twice_batch": 2 * batch,
     }
     found = TRIES | FAMILIES[PRESETS[preset]["builder"]]
-    if pieces := getattr(config, "vocabulary_size", None):
-        sizes |= {"half_pieces": pieces // 2, "twice_pieces": 2 * pieces}
-        found |= PIECES
+    if size := getattr(config, "vocabulary_size", None):
+        sizes |= {"half_subwords": size // 2, "twice_subwords": 2 * size}
+        found |= SUBWORDS
     return {name: flags.format(**sizes) for name, flags in found.items()}
 
 
@@ -95,7 +95,7 @@ def main():
                 measured, tests = ended[i].result()
             except subprocess.CalledProcessError as error:
                 pool.shutdown(wait=False, cancel_futures=True)
-                sys.exit(f"error: {name!r} has failed; its log is beside its folder: {error}")
+                sys.exit(f"error: {name!r} failed: {error}. Its log is beside its folder")
             if i == 0:
                 scored = [f"{test}: {', '.join(scores)}" for test, scores in tests]
                 print("|", *(f"| {c}" for c in ("parameters", "minutes", "held-out loss", *scored)))
@@ -107,11 +107,13 @@ def main():
 def parse():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", choices=list(RECIPES))
-    parser.add_argument("--data", type=Path, help="default: what comes with the package")
-    parser.add_argument("--preset", choices=sorted(PRESETS), help="default: the recipe's")
+    parser.add_argument(
+        "--data", type=Path, help="folder of data (default: the data of the package)"
+    )
+    parser.add_argument("--preset", choices=sorted(PRESETS), help="default: that of the recipe")
     parser.add_argument("--epochs", default="2")
     parser.add_argument("--output", type=Path, default=Path("runs/tries"))
-    parser.add_argument("tries", nargs="*", help="default: all of them")
+    parser.add_argument("tries", nargs="*", help="default: all")
     options = parser.parse_intermixed_args()
     options.preset = options.preset or RECIPES[options.recipe].Config().preset
     options.all_tries = tries(options.recipe, options.preset)
@@ -124,7 +126,7 @@ def parse():
         folder, flags = folder_of(name, options), flags_of(name, options)
         config = parse_config(None, RECIPES[options.recipe].Config, flags)
         if folder.exists() and (names := differing_options(config, config.inputs)):
-            parser.error(f"{folder} is of other {', '.join(names)}. Give another --output")
+            parser.error(f"{folder} has a different {', '.join(names)}. Give another --output")
     return options
 
 
@@ -145,7 +147,7 @@ def flags_of(name, options):
 
 
 def run(name, options, cores):
-    """Trains, unless that was done; what came out of it."""
+    """Train, unless the run is finished, and return its results."""
     folder = folder_of(name, options)
     if not (folder / "scores.json").exists():
         core = cores.get()
