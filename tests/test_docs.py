@@ -107,7 +107,6 @@ def test_the_fine_tuning_guide_continues_a_training(
     assert (tmp_path / "fine-tuned" / "bundle.json").is_file()
 
 
-@pytest.mark.xfail(reason="the zoo does not yet save which layers are frozen")
 def test_the_layers_that_the_fine_tuning_guide_freezes_stay_frozen(tmp_path):
     from seq2lite import zoo
 
