@@ -1,16 +1,11 @@
-"""Pictures: where a decoder looked, and what a model is made of.
-
-The only module of the zoo that needs matplotlib, so `import seq2lite.zoo` leaves it alone:
-
-    from seq2lite.zoo import plot
-"""
+"""Plots of attention weights."""
 
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-# Of tokens: those that are installed, in this order, glyph by glyph. Hangul comes with the first
-# ones; SentencePiece's U+2581 and everything Latin with the last, which is matplotlib's own.
+# Fallback order for each glyph, among the installed fonts. The first ones contain Hangul; the last,
+# bundled with matplotlib, contains Latin letters and SentencePiece's U+2581.
 FONTS = (
     "Noto Sans CJK KR",
     "Noto Sans KR",
@@ -23,25 +18,25 @@ FONTS = (
 
 
 def plot_alignment(weights, source, target, *, ax=None, title=None):
-    """Draws attention weights as Bahdanau et al. 2015 do (https://arxiv.org/abs/1409.0473, figure 3).
+    """Draws attention weights as in Bahdanau et al. 2015 (https://arxiv.org/abs/1409.0473, figure 3).
 
-    Source tokens stand along the top, target tokens down the left; a pixel is the weight that the
-    decoder gave to a source token as it chose a target token, from 0 (black) to 1 (white).
+    Columns are source tokens, rows are target tokens. A pixel is the attention weight of the source
+    token when the target token was generated, from 0 (black) to 1 (white).
 
     Args:
-        weights: Numbers `(target_length, source_length)`, none of them negative: one sentence's
-            part of what `model(inputs, return_attention=True)` gives second.
-        source: `source_length` strings.
-        target: `target_length` strings, the tokens chosen: without start, with end.
-        ax: matplotlib Axes to draw on. Default: those of a new `Figure`, sized for the tokens.
-        title: What stands over it. Default: nothing.
+        weights: Non-negative numbers `(target_length, source_length)`: one sentence of the attention
+            weights that `model(inputs, return_attention=True)` returns.
+        source: List of `source_length` strings, the source tokens.
+        target: List of `target_length` strings, the generated tokens, without start, with end.
+        ax: matplotlib Axes to draw on. Default: the Axes of a new `Figure`, sized for the tokens.
+        title: Title above the plot. Default: none.
 
     Returns:
-        The Axes; `ax.figure.savefig("alignment.png")` writes them. Hangul needs one of `FONTS` that
-        has it, such as Nanum's (`apt-get install fonts-nanum`).
+        The Axes. `ax.figure.savefig("alignment.png")` writes them to a file. Hangul needs an installed
+        font that contains it, such as Nanum (`apt-get install fonts-nanum`).
 
     Raises:
-        ValueError: `weights` are of another shape, or one of them is negative or not finite.
+        ValueError: `weights` has another shape, or contains a negative or non-finite number.
 
     Example:
         >>> from seq2lite.zoo import plot
@@ -59,12 +54,11 @@ def plot_alignment(weights, source, target, *, ax=None, title=None):
     wrong = weights[~(np.isfinite(weights) & (weights >= 0))]
     if wrong.size:
         raise ValueError(
-            f"`weights` must be finite numbers of 0 or more. Received: {wrong[0]:g}, the first of "
-            f"{wrong.size} that are not"
+            f"`weights` must be finite and non-negative. Received: {wrong[0]:g}"
         )
 
     if ax is None:
-        # A third of an inch a token, and room for the longest label of each side.
+        # A third of an inch per token, plus an inch for the labels.
         height, width = (1 + n / 3 for n in shape)
         figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
         figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
@@ -72,7 +66,7 @@ def plot_alignment(weights, source, target, *, ax=None, title=None):
     ax.imshow(weights, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     installed = set(font_manager.get_font_names())
     fonts = [name for name in FONTS if name in installed]
-    # A token between two dollar signs is no formula.
+    # Text between two dollar signs is a token here, not a formula.
     options = {"fontfamily": fonts, "fontsize": 9, "parse_math": False}
     ax.set_xticks(range(len(source)), source, rotation=90, **options)
     ax.set_yticks(range(len(target)), target, **options)

@@ -1,33 +1,33 @@
-"""Drawings of a model's architecture."""
+"""Diagrams of model architectures."""
 
 from ..checks import require
 from ..rnn.model import RNNSeq2Seq
 from ..transformer.model import Transformer
-from .rnn import RNNPicture
-from .transformer import TransformerPicture
+from .rnn import RNNDrawing
+from .transformer import TransformerDrawing
 
 
 def plot_architecture(model, *, ax=None):
-    """Draws a model of the zoo from what it is: its layers, sizes, and where attention goes.
+    """Draws the layers, sizes and attention of a model.
 
     An RNN Seq2Seq is unrolled over three steps, as in Sutskever et al. 2014
     (https://arxiv.org/abs/1409.3215, figure 1) and Luong et al. 2015
-    (https://arxiv.org/abs/1508.04025, figures 2 and 4); of more than four layers, equal ones that
-    follow each other are drawn once, with their number. A Transformer is drawn as in Vaswani et al.
-    2017 (https://arxiv.org/abs/1706.03762, figure 1). Colours are those of Okabe and Ito (2008),
-    which colour-blind readers tell apart. Dropout is left out.
+    (https://arxiv.org/abs/1508.04025, figures 2 and 4). If a stack has more than four layers, runs of
+    equal layers are drawn once, with their number. A Transformer is drawn as in Vaswani et al. 2017
+    (https://arxiv.org/abs/1706.03762, figure 1). The palette is color-blind safe (Okabe and Ito
+    2008). Dropout is not drawn.
 
     Args:
-        model: An RNN Seq2Seq or a Transformer of the zoo. Its weights are not read: one built in a
-            `keras.StatelessScope`, which allocates none, will do.
-        ax: matplotlib Axes to draw on, into which the picture is scaled, text too. Default: those of
-            a new `Figure` of the picture's own size, in which text is of 8 points or more.
+        model: An RNN Seq2Seq or a Transformer of the zoo. Its weights are not read, so a model built
+            in a `keras.StatelessScope`, which allocates none, is enough.
+        ax: matplotlib Axes to draw on; the drawing and its text are scaled to fit. Default: the Axes
+            of a new `Figure` of the drawing's own size, with text of at least 8 points.
 
     Returns:
-        The Axes; `ax.figure.savefig("model.svg")` writes them.
+        The Axes. `ax.figure.savefig("model.svg")` writes them to a file.
 
     Raises:
-        ValueError: `model` is of neither family.
+        ValueError: `model` belongs to neither family.
 
     Example:
         >>> from seq2lite import zoo
@@ -38,7 +38,7 @@ def plot_architecture(model, *, ax=None):
         >>> [text.get_text() for text in ax.texts if "attention" in text.get_text()]
         ['Self-attention', 'Masked self-attention', 'Cross-attention']
     """
-    families = {RNNSeq2Seq: RNNPicture, Transformer: TransformerPicture}
+    families = {RNNSeq2Seq: RNNDrawing, Transformer: TransformerDrawing}
     family = next((family for family in families if isinstance(model, family)), None)
     require("model", model, "an RNN Seq2Seq or a Transformer of the zoo", lambda _: family)
     return families[family](model, ax).draw()

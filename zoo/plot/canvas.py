@@ -1,4 +1,4 @@
-"""What pictures of models are drawn with: boxes, lines, text, a legend. See `plot.py`."""
+"""Drawing primitives for model diagrams: boxes, lines, text, a legend."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,7 +8,8 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 
-# Okabe and Ito's colours, https://jfly.uni-koeln.de/color: pale in boxes, in full for lines.
+# The color-blind-safe palette of Okabe and Ito, https://jfly.uni-koeln.de/color: pale for boxes,
+# full for lines.
 FILLS = {
     "embedding": "#fbe3bd",
     "encoder": "#cfe6f5",
@@ -37,41 +38,41 @@ LINES = {
 PANEL = "#fafafa"
 
 
-# matplotlib brings it along, so that a picture is the same everywhere.
+# Bundled with matplotlib, so a drawing is the same on every machine.
 FONT = "DejaVu Sans"
 
 
-LEADING = 1.3  # height of a line of text, in sizes of its font
+LEADING = 1.3  # line height, as a multiple of the font size
 
 
 MARGIN = 8
 
 
-RADIUS = 5  # of a sum's circle
+RADIUS = 5  # of the circle that marks a sum
 
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
-class Picture:
-    """Boxes, lines and text on Axes whose unit is a point (1/72 inch), y upward.
+class Drawing:
+    """Boxes, lines and text on Axes measured in points (1/72 inch), with y pointing up.
 
     Args:
-        model: What is drawn.
-        ax: Axes to scale it into; None: new ones of its own size.
+        model: Model to draw.
+        ax: Axes to scale the drawing to; None creates Axes of the drawing's own size.
     """
 
     def __init__(self, model, ax):
         self.model = model
         self.config = model.get_config()
-        self.of_own_size = ax is None
+        self.has_own_figure = ax is None
         self.axes = Figure().add_axes((0, 0, 1, 1)) if ax is None else ax
         self.artists = []
         self.low, self.high = np.full(2, np.inf), np.full(2, -np.inf)
-        self.legend = {}  # kind of line: what it is
+        self.legend = {}  # kind of line to its description
 
     def box(self, x, y, width, height, text=None, sub=None, *, fill=None, gid=None):
-        """A box around `(x, y)` with one or two lines of text; without, a panel behind others."""
+        """Draws a box centered at `(x, y)` with one or two lines of text; without text, a panel."""
         low = np.array((x - width / 2, y - height / 2))
         self._extend(low, (x + width / 2, y + height / 2))
         panel = text is None
@@ -94,21 +95,21 @@ class Picture:
             self.text(x, y - 6.5, sub, size=8)
 
     def text(self, x, y, text, size=9, align="center", weight="normal"):
-        """Text, one line or more, about `(x, y)`; or right of it (`"left"`), or left of it."""
+        """Draws one or more lines of text, aligned to `(x, y)` as `align` says."""
         lines = text.split("\n")
         width = max(_width(line, size, weight) for line in lines)
         height = LEADING * size * len(lines)
         left = x - width * {"left": 0, "center": 0.5, "right": 1}[align]
         self._extend((left, y - height / 2), (left + width, y + height / 2))
         for i, line in enumerate(lines):
-            # Set by the base line: a letter that reaches below it must not move the others.
+            # Aligned by the baseline, so that descenders do not shift a line.
             base = y + (len(lines) / 2 - i - 0.5) * LEADING * size - 0.36 * size
             options = {"ha": align, "va": "baseline", "size": size, "weight": weight}
             options |= {"family": FONT, "color": INK, "zorder": 7, "parse_math": False}
             self.artists.append(self.axes.text(x, base, line, **options))
 
     def line(self, *points, kind="plain", arrow=True, dot=False):
-        """Through `points`, with rounded corners; `dot` where it leaves another line."""
+        """Draws a line through `points` with rounded corners; `dot` marks a branch point."""
         points = [np.array(point, float) for point in points]
         points = [p for i, p in enumerate(points) if i == 0 or np.any(p != points[i - 1])]
         self._extend(*points)
@@ -118,19 +119,19 @@ class Picture:
             self._add(Circle(points[0], 1.9, facecolor=colour, linewidth=0, zorder=4))
         if arrow:
             end = points[-1]
-            way = (end - points[-2]) / np.linalg.norm(end - points[-2])
-            across = 2.4 * way[::-1] * (1, -1)
-            points[-1] = end - 4 * way
-            head = [end, end - 5.5 * way + across, end - 5.5 * way - across, end]
+            direction = (end - points[-2]) / np.linalg.norm(end - points[-2])
+            across = 2.4 * direction[::-1] * (1, -1)
+            points[-1] = end - 4 * direction
+            head = [end, end - 5.5 * direction + across, end - 5.5 * direction - across, end]
             self._add(PathPatch(Path(head, closed=True), facecolor=colour, linewidth=0, zorder=4))
-        # The white rim lies under all lines of its kind: where two kinds cross, one is broken.
+        # A white rim below each kind of line interrupts the other kinds where they cross.
         rim = {"edgecolor": "white", "linewidth": 4, "zorder": level}
         line = {"edgecolor": colour, "linewidth": 1.1, "linestyle": dashes, "zorder": level + 0.05}
         for options in (rim, line):
             self._add(PathPatch(_rounded(points), fill=False, capstyle="butt", **options))
 
     def plus(self, x, y):
-        """Where two are added."""
+        """Draws a sum: a plus sign in a circle."""
         options = {"facecolor": "white", "edgecolor": INK, "linewidth": 0.9}
         self._add(Circle((x, y), RADIUS, **options, zorder=5))
         for end in ((3, 0), (0, 3)):
@@ -138,9 +139,9 @@ class Picture:
             self._add(PathPatch(stroke, **options, zorder=6))
 
     def heading(self, low, right):
-        """The model's name and the legend, at the top left: above `low`, and left of `right`.
+        """Draws the model's name and the legend at the top left, above `low` and left of `right`.
 
-        Above everything where the name is too long for that.
+        A name that is too long for that is placed above the whole drawing.
         """
         left = self.low[0]
         if left + _width(self.model.name, 11, "bold") > right:
@@ -153,14 +154,14 @@ class Picture:
             self.text(left + 28, y, text, 8, "left")
 
     def finish(self):
-        """Sets the limits, and gives the Axes."""
+        """Sets the limits and returns the Axes."""
         low, high = self.low - MARGIN, self.high + MARGIN
         size = (high - low) / 72
-        if self.of_own_size:
+        if self.has_own_figure:
             self.axes.figure.set_size_inches(size)
         else:
-            room = self.axes.get_window_extent().size / self.axes.figure.dpi
-            scale = (room / size).min()
+            available = self.axes.get_window_extent().size / self.axes.figure.dpi
+            scale = (available / size).min()
             for artist in self.artists:
                 if isinstance(artist, Text):
                     artist.set_fontsize(artist.get_fontsize() * scale)
@@ -171,14 +172,14 @@ class Picture:
         return self.axes
 
     def tie(self, source, target_left, target_right, output, lane):
-        """Dotted lines between boxes of one table, which begin at these points of their sides.
+        """Joins boxes that share an embedding table by dotted lines between the given points.
 
-        `lane` is the x of the way from the target's embedding up to the output projection.
+        `lane` is the x coordinate of the line from the target embedding to the output projection.
         """
         sharing = self.config["embeddings"]
         if sharing == "separate":
             return
-        self.legend["tied"] = "one table of weights"
+        self.legend["tied"] = "shared weights"
         if sharing == "shared":
             self.line(source, target_left, kind="tied", arrow=False)
         corners = (lane, target_right[1]), (lane, output[1])
@@ -198,13 +199,13 @@ def _width(text, size, weight):
 
 
 def _rounded(points):
-    """The path through `points`, each corner a curve."""
+    """Returns the path through `points` with rounded corners."""
     vertices, codes = [points[0]], [Path.MOVETO]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
-        ways = [end - corner for end in (before, after)]
-        lengths = [np.linalg.norm(way) for way in ways]
+        sides = [end - corner for end in (before, after)]
+        lengths = [np.linalg.norm(side) for side in sides]
         radius = min(4, *(length / 2 for length in lengths))
-        start, end = (corner + radius * w / n for w, n in zip(ways, lengths, strict=True))
+        start, end = (corner + radius * side / n for side, n in zip(sides, lengths, strict=True))
         vertices += [start, corner, end]
         codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]
     return Path([*vertices, points[-1]], [*codes, Path.LINETO])

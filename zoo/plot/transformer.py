@@ -1,20 +1,20 @@
-"""The picture of a Transformer. See `plot.py`."""
+"""Drawing of a Transformer."""
 
-from .canvas import RADIUS, TIMES, Picture
+from .canvas import RADIUS, TIMES, Drawing
 
 
-class TransformerPicture(Picture):
-    """Vaswani et al. 2017, figure 1."""
+class TransformerDrawing(Drawing):
+    """A Transformer, as in Vaswani et al. 2017, figure 1."""
 
-    HALF = 82  # of a box's width
-    LANE = HALF + 13  # of residuals, from the middle of a stack
-    PANEL = HALF + 22  # its edge
-    DISTANCE = 262  # between the middles of the stacks
+    HALF = 82  # half the width of a box
+    LANE = HALF + 13  # offset of residual connections from a stack's center
+    PANEL = HALF + 22  # offset of a panel's edge
+    DISTANCE = 262  # between the centers of the stacks
 
     def draw(self):
         model, x = self.model, self.DISTANCE
         self.norm_first = self.config["norm_first"]
-        self.legend["memory"] = "encoder outputs, to the keys and values of every layer"
+        self.legend["memory"] = "encoder outputs: keys and values of cross-attention in every layer"
         memory = (0, self._stack("encoder", 0, -1, model.encoder_layers))
         top = self._stack("decoder", x, 1, model.decoder_layers, memory)
         output = top + 17 + (14 if self.norm_first else 22)
@@ -33,13 +33,13 @@ class TransformerPicture(Picture):
 
         Args:
             kind: `"encoder"` or `"decoder"`.
-            x: The stack's middle.
-            side: Where its residuals and positions are: -1 left, 1 right.
-            layers: The model's.
-            memory: Where the encoder's outputs come from.
+            x: The stack's center.
+            side: Side of residual connections and positions: -1 for left, 1 for right.
+            layers: The stack's layers.
+            memory: Point at which the encoder's outputs leave its stack.
 
         Returns:
-            y of the stack's top.
+            The y coordinate of the stack's top.
         """
         y = self._embedding(kind, x, side)
         bottom = y + 12
@@ -75,10 +75,10 @@ class TransformerPicture(Picture):
         return y
 
     def _embedding(self, kind, x, side):
-        """Tokens, their embedding, and positions where they are added to it; gives y of its top."""
+        """Draws tokens, embedding and added positions; returns the y coordinate of their top."""
         model, positions = self.model, self.config["positions"]
         table = model.source_embedding if kind == "encoder" else model.target_embedding
-        tokens = "source tokens" if kind == "encoder" else "target tokens, from the start on"
+        tokens = "source tokens" if kind == "encoder" else "target tokens, beginning with start"
         text = "Source embedding" if kind == "encoder" else "Target embedding"
         sub = f"{table.input_dim:,} {TIMES} {model.model_dim:,}, scaled by √{model.model_dim}"
         self.text(x, -25, tokens, 8)
@@ -95,7 +95,7 @@ class TransformerPicture(Picture):
         return y + RADIUS
 
     def _positions_within(self, kind, x, side):
-        """Positions that self-attention takes, in every layer."""
+        """Draws positions that enter self-attention in every layer."""
         bias = getattr(self.model, f"{kind}_bias")
         if bias is not None:
             lines = "Relative bias", f"{bias.num_buckets} buckets {TIMES} {bias.num_heads}"
@@ -110,12 +110,15 @@ class TransformerPicture(Picture):
     def _heads(self):
         heads, shared = self.config["num_heads"], self.config["num_key_heads"]
         text = f"{heads} head{'s' if heads > 1 else ''} of {self.model.head_dim}"
-        return text if shared in (None, heads) else f"{text}, {shared} of keys and values"
+        return text if shared in (None, heads) else f"{text}, {shared} key/value heads"
 
     def _sub_layer(self, x, side, y, text, sub, fill, fork=False):
-        """A sub-layer with its norm and the residual that begins at `y`; gives y of its top.
+        """Draws a sub-layer with its normalization and residual connection, starting at `y`.
 
-        `middle` is then that of its box, which three arrows enter with `fork`.
+        Sets `middle` to the center of its box. With `fork`, three arrows enter the box.
+
+        Returns:
+            The y coordinate of its top.
         """
         start = branch = y
         self.line((x, branch - 22), (x, branch), arrow=False)
