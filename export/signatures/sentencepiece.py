@@ -1,28 +1,29 @@
-"""SentencePiece in a graph of built-in ops: UTF-8 bytes to ids, and ids to UTF-8 bytes.
+"""SentencePiece as a graph of built-in TFLite ops: UTF-8 bytes to ids and back.
 
-The ids are those of the `Tokenizer`: the same pieces by the same float32 sums (Viterbi over unigram
-scores: Kudo 2018, https://arxiv.org/abs/1804.10959), the same bytes where there is no piece. Only NFC is
-the host's business.
+The ids equal those of the `Tokenizer`: Viterbi search over unigram scores in float32 (Kudo 2018,
+https://arxiv.org/abs/1804.10959), with byte fallback. The caller applies NFC normalization.
 """
 
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from .sentencepiece_tables import IMPOSSIBLE, PAGE, REPLACEMENT, SPACE, text_tables
+from ..runtime.tokenizer import Tokenizers
+from .sentencepiece_tables import IMPOSSIBLE, PAGE, REPLACEMENT, SPACE, read_tables
 
-# Characters that `str.strip` takes away: text of nothing else is blank.
+# Whitespace as `str.strip` defines it.
 _BLANKS = [i for i in range(0x110000) if chr(i).isspace()]
 
 
 class TextGraph:
-    """A `Tokenizer` as TensorFlow functions that TFLite runs.
+    """Tokenizers as TensorFlow functions that convert to built-in TFLite ops.
 
     Args:
-        tokenizer: A `Tokenizer`.
+        tokenizer: The `Tokenizer` to reproduce, or `Tokenizers`: `tokenize` reproduces that of the
+            source, `detokenize` that of the target.
 
     Raises:
-        ValueError: Its model is not unigram with byte fallback, or normalizes text.
+        ValueError: A tokenizer is not a unigram model with byte fallback, or normalizes text.
 
     Example:
         >>> import numpy as np
@@ -37,55 +38,59 @@ class TextGraph:
     """
 
     def __init__(self, tokenizer):
-        self.tables = text_tables(tokenizer.model_bytes)
+        tokenizers = Tokenizers.of(tokenizer)
+        self.source = self.target = read_tables(tokenizers.source.model_bytes)
+        if not tokenizers.are_shared:
+            self.target = read_tables(tokenizers.target.model_bytes)
 
     def tokenize(self, text, length=None, capacity=None):
-        """Text to ids, without start and end.
+        """Encodes text as ids, without start and end.
 
         Args:
-            text: uint8 `(n,)`, UTF-8; an invalid byte is read as U+FFFD.
-            length: Bytes of it that count. Default: all.
-            capacity: Most ids, for a graph of static shapes; more are cut. Default: no limit, and no
-                padding.
+            text: uint8 `(num_bytes,)`, UTF-8. An invalid byte is read as U+FFFD.
+            length: Number of bytes to read. Default: all.
+            capacity: Maximum number of ids in a graph with static shapes; further ids are dropped.
+                Default: no limit.
 
         Returns:
-            int32 ids `(max(1, number),)`, or `(capacity,)`, with zeros at the end, and their number.
+            The ids, int32 `(max(1, number),)`, or `(capacity,)` padded with zeros; and their number.
         """
         code, num_bytes, _ = self._characters(text, length, capacity is not None)
         return self._ids(code, num_bytes, capacity)
 
     def is_blank(self, text, length=None):
-        """Whether `str.strip` would leave nothing of `text`."""
+        """Returns whether `text` contains only whitespace."""
         return self._characters(text, length, is_static=True)[2]
 
     def detokenize(self, ids, length=None, capacity=None):
-        """Ids to text.
+        """Decodes ids to text.
 
         Args:
-            ids: int32 `(n,)`; start and end say nothing.
-            length: Ids that count. Default: all.
-            capacity: Most bytes, as in `tokenize`; a character that does not fit is cut off whole.
+            ids: int32 `(num_ids,)`. Control ids such as start and end produce no text.
+            length: Number of ids to read. Default: all.
+            capacity: Maximum number of bytes, as in `tokenize`; a character that does not fit is
+                dropped as a whole.
 
         Returns:
-            uint8 `(max(1, number),)`, or `(capacity,)`, UTF-8 with zeros at the end, and the number
+            UTF-8 text, uint8 `(max(1, number),)`, or `(capacity,)` padded with zeros; and the number
             of bytes.
         """
-        tables = self.tables
+        tables = self.target
         ids = tf.cast(ids, tf.int32)
-        place = tf.range(tf.size(ids))
-        counts = tf.ones_like(ids) if length is None else tf.cast(place < length, tf.int32)
-        speaks = counts * (1 - _take(tables.is_control.astype(np.int32), ids))
-        is_byte = speaks * _take(tables.is_byte.astype(np.int32), ids)
+        position = tf.range(tf.size(ids))
+        counts = tf.ones_like(ids) if length is None else tf.cast(position < length, tf.int32)
+        has_text = counts * (1 - _take(tables.is_control.astype(np.int32), ids))
+        is_byte = has_text * _take(tables.is_byte.astype(np.int32), ids)
         byte = is_byte * _take(tables.byte_of, ids)
-        # What is no byte piece is read as an ASCII byte: it ends a sequence, and is in none.
+        # Other pieces count as an ASCII byte here, which terminates a UTF-8 sequence.
         sequence, is_covered, _ = _utf8(byte)
         is_invalid = is_byte * tf.cast(sequence == 0, tf.int32) * (1 - is_covered)
         replacement = len(tables.offset) - 1
         ids = tf.where(is_invalid > 0, replacement, ids)
-        offset, size = _take(tables.offset, ids), _take(tables.length, ids) * speaks
+        offset, size = _take(tables.offset, ids), _take(tables.length, ids) * has_text
         if tables.has_dummy_prefix:
-            # The space that was put before the first piece goes again.
-            is_first = speaks * tf.cast(tf.cumsum(speaks) == 1, tf.int32)
+            # Remove the space of the dummy prefix.
+            is_first = has_text * tf.cast(tf.cumsum(has_text) == 1, tf.int32)
             first_byte = tf.cast(_take(tables.bytes, offset), tf.int32)
             is_piece = 1 - _take(
                 np.append(tables.is_byte | tables.is_unknown, False).astype(np.int32), ids
@@ -93,14 +98,16 @@ class TextGraph:
             drop = is_first * is_piece * tf.cast(first_byte == ord(" "), tf.int32)
             offset, size = offset + drop, size - drop
         slots = tf.range(tables.max_bytes)[None]
-        said = tf.cast(slots < tf.reshape(size, (-1, 1)), tf.int32)
-        places = tf.reshape(tf.reshape(offset, (-1, 1)) + slots, (-1,))
-        return _compressed(_take(tables.bytes, places), tf.reshape(said, (-1,)), capacity)
+        is_used = tf.cast(slots < tf.reshape(size, (-1, 1)), tf.int32)
+        indices = tf.reshape(tf.reshape(offset, (-1, 1)) + slots, (-1,))
+        return _compressed(_take(tables.bytes, indices), tf.reshape(is_used, (-1,)), capacity)
 
     def _characters(self, text, length, is_static):
-        """Code points `(m,)`, with the dummy prefix; bytes of each, 0 at padding; and blankness.
+        """Splits text into characters.
 
-        One or more; as many as there are, or where shapes are static as many as there may be.
+        Returns:
+            Code points `(num_characters,)`, the dummy prefix included; the number of bytes of each, 0 at
+            padding; and whether the text is blank. With `is_static`, padded to the maximum number.
         """
         text = tf.cast(text, tf.int32)
         counts = tf.ones_like(text)
@@ -115,22 +122,23 @@ class TextGraph:
         num_bytes = tf.where(sequence > 0, sequence, len(REPLACEMENT.encode()))
         num_bytes = tf.where(code == ord(" "), len(SPACE.encode()), num_bytes)
         code = tf.where(code == ord(" "), ord(SPACE), code)
-        room = text.shape[0] if is_static else None
-        code, number = _compressed(code, is_start, room)
-        num_bytes, _ = _compressed(num_bytes, is_start, room)
-        if self.tables.has_dummy_prefix:
-            # No text has none: there padding stands first instead.
-            is_some = tf.reshape(tf.minimum(number, 1), (1,))
-            code = tf.concat([is_some * ord(SPACE), code], 0)
-            num_bytes = tf.concat([is_some * len(SPACE.encode()), num_bytes], 0)
+        capacity = text.shape[0] if is_static else None
+        code, number = _compressed(code, is_start, capacity)
+        num_bytes, _ = _compressed(num_bytes, is_start, capacity)
+        if self.source.has_dummy_prefix:
+            # Empty text has no prefix: its place is padding.
+            is_nonempty = tf.reshape(tf.minimum(number, 1), (1,))
+            code = tf.concat([is_nonempty * ord(SPACE), code], 0)
+            num_bytes = tf.concat([is_nonempty * len(SPACE.encode()), num_bytes], 0)
         return code, num_bytes, is_blank
 
     def _ids(self, code, num_bytes, capacity):
-        tables = self.tables
+        """Ids of the best segmentation of characters, and their number."""
+        tables = self.source
         scores, pieces = self._matches(code)
         longest = self._best_lengths(scores)
         is_last = _last_characters(longest, num_bytes)
-        # Of each character that ends a piece: the piece, or where it has none, its bytes.
+        # Each character that ends a piece emits the piece, or its bytes where there is no piece.
         chosen = tf.reshape(pieces, (-1,))
         width = tables.max_length
         chosen = _take(chosen, tf.range(tf.size(code)) * width + width - longest)
@@ -144,11 +152,11 @@ class TextGraph:
         return _compressed(_interleaved(slots), _interleaved(used), capacity)
 
     def _matches(self, code):
-        """Scores and ids of the pieces that end at each character, `(m, max_length)` each.
+        """Scores and ids of the pieces that end at each character, `(num_characters, max_length)` each.
 
-        The longest piece comes first: of equal sums SentencePiece takes the earliest start.
+        The longest piece comes first, because SentencePiece breaks ties by the earliest start.
         """
-        tables = self.tables
+        tables = self.source
         klass = _take(tables.classes, _take(tables.pages, code // PAGE) + code % PAGE)
         width, size = tables.max_length, tf.size(code)
         klass = tf.concat([klass, tf.zeros((width,), tf.int32)], 0)
@@ -161,21 +169,21 @@ class TextGraph:
             score = _take(tables.scores, tf.where(piece >= 0, piece, len(tables.scores) - 1))
             if i == 0:
                 score = tf.where(piece >= 0, score, tables.unknown_score)
-            # From where a piece starts to where it ends.
+            # Shift from the character where a piece starts to the one where it ends.
             pieces.append(tf.concat([tf.fill([i], -1), piece], 0)[:size][None])
             scores.append(tf.concat([tf.fill([i], IMPOSSIBLE), score], 0)[:size][None])
         return tf.transpose(tf.concat(scores[::-1], 0)), tf.transpose(tf.concat(pieces[::-1], 0))
 
     def _best_lengths(self, scores):
-        """Characters of the last piece of the best way to each character, `(m,)`."""
-        width, size = self.tables.max_length, tf.shape(scores)[0]
-        # The best sum up to each character; before the first there is one way, which sums to zero.
+        """Length of the last piece of the best segmentation up to each character, `(num_characters,)`."""
+        width, size = self.source.max_length, tf.shape(scores)[0]
+        # The best score up to each character; the empty segmentation before the first scores zero.
         best = tf.concat([tf.fill([width - 1], IMPOSSIBLE), [0.0], tf.zeros((size,))], 0)
 
         def one_character(i, best):
             sums = best[i : i + width] + scores[i]
-            most = tf.reduce_max(sums, keepdims=True)
-            return i + 1, ops.slice_update(best, [i + width], most)
+            best_sum = tf.reduce_max(sums, keepdims=True)
+            return i + 1, ops.slice_update(best, [i + width], best_sum)
 
         _, best = tf.while_loop(lambda i, _: i < size, one_character, (0, best))
         sums = [(best[i : i + size] + scores[:, i])[:, None] for i in range(width)]
@@ -183,7 +191,7 @@ class TextGraph:
 
 
 def _last_characters(longest, num_bytes):
-    """1 where a piece of the best way ends, from the last character back to the first."""
+    """Backtracks the best segmentation; 1 at characters that end a piece."""
     is_last = tf.zeros_like(longest)
 
     def one_piece(i, is_last):
@@ -195,10 +203,11 @@ def _last_characters(longest, num_bytes):
 
 
 def _utf8(byte):
-    """Of each byte `(n,)`: the length of the valid sequence that starts there, or 0; whether it is a
-    later byte of one, 1 or 0; and the code point of the sequence.
+    """Decodes UTF-8 at every byte at once, which works because sequences never overlap.
 
-    No byte but a continuation is ever inside another's sequence, so that all are read at once.
+    Returns:
+        For each byte `(n,)`: the length of the valid sequence that starts there, or 0; 1 if it is a
+        later byte of a sequence, else 0; and the sequence's code point.
     """
     after = tf.concat([byte, tf.zeros((3,), tf.int32)], 0)
     rest = [after[i : i - 3 or None] for i in range(1, 4)]
@@ -223,7 +232,7 @@ def _utf8(byte):
 
 
 def _bytes_of(code, num_bytes):
-    """The four bytes of each character's UTF-8, of which `num_bytes` count."""
+    """The UTF-8 bytes of each character, padded to four; the first `num_bytes` are valid."""
     digits = [code // 262144, code // 4096 % 64, code // 64 % 64, code % 64]
     one = [code, *3 * [tf.zeros_like(code)]]
     two = [0xC0 + digits[2], 0x80 + digits[3], *2 * [tf.zeros_like(code)]]
@@ -243,31 +252,35 @@ def _bytes_of(code, num_bytes):
     ]
 
 
-def _within(x, least, most):
-    return tf.cast((x >= least) & (x <= most), tf.int32)
+def _within(x, low, high):
+    return tf.cast((x >= low) & (x <= high), tf.int32)
 
 
-def _take(table, places):
-    return tf.gather(tf.convert_to_tensor(table), places)
+def _take(table, indices):
+    return tf.gather(tf.convert_to_tensor(table), indices)
 
 
 def _interleaved(columns):
-    """`[a0, b0, …, a1, b1, …]` of columns `a`, `b`, …, each `(n,)`."""
+    """Interleaves columns `a`, `b`, … `(n,)` as `[a0, b0, …, a1, b1, …]`."""
     return tf.reshape(tf.concat([column[:, None] for column in columns], 1), (-1,))
 
 
-def _compressed(values, is_kept, capacity=None, least=1):
-    """The values where `is_kept` is 1, then zeros up to `capacity` or `least`; and their number."""
-    place = tf.cumsum(is_kept) - is_kept
+def _compressed(values, is_kept, capacity=None):
+    """Keeps the values where `is_kept` is 1.
+
+    Returns:
+        The values, padded with zeros to `capacity`, or to at least one; and their number.
+    """
+    position = tf.cumsum(is_kept) - is_kept
     number = tf.reduce_sum(is_kept)
-    size = tf.maximum(number, least)
+    size = tf.maximum(number, 1)  # a runtime cannot return an empty tensor
     if capacity is not None:
-        is_kept = is_kept * tf.cast(place < capacity, tf.int32)
+        is_kept = is_kept * tf.cast(position < capacity, tf.int32)
         number, size = tf.minimum(number, capacity), tf.constant(capacity)
-    # What is not kept adds zero to the first.
-    found = tf.scatter_nd(
-        tf.reshape(place * is_kept, (-1, 1)),
+    # Dropped values add zero to the first.
+    kept = tf.scatter_nd(
+        tf.reshape(position * is_kept, (-1, 1)),
         tf.cast(values, tf.int32) * is_kept,
         tf.reshape(size, (1,)),
     )
-    return tf.cast(found, values.dtype), number
+    return tf.cast(kept, values.dtype), number

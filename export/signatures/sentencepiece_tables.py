@@ -1,53 +1,46 @@
-"""A SentencePiece model as arrays that a graph can look up: characters, a trie, scores, bytes."""
+"""A SentencePiece model as lookup tables: character classes, a trie, scores, bytes."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from sentencepiece import sentencepiece_model_pb2
 
-SPACE = "\u2581"  # SentencePiece's own mark of a space
-
-
-REPLACEMENT = "\ufffd"  # what an invalid byte is read as
-
-
-PAGE = 128  # code points that share an entry of the first of two tables
-
-
+SPACE = "\u2581"  # SentencePiece's symbol for a space
+REPLACEMENT = "\ufffd"  # replaces an invalid byte
+PAGE = 128  # code points per entry of `pages`
 UNKNOWN_PENALTY = 10.0  # unigram_model.cc, kUnkPenalty
-
-
 NO_PIECE = -1
-
-
 IMPOSSIBLE = np.float32(-1e30)
-
-
 _PIECE = sentencepiece_model_pb2.ModelProto.SentencePiece
 
 
 @dataclass(frozen=True)
 class TextTables:
-    """What `TextGraph` looks up.
+    """The tables of a `TextGraph`.
 
     Attributes:
-        pages: int32 `(0x110000 / PAGE,)`: of a code point's page, where it begins in `classes`.
-        classes: int32: a character's class; 0 where no piece has it.
-        base, check, piece: int32 `(slots,)`, a double-array trie over classes: from state `s` the
-            class `c` leads to `base[s] + c` if `check` there is `s`; `piece` is the id of what was
-            read to a state, or NO_PIECE.
-        dead: The state from which nothing is read.
-        max_length: Most characters of a piece.
-        scores: float32 `(vocabulary_size + 1,)`: of each piece; the last is that of no piece.
-        unknown_score: Of a character without a piece of its own.
-        byte_ids: int32 `(256,)`: the piece of each byte.
-        byte_of: int32 `(vocabulary_size,)`: the byte of a byte piece, 0 for others.
-        is_byte, is_control, is_unknown: bool `(vocabulary_size,)`.
-        offset, length: int32 `(vocabulary_size + 1,)`: where a piece's bytes stand in `bytes`; the last
-            is REPLACEMENT.
-        bytes: uint8, the text of all pieces, and `max_bytes` zeros.
-        max_bytes: Most bytes of a piece's text.
-        has_dummy_prefix: Whether text is read with a space before it.
+        pages: int32 `(0x110000 / PAGE,)`, the offset in `classes` of each page of code points.
+        classes: int32, the class of each character; 0 for characters that are in no piece.
+        base: int32 `(slots,)`, with `check` and `piece` a double-array trie over classes. From state
+            `s`, class `c` leads to `t = base[s] + c` if `check[t] == s`.
+        check: int32 `(slots,)`, the parent state of each state.
+        piece: int32 `(slots,)`, the id of the piece that a state completes, or NO_PIECE.
+        dead: The state without transitions.
+        max_length: Maximum number of characters of a piece.
+        scores: float32 `(vocabulary_size + 1,)`, the score of each piece; the last entry stands for
+            "no piece".
+        unknown_score: Score of a character without a piece.
+        byte_ids: int32 `(256,)`, the id of each byte's piece.
+        byte_of: int32 `(vocabulary_size,)`, the byte of each byte piece; 0 for other pieces.
+        is_byte: bool `(vocabulary_size,)`, whether a piece is a byte.
+        is_control: bool `(vocabulary_size,)`, whether a piece is a control symbol.
+        is_unknown: bool `(vocabulary_size,)`, whether a piece is the unknown symbol.
+        offset: int32 `(vocabulary_size + 1,)`, the offset of each piece's text in `bytes`; the last
+            entry is REPLACEMENT.
+        length: int32 `(vocabulary_size + 1,)`, the number of bytes of each piece's text.
+        bytes: uint8, the text of all pieces, then `max_bytes` zeros.
+        max_bytes: Maximum number of bytes of a piece's text.
+        has_dummy_prefix: Whether a space is inserted before the text.
     """
 
     pages: np.ndarray
@@ -71,11 +64,11 @@ class TextTables:
     has_dummy_prefix: bool
 
 
-def text_tables(model_bytes):
-    """Reads a SentencePiece model.
+def read_tables(model_bytes):
+    """Reads a serialized SentencePiece model.
 
     Raises:
-        ValueError: It is not unigram with byte fallback, or normalizes text in ways of its own.
+        ValueError: The model is not a unigram model with byte fallback, or normalizes text.
     """
     model = sentencepiece_model_pb2.ModelProto.FromString(model_bytes)
     _check(model)
@@ -127,41 +120,45 @@ def text_tables(model_bytes):
 
 
 def _check(model):
-    """Raises ValueError unless the graph gives just the ids that SentencePiece gives."""
+    """Raises ValueError for models whose ids the graph could not reproduce."""
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     kinds = {piece.type for piece in model.pieces}
     allowed = {_PIECE.NORMAL, _PIECE.UNKNOWN, _PIECE.CONTROL, _PIECE.BYTE}
-    for what, received in (
+    for requirement, received in (
         ("a unigram model", trainer.model_type != trainer.UNIGRAM and "another model_type"),
-        ("one with byte_fallback", not trainer.byte_fallback and "byte_fallback=False"),
+        ("a model with byte_fallback=True", not trainer.byte_fallback and "byte_fallback=False"),
         (
-            "one with normalization_rule_name='identity'",
+            "a model with normalization_rule_name='identity'",
             bool(normalizer.precompiled_charsmap) and f"{normalizer.name!r}",
         ),
         (
-            "one with remove_extra_whitespaces=False",
+            "a model with remove_extra_whitespaces=False",
             normalizer.remove_extra_whitespaces and "True",
         ),
-        ("one with escape_whitespaces=True", not normalizer.escape_whitespaces and "False"),
+        ("a model with escape_whitespaces=True", not normalizer.escape_whitespaces and "False"),
         (
-            "one with treat_whitespace_as_suffix=False",
+            "a model with treat_whitespace_as_suffix=False",
             trainer.treat_whitespace_as_suffix and "True",
         ),
         (
-            "one without user-defined or unused pieces",
+            "a model without user-defined or unused pieces",
             not kinds <= allowed
             and repr([p.piece for p in model.pieces if p.type not in allowed][:5]),
         ),
     ):
         if received:
             raise ValueError(
-                f"`tokenizer` must be {what} to run in the file (with text=False it runs beside it). "
-                f"Received: {received}"
+                f"`tokenizer` must be {requirement} to be part of the file. Received: {received}. "
+                "Pass text=False to export a file that takes ids"
             )
 
 
 def _character_classes(texts):
-    """Code points to classes by two tables, and the classes as a dict; 1 is the first class."""
+    """Numbers the characters of `texts` from 1.
+
+    Returns:
+        The tables `pages` and `classes`, and a dict from character to class.
+    """
     class_of = {c: i for i, c in enumerate(sorted(set("".join(texts))), start=1)}
     classes, pages = [np.zeros(PAGE, np.int32)], np.zeros(0x110000 // PAGE, np.int32)
     for number in sorted({ord(c) // PAGE for c in class_of}):
@@ -173,7 +170,7 @@ def _character_classes(texts):
 
 
 def _double_array(words, num_classes):
-    """A trie of `words`, tuples of classes to ids (Aoe 1989, double array); see TextTables."""
+    """Builds a double-array trie (Aoe 1989) of `words`, a dict from tuples of classes to ids."""
     children = {(): {}}
     for word in words:
         for end in range(1, len(word) + 1):
@@ -186,8 +183,8 @@ def _double_array(words, num_classes):
     free = np.ones(size, bool)
     free[0] = False
     slot = {(): 0}
-    # A state's own slot is known once its parent is placed; so by depth, those with most children
-    # first.
+    # A state's slot is known once its parent is placed, so states are placed level by level, those
+    # with the most children first.
     level, first_free = [()], 1
     while level:
         for state in sorted(level, key=lambda s: -len(children[s])):
@@ -203,13 +200,13 @@ def _double_array(words, num_classes):
             for label, child in children[state].items():
                 slot[child] = start + label
         level = [child for state in level for child in children[state].values()]
-    # The last slot is the dead state: no slot's `check` names it.
+    # The last slot is the dead state: no `check` refers to it.
     used = int(np.flatnonzero(~free)[-1]) + 1 + num_classes
     return [np.append(table[:used], table[-1]).astype(np.int32) for table in (base, check, piece)]
 
 
 def _first_fit(free, labels, first_free, at_once=4096):
-    """The least start whose slots `start + labels` are all free."""
+    """Returns the smallest start for which all slots `start + labels` are free."""
     for begin in range(first_free, len(free), at_once):
         starts = begin - labels[0] + np.flatnonzero(free[begin : begin + at_once])
         starts = starts[(starts >= 0) & (starts + labels[-1] < len(free))]
@@ -218,4 +215,4 @@ def _first_fit(free, labels, first_free, at_once=4096):
             fits[fits] = free[starts[fits] + label]
         if fits.any():
             return int(starts[np.argmax(fits)])
-    raise AssertionError("a trie has room for all of its states")
+    raise AssertionError("the trie must have a slot for every state")

@@ -9,7 +9,7 @@ from .lowering import arg_max, call
 
 
 def text_functions(model, graph, max_source_length, max_target_length):
-    """`translate`, `tokenize` and `detokenize`, of one text each, as concrete functions."""
+    """Returns `translate`, `tokenize` and `detokenize`, each over one text, as concrete functions."""
 
     @tf.function
     def tokenize(text):
@@ -25,12 +25,13 @@ def text_functions(model, graph, max_source_length, max_target_length):
     def translate(text):
         ids, length = call(graph.tokenize, text)
         ids = ids[: tf.minimum(length, max_source_length - 1)]
-        # One sentence, but of sizes that no tracer knows, so that its loop is `generate`'s.
+        # Dynamic sizes, although there is one sentence, so that the loop equals that of `generate`
+        # and is stored once.
         source = tf.reshape(tf.concat([ids, [model.end_id]], axis=0), [dynamic_one(ids), -1])
         max_length = max_target_length * dynamic_one(ids)
         tokens, lengths = greedy_search(model, source, max_length, choose=arg_max)
-        says = tf.cast(tf.logical_not(graph.is_blank(text)), tf.int32)
-        translated, length = call(graph.detokenize, tokens[0], lengths[0] * says)
+        has_text = tf.cast(tf.logical_not(graph.is_blank(text)), tf.int32)
+        translated, length = call(graph.detokenize, tokens[0], lengths[0] * has_text)
         return {"text": translated, "length": length}
 
     ids = tf.TensorSpec((None,), tf.int32, name="ids")

@@ -1,4 +1,4 @@
-"""The tokenizer in the graph: SentencePiece's ids and text, whatever the bytes."""
+"""The tokenizer in the file equals SentencePiece on any text and any bytes."""
 
 import io
 import random
@@ -33,7 +33,7 @@ ODD = [
 
 
 def texts(rng, pairs):
-    """Every Hangul syllable, text of all planes, real text and its pieces."""
+    """Every Hangul syllable, random code points, real text and fragments of it."""
     yield from ODD
     syllables = HANGUL * 1
     rng.shuffle(syllables)
@@ -47,7 +47,7 @@ def texts(rng, pairs):
 
 
 def noise(rng, pairs):
-    """Bytes that are not always UTF-8."""
+    """Bytes, mostly invalid UTF-8."""
     for _ in range(300):
         yield bytes(rng.randrange(256) for _ in range(rng.randrange(40)))
     for _, target in pairs[:100]:
@@ -79,7 +79,7 @@ def cut(result, name):
     return result[name][: int(result["length"])]
 
 
-def test_ids_and_text_are_sentencepieces(file, tokenizer, pairs):
+def test_ids_and_text_equal_those_of_sentencepiece(file, tokenizer, pairs):
     rng = random.Random(0)
     for data in [*(text.encode() for text in texts(rng, pairs)), *noise(rng, pairs)]:
         expected = ids_of(tokenizer, data)
@@ -89,8 +89,8 @@ def test_ids_and_text_are_sentencepieces(file, tokenizer, pairs):
         assert cut(file["detokenize"](ids=ids), "text").tobytes() == text_of(tokenizer, expected)
 
 
-def test_any_ids_give_the_text_that_sentencepiece_gives(file, tokenizer):
-    """Bytes that are no UTF-8 together, ids that say nothing, a space at the start."""
+def test_any_ids_decode_as_in_sentencepiece(file, tokenizer):
+    """Invalid UTF-8 from byte pieces, control ids, a leading space."""
     rng = random.Random(1)
     for _ in range(300):
         most = rng.choice([tokenizer.vocabulary_size, 260])
@@ -99,8 +99,8 @@ def test_any_ids_give_the_text_that_sentencepiece_gives(file, tokenizer):
         assert found.tobytes() == text_of(tokenizer, ids), ids
 
 
-def test_what_the_graph_gives_is_never_without_elements(file):
-    """A runtime cannot hand out an empty tensor."""
+def test_no_output_is_an_empty_tensor(file):
+    """A runtime cannot return one."""
     for name, inputs in (("tokenize", {"text": np.zeros(0, np.uint8)}), ("translate", {})):
         result = file[name](**(inputs or {"text": np.frombuffer(b" ", np.uint8)}))
         assert result["length"] == 0
@@ -110,7 +110,7 @@ def test_what_the_graph_gives_is_never_without_elements(file):
 
 @pytest.mark.filterwarnings("ignore:a text of")
 def test_the_file_alone_translates_as_the_runner_does(file, bundle, pairs):
-    """Blank text, text that is too long, and text of no language too."""
+    """Including blank text, text that is too long, and emoji."""
     runner = export.load(bundle)
     sources = [source for source, _ in pairs[:8]]
     sources += ["", " \u3000\t", "menu " * 60, "🙂", *ODD[3:6]]
@@ -121,11 +121,11 @@ def test_the_file_alone_translates_as_the_runner_does(file, bundle, pairs):
     assert len(set(expected)) > 5
 
 
-ROOM, CAPACITY = 96, 64
+MAX_BYTES, MAX_IDS = 96, 64
 
 
 class Static(tf.Module):
-    """Bytes and their number to so many ids at the most, and back."""
+    """Tokenizer and detokenizer with static shapes."""
 
     def __init__(self, graph):
         super().__init__()
@@ -133,24 +133,24 @@ class Static(tf.Module):
 
         @tf.function
         def tokenize(text, length):
-            ids, number = graph.tokenize(text, length, CAPACITY)
+            ids, number = graph.tokenize(text, length, MAX_IDS)
             return {"ids": ids, "number": number}
 
         @tf.function
         def detokenize(ids, length):
-            text, number = graph.detokenize(ids, length, ROOM)
+            text, number = graph.detokenize(ids, length, MAX_BYTES)
             return {"text": text, "number": number}
 
-        text = tf.TensorSpec((ROOM,), tf.uint8, name="text")
-        ids = tf.TensorSpec((CAPACITY,), tf.int32, name="ids")
+        text = tf.TensorSpec((MAX_BYTES,), tf.uint8, name="text")
+        ids = tf.TensorSpec((MAX_IDS,), tf.int32, name="ids")
         self.functions = {
             "tokenize": tokenize.get_concrete_function(text, length),
             "detokenize": detokenize.get_concrete_function(ids, length),
         }
 
 
-def test_a_graph_of_static_shapes_gives_the_same(tokenizer, pairs, tmp_path):
-    """In the interpreter, and in CompiledModel, which takes no other shapes."""
+def test_a_graph_with_static_shapes_gives_the_same(tokenizer, pairs, tmp_path):
+    """In the interpreter, and in CompiledModel, which requires static shapes."""
     save(Static(TextGraph(tokenizer)), tmp_path / "saved_model")
     path = tmp_path / "model.tflite"
     path.write_bytes(convert(tmp_path / "saved_model"))
@@ -174,13 +174,13 @@ def test_a_graph_of_static_shapes_gives_the_same(tokenizer, pairs, tmp_path):
         return found[taken][: int(found["number"])]
 
     for text in [*ODD, *(source for source, _ in pairs[:20])]:
-        data = text.encode()[:ROOM]
+        data = text.encode()[:MAX_BYTES]
         expected = ids_of(tokenizer, data)
-        ids = both("tokenize", np.frombuffer(data, np.uint8), "text", ROOM, "ids")
-        assert ids.tolist() == expected[:CAPACITY]
-        if len(expected) <= CAPACITY:
-            found = both("detokenize", np.array(expected, np.int32), "ids", CAPACITY, "text")
-            assert found.tobytes() == text_of(tokenizer, expected)[:ROOM]
+        ids = both("tokenize", np.frombuffer(data, np.uint8), "text", MAX_BYTES, "ids")
+        assert ids.tolist() == expected[:MAX_IDS]
+        if len(expected) <= MAX_IDS:
+            found = both("detokenize", np.array(expected, np.int32), "ids", MAX_IDS, "text")
+            assert found.tobytes() == text_of(tokenizer, expected)[:MAX_BYTES]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_graph_of_static_shapes_gives_the_same(tokenizer, pairs, tmp_path):
         ({"user_defined_symbols": ["<sep>"]}, "user-defined .* Received: .*<sep>"),
     ],
 )
-def test_a_tokenizer_that_the_graph_cannot_be_is_refused(options, message, pairs):
+def test_a_tokenizer_that_the_graph_cannot_reproduce_is_refused(options, message, pairs):
     model = io.BytesIO()
     settings = {
         "model_type": "unigram",
@@ -211,5 +211,5 @@ def test_a_tokenizer_that_the_graph_cannot_be_is_refused(options, message, pairs
         minloglevel=2,
         **settings,
     )
-    with pytest.raises(ValueError, match=f"`tokenizer` must be (one with(out)? )?{message}"):
+    with pytest.raises(ValueError, match=f"`tokenizer` must be (a model with(out)? )?{message}"):
         TextGraph(Tokenizer(model.getvalue()))

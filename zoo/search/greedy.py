@@ -10,39 +10,42 @@ from .loop import check_length, checked_source, full_prefix, search_loop, trimme
 from .scoring import attention_of
 
 
-def likeliest(logits):
-    """Ids `(batch,)` of the greatest logits `(batch, vocabulary_size)`, the first of equal ones.
+def most_probable(logits):
+    """Returns ids `(batch,)` of the largest logits `(batch, vocabulary_size)`, ties by index.
 
-    `ops.argmax` of floats tells -0 from 0 with an op that TFLite has not; of integers it need not.
+    Of floats, `ops.argmax` distinguishes -0 from 0 by an op that TFLite lacks; of integers it does
+    not.
     """
     greatest = ops.max(logits, axis=-1, keepdims=True)
     return ops.argmax(ops.cast(ops.greater_equal(logits, greatest), "int32"), axis=-1)
 
 
 def greedy_search(
-    model, source, max_length, *, prefix=None, choose=likeliest, return_attention=False
+    model, source, max_length, *, prefix=None, choose=most_probable, return_attention=False
 ):
-    """Takes the likeliest token at each step, until each sentence ends.
+    """Generates the most probable token at each step, until each sentence ends.
 
     Args:
         model: A `Seq2Seq`.
-        source: int32 ids `(batch, source_length)`, each row ended by `end_id`, then padded.
-        max_length: Most tokens to generate, an int or an int32 scalar tensor; under JAX an int.
-        prefix: int32 ids `(batch, prefix_length)` that the targets must begin with, padded with
-            `pad_id` at the end; no longer than `max_length`. Default: none.
-        choose: Takes logits `(batch, vocabulary_size)`, gives ids `(batch,)` int32. `export` gives
-            the one op of TFLite that does what `likeliest` does.
-        return_attention: Also return the attention; the model must have one.
+        source: Sources as `model.source_spec` describes them: int32 ids `(batch, source_length)`,
+            each row ended by `end_id`, then padded; or float features.
+        max_length: Maximum number of tokens to generate, an int or an int32 scalar tensor. The JAX
+            backend requires an int.
+        prefix: int32 ids `(batch, prefix_length)` that the targets must begin with, padded at the end
+            with `pad_id`, at most `max_length` long. Default: none.
+        choose: Function from logits `(batch, vocabulary_size)` to int32 ids `(batch,)`. `export`
+            passes the equivalent TFLite op. Default: `most_probable`.
+        return_attention: Whether to return attention weights; the model must have attention.
+            Default: False.
 
     Returns:
-        `tokens`, int32 `(batch, length)`: the ids without start and end, padded with `pad_id`;
-        `length` is that of the longest, or 1 if all are empty (under JAX `max_length`). `lengths`,
-        int32 `(batch,)`. With `return_attention` also the weights `(batch, length + 1,
-        source_length)` with which each token was chosen; the row after a sentence's last token
-        chose its end.
+        `tokens`, int32 `(batch, length)`, without start and end, padded with `pad_id`. `length` is
+        that of the longest target, at least 1; under JAX it is `max_length`. `lengths`, int32
+        `(batch,)`. With `return_attention` also the weights `(batch, length + 1, source_length)`: the
+        row of each token, and after the last token of a sentence the row of its end.
 
     Raises:
-        ValueError: An argument is not as above.
+        ValueError: An argument has another type or shape, or is out of its range.
 
     Example:
         >>> import numpy as np
@@ -55,7 +58,7 @@ def greedy_search(
     source = checked_source(model, source)
     check_length(model, max_length)
     model.require_attention(return_attention)
-    tokens, lengths = _one_at_a_time(
+    tokens, lengths = one_at_a_time(
         model, source, max_length, prefix, lambda logits, step: choose(logits)
     )
     if return_attention:
@@ -63,12 +66,15 @@ def greedy_search(
     return tokens, lengths
 
 
-def _one_at_a_time(model, source, max_length, prefix, choose):
-    """`greedy_search` where `choose` takes logits `(batch, vocabulary_size)` and the step."""
+def one_at_a_time(model, source, max_length, prefix, choose):
+    """Generates one token per step.
+
+    `choose` maps logits `(batch, vocabulary_size)` and the number of the step to ids `(batch,)`.
+    """
     batch = ops.shape(source)[0]
     prefix = full_prefix(model, prefix, batch, max_length)
 
-    def goes_on(step, token, running, *_):
+    def continues(step, token, running, *_):
         return ops.greater(ops.max(running), 0)
 
     def advance(step, state, token, running, lengths, tokens):
@@ -82,13 +88,13 @@ def _one_at_a_time(model, source, max_length, prefix, choose):
         tokens = ops.slice_update(tokens, [0, step], ops.expand_dims(token, 1))
         return state, (token, running, lengths + running, tokens)
 
-    found = (
+    results = (
         ops.full((batch,), model.start_id, dtype="int32"),
-        ops.ones((batch,), "int32"),  # 1 while a sentence goes on
+        ops.ones((batch,), "int32"),  # 1 until a sentence has ended
         ops.zeros((batch,), "int32"),
         ops.full((batch, max_length), model.pad_id, dtype="int32"),
     )
     *_, lengths, tokens = search_loop(
-        model, source, model.encode(source), max_length, goes_on, advance, found
+        model, source, model.encode(source), max_length, continues, advance, results
     )
     return trimmed(tokens, lengths), lengths

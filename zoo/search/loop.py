@@ -1,4 +1,7 @@
-"""The decoding loop that all searches share, and checks of their arguments."""
+"""The decoding loop that all searches share, and checks of their arguments.
+
+A search runs eagerly, in a tf.function, under JAX's jit, and in a TFLite file.
+"""
 
 from numbers import Integral
 
@@ -8,73 +11,74 @@ from ..checks import is_number, require
 from ..contract import Seq2Seq
 from ..shapes import STATIC_SHAPES, dynamic_one
 
-# Tokens for which room is made at a time. A runtime prepares every op of a step anew when a shape
-# has changed, and copies the room at each step: measured, 8 to 16 are much alike, 4 is slower.
+# Steps between growths of the KV cache. A runtime prepares every op of a step again when a shape has
+# changed, and copies the recent part of the cache at each step. In measurements 8 to 16 are equally
+# fast and 4 is slower (benchmarks/bench_generate.py).
 GROWTH = 12
 
 
 def log_probabilities(logits):
-    """`ops.log_softmax` in float32, by a softmax, which runtimes have in fast code."""
+    """`ops.log_softmax` in float32, computed by a softmax, for which runtimes have fast kernels."""
     logits = ops.cast(logits, "float32")
-    # Of the greatest logit the probability is 1 / sum(exp(logits - greatest)).
-    greatest = ops.max(logits, axis=-1, keepdims=True)
-    return logits - greatest + ops.log(ops.max(ops.softmax(logits), axis=-1, keepdims=True))
+    # The largest logit has the probability 1 / sum(exp(logits - largest)).
+    largest = ops.max(logits, axis=-1, keepdims=True)
+    return logits - largest + ops.log(ops.max(ops.softmax(logits), axis=-1, keepdims=True))
 
 
-def search_loop(model, source, state, max_length, goes_on, advance, found):
-    """Runs `advance` until `goes_on` says no or `max_length` steps are done.
+def search_loop(model, source, state, max_length, continues, advance, results):
+    """Runs `advance` until `continues` returns False or `max_length` steps are done.
 
     Args:
         model: A `Seq2Seq`.
-        source: int32 ids `(batch, source_length)`.
-        state: The state that its `encode` gave of them.
-        max_length: Most steps.
-        goes_on: Takes the step and what was found; gives a bool scalar.
-        advance: Takes the step, the state, and what was found; gives the next state and what is
-            found then.
-        found: Tuple of tensors.
+        source: Sources `(batch, source_length)` or `(batch, source_length, features)`.
+        state: The state that `model.encode(source)` returned.
+        max_length: Maximum number of steps.
+        continues: Function of the number of the step and the results that returns a bool scalar.
+        advance: Function of the number of the step, the state and the results that returns the next
+            state and the next results.
+        results: Tuple of tensors, the initial results.
 
     Returns:
-        What was found, a tuple of tensors.
+        The final results, a tuple of tensors.
     """
-    names, num_found = list(state), len(found)
+    names, num_results = list(state), len(results)
 
     def condition(step, *rest):
-        return ops.logical_and(ops.less(step, max_length), goes_on(step, *rest[:num_found]))
+        return ops.logical_and(ops.less(step, max_length), continues(step, *rest[:num_results]))
 
     def one_step(step, *rest):
-        state = dict(zip(names, rest[num_found:], strict=True))
-        state, found = advance(step, state, *rest[:num_found])
-        return (step + 1, *found, *(state[name] for name in names))
+        state = dict(zip(names, rest[num_results:], strict=True))
+        state, results = advance(step, state, *rest[:num_results])
+        return (step + 1, *results, *(state[name] for name in names))
 
     def growing_steps(step, *rest):
-        state = model.grow(dict(zip(names, rest[num_found:], strict=True)), GROWTH)
+        state = model.grow(dict(zip(names, rest[num_results:], strict=True)), GROWTH)
         full = step + GROWTH
         return ops.while_loop(
             lambda step, *rest: ops.logical_and(ops.less(step, full), condition(step, *rest)),
             one_step,
-            (step, *rest[:num_found], *(state[name] for name in names)),
+            (step, *rest[:num_results], *(state[name] for name in names)),
         )
 
     if STATIC_SHAPES:
         state, body = model.grow(state, max_length), one_step
     else:
-        # Room whose size no tracer knows: other turns of the loop come with another.
+        # A dynamic size, because the cache of later iterations has another size.
         state, body = model.grow(state, dynamic_one(source)), growing_steps
-    start = (ops.convert_to_tensor(0, "int32"), *found, *(state[name] for name in names))
-    return tuple(ops.while_loop(condition, body, start)[1 : 1 + num_found])
+    start = (ops.convert_to_tensor(0, "int32"), *results, *(state[name] for name in names))
+    return tuple(ops.while_loop(condition, body, start)[1 : 1 + num_results])
 
 
 def full_prefix(model, prefix, batch, max_length):
-    """A prefix padded to `(batch, max_length)`; None for none."""
+    """Returns a prefix padded to `(batch, max_length)`, or None without a prefix."""
     if prefix is None:
         return None
     prefix = ops.cast(prefix, "int32")
     what = "ids of shape (batch, prefix_length), a row for each source"
-    require("prefix", prefix, what, lambda p: _fits(p, batch, None))
+    require("prefix", prefix, what, lambda p: has_shape(p, batch, None))
     length = ops.shape(prefix)[1]
     if isinstance(length, int) and is_number(max_length):
-        what = f"no longer than max_length={max_length}"
+        what = f"at most max_length={max_length} long"
         require("prefix", prefix, what, lambda p: length <= max_length)
     rest = ops.full((batch, max_length - length), model.pad_id, dtype="int32")
     return ops.concatenate([prefix, rest], axis=1)
@@ -88,13 +92,13 @@ def checked_source(model, source):
     what = "ids of shape (batch, source_length)"
     if spec.features is not None:
         what = f"features of shape (batch, source_length, {spec.features})"
-    is_source = lambda s: _fits(s, *spec.shape()) and s.shape[0] != 0  # noqa: E731
+    is_source = lambda s: has_shape(s, *spec.shape()) and s.shape[0] != 0  # noqa: E731
     require("source", source, f"{what}, with at least one row", is_source)
     return source
 
 
 def check_length(model, max_length):
-    """Raises ValueError unless so many tokens can be said."""
+    """Raises ValueError unless the model can generate `max_length` tokens."""
     if not ops.is_tensor(max_length):
         what = "a positive integer, or an int32 scalar tensor"
         require("max_length", max_length, what, lambda n: is_number(n, Integral) and n > 0)
@@ -104,20 +108,21 @@ def check_length(model, max_length):
 
 
 def trimmed(tokens, lengths):
-    """`tokens` `(…, max_length)` without what is padding in all rows.
+    """Drops the columns of `tokens (…, max_length)` that are padding in every row.
 
-    But the first column: a TFLite runtime cannot hand out an empty tensor.
+    The first column stays, because a TFLite runtime cannot return an empty tensor.
     """
     return tokens if STATIC_SHAPES else tokens[..., : ops.maximum(ops.max(lengths), 1)]
 
 
-def _fits(x, *shape):
-    """Whether `x` is of the rank of `shape`, and of its sizes as far as they are known."""
+def has_shape(x, *shape):
+    """Returns whether `x` has the rank of `shape` and its sizes, as far as they are static."""
     sizes = ops.shape(x)
     return len(sizes) == len(shape) and all(
         a == b for a, b in zip(sizes, shape, strict=True) if is_number(a) and is_number(b)
     )
 
 
-def _start(model, like):
+def start_tokens(model, like):
+    """Returns the start id of each row of `like`, int32 `(batch, 1)`."""
     return ops.full((ops.shape(like)[0], 1), model.start_id, dtype="int32")

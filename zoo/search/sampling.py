@@ -7,10 +7,10 @@ import keras
 from keras import ops
 
 from ..checks import is_number, require
-from .greedy import _one_at_a_time
-from .loop import _fits, check_length, checked_source
+from .greedy import one_at_a_time
+from .loop import check_length, checked_source, has_shape
 
-LEAST_TEMPERATURE = 2.0**-126  # of float32's normal numbers; of a lesser one devices make zero
+MIN_TEMPERATURE = 2.0**-126  # the smallest normal float32; devices flush smaller numbers to zero
 
 
 def sample(
@@ -25,29 +25,30 @@ def sample(
     draws=None,
     prefix=None,
 ):
-    """Draws each token from the model's distribution, until each sentence ends.
+    """Samples each token from the model's distribution, until each sentence ends.
 
     Args:
         model: A `Seq2Seq`.
-        source: int32 ids `(batch, source_length)`, as in `greedy_search`; for several samples of a
-            sentence, repeat it.
-        max_length: Most tokens to generate, as in `greedy_search`.
-        temperature: Divides the logits, a positive number: below 1 likely tokens become likelier.
-        top_k: Draw among the so many likeliest tokens (Fan et al. 2018,
-            https://arxiv.org/abs/1805.04833). Default: among all.
-        top_p: Draw among the fewest tokens whose probabilities, after `top_k`, sum to this or more
-            (Holtzman et al. 2020, https://arxiv.org/abs/1904.09751). Alone it sorts the vocabulary at
-            each step; with a `top_k`, only those. Default: among all.
-        seed: int: the same seed gives the same samples. Default: others at each call.
-        draws: In the place of `seed`, uniform numbers in [0, 1), float32 `(batch, max_length)`: one
-            decides one token. For a graph whose caller brings the randomness.
-        prefix: As in `greedy_search`.
+        source: Sources, as in `greedy_search`. Repeat a row for several samples of it.
+        max_length: Maximum number of tokens to generate, as in `greedy_search`.
+        temperature: Divisor of the logits, a positive number, default 1. Values below 1 favor
+            probable tokens.
+        top_k: Number of most probable tokens to sample from (Fan et al. 2018,
+            https://arxiv.org/abs/1805.04833). Default: all.
+        top_p: Sample from the smallest set of most probable tokens, after `top_k`, whose
+            probabilities sum to at least this number in (0, 1] (Holtzman et al. 2020,
+            https://arxiv.org/abs/1904.09751). Without `top_k` each step sorts the whole vocabulary.
+            Default: all.
+        seed: Seed of the random numbers. Default: a new seed for each call.
+        draws: Uniform random numbers in [0, 1), float32 `(batch, max_length)`, one for each token,
+            instead of `seed`. For graphs whose caller supplies the randomness.
+        prefix: Ids that the targets must begin with, as in `greedy_search`.
 
     Returns:
-        `tokens` and `lengths`, as `greedy_search`.
+        `tokens` and `lengths`, as in `greedy_search`.
 
     Raises:
-        ValueError: An argument is not as above.
+        ValueError: An argument has another type or shape, or is out of its range.
 
     Example:
         >>> import numpy as np
@@ -60,10 +61,8 @@ def sample(
     """
     source = checked_source(model, source)
     check_length(model, max_length)
-    what = f"a positive number of float32, {LEAST_TEMPERATURE:.4g} or more"
-    require(
-        "temperature", temperature, what, lambda t: is_number(t) and LEAST_TEMPERATURE <= t < inf
-    )
+    what = f"a positive float32 number, at least {MIN_TEMPERATURE:.4g}"
+    require("temperature", temperature, what, lambda t: is_number(t) and MIN_TEMPERATURE <= t < inf)
     if top_k is not None:
         size = model.vocabulary_size
         require(
@@ -81,34 +80,34 @@ def sample(
         require("seed", seed, "None where `draws` are given", lambda s: s is None)
         draws = ops.cast(draws, "float32")
         what = "numbers of shape (batch, max_length)"
-        require("draws", draws, what, lambda d: _fits(d, ops.shape(source)[0], max_length))
+        require("draws", draws, what, lambda d: has_shape(d, ops.shape(source)[0], max_length))
 
     def choose(logits, step):
         draw = ops.expand_dims(ops.take(draws, step, axis=1), 1)
         logits = ops.cast(logits, "float32")
-        # The greatest is 0 then, and what a small temperature makes infinite is impossible.
+        # With a maximum of 0, a small temperature gives -inf, probability 0, never +inf.
         logits = (logits - ops.max(logits, axis=-1, keepdims=True)) / temperature
         return _drawn(logits, draw, top_k, top_p)
 
-    return _one_at_a_time(model, source, max_length, prefix, choose)
+    return one_at_a_time(model, source, max_length, prefix, choose)
 
 
 def _drawn(logits, draw, top_k, top_p):
-    """Ids `(batch,)`: where the cumulated probabilities pass the draws `(batch, 1)`."""
+    """Returns ids `(batch,)` at which cumulative probabilities exceed the draws `(batch, 1)`."""
     size = logits.shape[-1]
     ids = ops.expand_dims(ops.arange(size, dtype="int32"), 0)
     if top_k is not None or top_p is not None:
         size = size if top_k is None else top_k
         logits, ids = ops.top_k(logits, size)
     probabilities = ops.softmax(logits)
-    cumulated = ops.cumsum(probabilities, axis=-1)
-    among = ops.ones_like(cumulated)
+    cumulative = ops.cumsum(probabilities, axis=-1)
+    is_candidate = ops.ones_like(cumulative)
     if top_p is not None:
-        # The likeliest ones, up to that with which the sum reaches top_p.
-        among = ops.cast(ops.less(cumulated - probabilities, top_p), "float32")
-    total = ops.max(cumulated * among, axis=-1, keepdims=True)
-    passed = ops.cast(ops.less_equal(cumulated, draw * total), "int32")
-    num_among = ops.sum(ops.cast(among, "int32"), axis=-1, keepdims=True)
-    place = ops.minimum(ops.sum(passed, axis=-1, keepdims=True), num_among - 1)
-    is_place = ops.equal(ops.expand_dims(ops.arange(size, dtype="int32"), 0), place)
-    return ops.sum(ops.where(is_place, ops.cast(ids, "int32"), 0), axis=-1)
+        # The most probable tokens, up to the one with which the sum reaches top_p.
+        is_candidate = ops.cast(ops.less(cumulative - probabilities, top_p), "float32")
+    total = ops.max(cumulative * is_candidate, axis=-1, keepdims=True)
+    is_passed = ops.cast(ops.less_equal(cumulative, draw * total), "int32")
+    num_candidates = ops.sum(ops.cast(is_candidate, "int32"), axis=-1, keepdims=True)
+    chosen = ops.minimum(ops.sum(is_passed, axis=-1, keepdims=True), num_candidates - 1)
+    is_chosen = ops.equal(ops.expand_dims(ops.arange(size, dtype="int32"), 0), chosen)
+    return ops.sum(ops.where(is_chosen, ops.cast(ids, "int32"), 0), axis=-1)

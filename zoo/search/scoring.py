@@ -3,24 +3,24 @@
 from keras import ops
 
 from ..checks import require
-from .loop import _fits, _start, checked_source
+from .loop import checked_source, has_shape, start_tokens
 
 
 def score(model, source, target):
-    """Log-probabilities of given targets, by one call for all tokens (teacher forcing).
+    """Returns log-probabilities of given targets, in one teacher-forced call.
 
     Args:
         model: A `Seq2Seq`.
-        source: int32 ids `(batch, source_length)`, each row ended by `end_id`, then padded.
-        target: int32 ids `(batch, target_length)` without start, each row ended by `end_id` (or
-            cut, if its end is not to count), then padded.
+        source: Sources, as in `greedy_search`.
+        target: int32 ids `(batch, target_length)` without start, each row ended by `end_id`, then
+            padded. A row without `end_id` is scored as the beginning of a target.
 
     Returns:
-        float32 `(batch,)`, the natural logarithm of each target's probability, and float32
-        `(batch, target_length)`, that of each of its tokens, zero at padding.
+        The natural log-probability of each target, float32 `(batch,)`; and that of each token,
+        float32 `(batch, target_length)`, zero at padding.
 
     Raises:
-        ValueError: Source or target is not of rank 2.
+        ValueError: `source` or `target` has another shape.
 
     Example:
         >>> import numpy as np
@@ -33,8 +33,8 @@ def score(model, source, target):
     source = checked_source(model, source)
     target = ops.cast(target, "int32")
     what = "ids of shape (batch, target_length), a row for each source"
-    require("target", target, what, lambda t: _fits(t, ops.shape(source)[0], None))
-    given = ops.concatenate([_start(model, target), target[:, :-1]], axis=1)
+    require("target", target, what, lambda t: has_shape(t, ops.shape(source)[0], None))
+    given = ops.concatenate([start_tokens(model, target), target[:, :-1]], axis=1)
     logits = model({"source": source, "target": given}, training=False)
     each = ops.log_softmax(ops.cast(logits, "float32"))
     each = ops.take_along_axis(each, ops.expand_dims(target, 2), axis=2)[:, :, 0]
@@ -43,10 +43,11 @@ def score(model, source, target):
 
 
 def attention_of(model, source, tokens):
-    """The weights `(batch, length + 1, source_length)` with which found tokens were chosen.
+    """Returns the attention weights `(batch, length + 1, source_length)` of generated tokens.
 
-    By teacher forcing, to which stepwise decoding is equal: a search need not carry them along.
+    They come from one teacher-forced call, which equals stepwise decoding, so that a search need not
+    carry them.
     """
-    target = ops.concatenate([_start(model, tokens), tokens], axis=1)
+    target = ops.concatenate([start_tokens(model, tokens), tokens], axis=1)
     inputs = {"source": source, "target": target}
     return ops.stop_gradient(model(inputs, training=False, return_attention=True)[1])
