@@ -30,7 +30,7 @@ def call(function, *arguments):
 
 
 def arg_max(logits):
-    """`search.likeliest` as the one op that TFLite has for it."""
+    """`most_probable` as the single TFLite op ARG_MAX."""
     return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
 

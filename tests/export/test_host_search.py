@@ -43,7 +43,7 @@ def _with_logits(logits, state):
     return {"logits": np.asarray(logits), **state}
 
 
-def test_greedy_tokens_are_the_zoos(model, source):
+def test_greedy_tokens_equal_those_of_the_zoo(model, source):
     tokens, lengths = host_search(model).greedy(source, 9)
     expected, expected_lengths = zoo.greedy_search(model, source, 9)
     np.testing.assert_array_equal(tokens, expected)
@@ -51,7 +51,7 @@ def test_greedy_tokens_are_the_zoos(model, source):
 
 
 @pytest.mark.parametrize("options", SAMPLING, ids=str)
-def test_sampled_tokens_are_the_zoos_of_the_same_draws(model, source, options):
+def test_sampled_tokens_equal_those_of_the_zoo_for_the_same_draws(model, source, options):
     draws = np.random.default_rng(1).random((4, 9), np.float32)
     tokens, lengths = host_search(model).sample(source, 9, draws=draws, **options)
     expected, expected_lengths = zoo.sample(model, source, 9, draws=draws, **options)
@@ -70,7 +70,7 @@ def scripted(logits):
     )
 
 
-def test_a_seed_gives_the_same_samples_again_and_another_seed_others():
+def test_samples_depend_on_the_seed_alone():
     search = scripted([[0.2, 0.2, 0.2, 0.0001, 0.3999]])
     source = np.array([[5]])
     first, again, other = (search.sample(source, 30, seed=s)[0] for s in (7, 7, 8))
@@ -78,14 +78,14 @@ def test_a_seed_gives_the_same_samples_again_and_another_seed_others():
     assert first.shape != other.shape or (first != other).any()
 
 
-def test_draws_have_the_models_frequencies():
+def test_samples_have_the_frequencies_of_the_model():
     share = np.array([0.1, 0.15, 0.3, 1e-9, 0.45])
     tokens, _ = scripted([share] * 2000).sample(np.zeros((2000, 1)), 10, seed=0)
     found = np.bincount(tokens.ravel(), minlength=5) / tokens.size
     np.testing.assert_allclose(found, share, atol=0.015)
 
 
-def test_top_k_and_top_p_leave_the_likeliest_only():
+def test_top_k_and_top_p_keep_only_the_most_probable_tokens():
     search = scripted([[0.1, 0.15, 0.3, 1e-9, 0.45]] * 200)
     source = np.zeros((200, 1))
     assert set(search.sample(source, 5, top_k=2, seed=0)[0].ravel()) == {2, 4}
@@ -122,7 +122,7 @@ def test_lengths_out_of_range_are_refused(length):
             run(source, length)
 
 
-def test_the_least_temperature_takes_the_likeliest():
+def test_the_smallest_temperature_gives_the_most_probable_token():
     tiny = float(np.finfo(np.float32).tiny)
     search = scripted([[0.1, 0.2, 0.3, 1e-9, 0.4]])
     with np.errstate(invalid="raise", divide="raise"):

@@ -1,4 +1,4 @@
-"""Searches: against plain loops, against all targets there are, and against each other."""
+"""Searches compared with plain loops, with exhaustive enumeration, and with each other."""
 
 import itertools
 
@@ -15,7 +15,7 @@ PAD, START, END = 0, 2, 3
 
 
 def model_of(case):
-    """A model of FEW_CASES that ends some sentences soon, and says no padding."""
+    """A model of FEW_CASES that ends some sentences early and never generates padding."""
     model = small_model(case)
     bias = model.output_projection.bias.numpy()
     bias[PAD], bias[END] = -1e4, bias[END] + 2
@@ -46,8 +46,8 @@ def endless(model):
 # Greedy search
 
 
-def test_greedy_search_takes_the_likeliest_token_each_step(model, source):
-    """Against a plain loop over teacher forcing; eagerly and in a tf.function."""
+def test_greedy_search_takes_the_most_probable_token_at_each_step(model, source):
+    """Compared with a plain teacher-forced loop, eagerly and in a tf.function."""
     expected = []
     for row in source:
         target = [START]
@@ -68,7 +68,7 @@ def test_greedy_search_takes_the_likeliest_token_each_step(model, source):
 
 @pytest.mark.parametrize("case", FEW_CASES)
 def test_a_search_of_any_length_equals_a_loop_over_decode_step(case, source):
-    """Beyond the room that is made at a time, and at its borders."""
+    """At and beyond the sizes at which the KV cache grows."""
     model = endless(model_of(case))
     state = model.encode(source)
     token, expected = np.full(3, START), []
@@ -100,7 +100,7 @@ def test_a_search_ends_when_all_sentences_have(search, monkeypatch):
 
 @pytest.fixture(scope="module", params=["rnn", "transformer"])
 def few_words(request):
-    """A model of six ids, two of them words that can follow: all its targets can be listed."""
+    """A model with six ids, whose targets can all be enumerated."""
     ids = {"vocabulary_size": 6, "start_id": 1, "end_id": 2}
     if request.param == "rnn":
         sizes = {"num_layers": 1, "embedding_dim": 8, "hidden_dim": 8, "attention": "additive"}
@@ -115,12 +115,12 @@ def few_words(request):
 
 
 def all_targets(model, source, max_length, length_penalty, coverage_penalty):
-    """Every target of one source with its score by Wu et al., equation 14: the best first."""
+    """Enumerates all targets of a source with their scores (Wu et al., equation 14), best first."""
     words = [3, 4, 5]
     targets = [
-        [*words_said, *([2] if n < max_length else [])]
+        [*words_before, *([2] if n < max_length else [])]
         for n in range(max_length + 1)
-        for words_said in itertools.product(words, repeat=n)
+        for words_before in itertools.product(words, repeat=n)
     ]
     given = np.zeros((len(targets), max_length), int)
     given[:, 0] = 1
@@ -146,7 +146,7 @@ def all_targets(model, source, max_length, length_penalty, coverage_penalty):
 @pytest.mark.parametrize("coverage_penalty", [0.0, 0.3])
 @pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.5, -0.5])
 def test_a_wide_beam_finds_the_best_of_all_targets(few_words, length_penalty, coverage_penalty):
-    """All 121 targets of up to four tokens; 81 beams lose none of them."""
+    """There are 121 targets of up to four tokens; a beam of 81 loses none of them."""
     source = np.array([[4, 5, 3, 2], [5, 2, 0, 0]])
     tokens, lengths, scores = zoo.beam_search(
         few_words,
@@ -166,7 +166,7 @@ def test_a_wide_beam_finds_the_best_of_all_targets(few_words, length_penalty, co
 @pytest.mark.parametrize("coverage_penalty", [0.0, 0.5])
 @pytest.mark.parametrize("length_penalty", [-0.5, 0.0, 1.2])
 def test_the_early_stop_changes_no_result(few_words, monkeypatch, length_penalty, coverage_penalty):
-    """Against a search that never stops early, where stopping at the first end would be wrong."""
+    """Compared with a search that never stops early, where stopping at the first end is wrong."""
     from seq2lite.zoo.search import beam
 
     source = random_ids(np.random.default_rng(5), [6] * 24, vocabulary_size=6)
@@ -181,7 +181,7 @@ def test_the_early_stop_changes_no_result(few_words, monkeypatch, length_penalty
     monkeypatch.setattr(
         beam,
         "search_loop",
-        lambda model, source, state, length, goes_on, *rest: loop(
+        lambda model, source, state, length, continues, *rest: loop(
             model, source, state, length, lambda *_: True, *rest
         ),
     )
@@ -231,7 +231,7 @@ def test_a_beams_score_is_that_of_its_target(model, source):
 
 
 def test_where_fewer_targets_exist_the_rest_say_so(few_words):
-    """Of one of six tokens there are six targets."""
+    """Six ids give six targets of one token."""
     source = np.array([[4, 2]])
     _, lengths, scores = zoo.beam_search(few_words, source, 1, num_beams=8, num_hypotheses=8)
     assert (np.array(scores)[0, :6] > -1e5).all()
@@ -278,7 +278,7 @@ def test_a_beam_with_a_prefix_finds_the_best_target_that_begins_so(few_words):
 
 
 class Table(zoo.Seq2Seq):
-    """A model that says the same at every step."""
+    """A model with the same distribution at every step."""
 
     logits = np.array([-9, -9, -9, -9, 2, 1.5, 1, 0, -0.5, -1], "float32")
 
@@ -324,7 +324,7 @@ def test_a_seed_gives_the_same_samples_and_another_one_others(source):
     assert (unseeded[0] != unseeded[1]).any()
 
 
-def test_one_likeliest_token_is_greedy_search(model, source):
+def test_top_k_of_one_is_greedy_search(model, source):
     tokens, lengths = zoo.greedy_search(model, source, 9)
     for options in ({"top_k": 1}, {"top_p": 1e-6}, {"top_k": 3, "draws": np.zeros((3, 9))}):
         found, found_lengths = zoo.sample(model, source, 9, **options)
