@@ -53,9 +53,7 @@ def plot_alignment(weights, source, target, *, ax=None, title=None):
         )
     wrong = weights[~(np.isfinite(weights) & (weights >= 0))]
     if wrong.size:
-        raise ValueError(
-            f"`weights` must be finite and non-negative. Received: {wrong[0]:g}"
-        )
+        raise ValueError(f"`weights` must be finite and non-negative. Received: {wrong[0]:g}")
 
     if ax is None:
         # A third of an inch per token, plus an inch for the labels.

@@ -19,7 +19,9 @@ class RNNDrawing(UnrolledStacks):
         self.name = CELL_NAMES[config["cell"]]
         self.has_context = config["attention"] is not None
         self.rows = {
-            "encoder": grouped([(len(d), self._has_residual(i)) for i, d in enumerate(model.encoder)]),
+            "encoder": grouped(
+                [(len(d), self._has_residual(i)) for i, d in enumerate(model.encoder)]
+            ),
             "decoder": grouped([(1, self._has_residual(i)) for i in range(len(model.decoder))]),
         }
         # Between the stacks, from left to right: the lane of encoder outputs, the lanes of states,
@@ -33,7 +35,7 @@ class RNNDrawing(UnrolledStacks):
             kind: [start + step * PITCH[kind] for step in range(3)]
             for kind, start in starts.items()
         }
-        self._placegrouped()
+        self._place_rows()
         self._bridge()
         self._encoder()
         self._decoder()
