@@ -1,4 +1,4 @@
-"""The batches of a training: all of the text, in an order that seed and number alone decide."""
+"""Batches: all of the text, in an order that depends on seed and number only."""
 
 import collections
 

@@ -1,4 +1,4 @@
-"""Data files: what is read of a good one, and which line is named of a bad one."""
+"""Reading and splitting pairs; errors name the line."""
 
 import gzip
 import json
@@ -24,9 +24,7 @@ from seq2lite.recipes.fetch.split import NEAR, find_leaks
         (G2P_TRAIN, (3600, 400), None),
     ],
 )
-def test_the_data_of_the_package_is_complete_and_nothing_held_out_is_nearly_trained_on(
-    train, sizes, near
-):
+def test_package_data_is_complete_and_no_held_out_text_is_nearly_in_training(train, sizes, near):
     parts = [read_pairs(path) for path in (train, *held_out_files((str(train),), ()))]
     assert tuple(map(len, parts)) == sizes
     assert not find_leaks(parts[1], parts[0], near)
@@ -34,7 +32,7 @@ def test_the_data_of_the_package_is_complete_and_nothing_held_out_is_nearly_trai
     assert train.with_name(licence).is_file()
 
 
-def test_what_is_held_out_is_in_no_other_case_trained_on():
+def test_held_out_sources_are_not_in_training_in_another_case():
     pairs = Pairs([(f"{'xyz'[i % 3]}{'abcdefghij' * (1 + i // 30)}", str(i)) for i in range(900)])
     for source, target in pairs[:]:
         pairs.append((source.upper() + " 7!", f"{target} in another case"))
@@ -45,12 +43,12 @@ def test_what_is_held_out_is_in_no_other_case_trained_on():
     assert not sources[0] & sources[1]
     assert len(sources[1]) == 5  # of 90
     assert held_out.lines == [i + 1 for i, pair in enumerate(pairs) if pair in held_out]
-    # A source more changes no more than that.
+    # One more source changes at most one held-out source.
     grown = Pairs([*pairs, ("another", "one")])
     assert len({s for s, _ in hold_out(grown)[1]} - {s for s, _ in held_out}) <= 1
 
 
-def test_what_is_of_one_group_is_held_out_together():
+def test_pairs_of_a_group_are_held_out_together():
     groups = [f"text {'abcdefghijklmnopqrstuvwxyz'[i // 4]}" for i in range(104)]
     pairs = Pairs([(f"{g}{'wxyz'[i % 4]}", "") for i, g in enumerate(groups)], groups=groups)
     train, held_out = hold_out(pairs)
@@ -63,8 +61,8 @@ def test_what_is_of_one_group_is_held_out_together():
     )
 
 
-def test_no_text_of_a_test_or_of_what_is_held_out_is_trained_on(tmp_path):
-    """Whichever of its questions is asked where."""
+def test_no_text_of_test_or_held_out_data_is_trained_on(tmp_path):
+    """Even if the questions on the text differ."""
 
     def squad(name, cities, answer):
         paragraphs = [
@@ -81,14 +79,14 @@ def test_no_text_of_a_test_or_of_what_is_held_out_is_trained_on(tmp_path):
         ask.Config(train=(train,), test=(test,)),
         ask.Config(train=(train,), valid=(valid,), test=(test,)),
     ):
-        # Without `valid` one text more is taken from what is trained on.
+        # Without `valid`, one more text is held out of the training data.
         trained, held_out, tests = read_splits(config, ask.read_questions)
         known = {*held_out.groups, *tests[test].groups}
         assert trained and not known & {*trained.groups}
         assert trained.dropped["held-out text"] == 12 - len(trained) - (not config.valid)
 
 
-def test_what_is_held_out_holds_no_line_twice_and_none_of_a_test(tmp_path):
+def test_held_out_pairs_are_unique_and_not_in_a_test(tmp_path):
     mine, test = tmp_path / "mine.tsv", tmp_path / "test.tsv"
     lines = [f"{a}{b}\t{b}\n" for a in "abcdefgh" for b in "ijklmnop"]
     _, held_out, _ = read_splits(translate.Config(train=(str(write(mine, lines)),)))
@@ -106,7 +104,7 @@ def write(path, lines):
     return path
 
 
-def test_one_source_alone_cannot_be_held_out_of():
+def test_one_source_cannot_be_split():
     with pytest.raises(
         DataError, match=r"must contain several sources.* Received: 2 pairs with the same source"
     ):
@@ -183,7 +181,7 @@ def test_two_files_of_lines_are_pairs(tmp_path):
         read_pairs(source, target)
 
 
-def test_what_is_left_out_is_counted(tmp_path):
+def test_dropped_lines_are_counted(tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text("a\tb\nc\t\na\tb\nd\te\na\tz\n\tf\n", "utf-8")
     pairs = read_pairs(path)
@@ -194,6 +192,6 @@ def test_what_is_left_out_is_counted(tmp_path):
     assert kept.dropped == {"empty side": 2, "duplicate": 1, "held-out source": 1}
 
 
-def test_training_on_what_is_held_out_is_refused():
+def test_training_on_held_out_pairs_only_is_refused():
     with pytest.raises(DataError, match="must contain pairs whose sources are not held out"):
         for_training(Pairs([("a", "b")]), [("a", "c")])

@@ -1,4 +1,4 @@
-"""Scores, against values worked out by hand or printed in the field's papers."""
+"""Metrics, against values computed by hand or printed in papers."""
 
 import pytest
 from rouge_score import rouge_scorer

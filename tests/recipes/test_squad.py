@@ -1,4 +1,4 @@
-"""Question generation's data: SQuAD's format, and where a bad file is bad."""
+"""Reading SQuAD's format; errors name the place."""
 
 import gzip
 import json
@@ -62,7 +62,7 @@ def test_equal_answers_count_once_and_impossible_questions_not_at_all(tmp_path):
     assert len(read_squad(save(tmp_path, whole))) == 1
 
 
-def test_answers_that_are_not_where_they_should_be_are_counted_named_and_dropped(tmp_path):
+def test_misplaced_answers_are_dropped_counted_and_named(tmp_path):
     whole = one([{"text": "Seoul", "answer_start": 0}, NOT_THERE, {"text": "", "answer_start": 0}])
     path = save(tmp_path, whole)
     place = re.escape("data[0].paragraphs[0].qas[0].answers[1] ('Seoul' at 3)")
@@ -101,7 +101,7 @@ def test_a_bad_file_names_the_place(tmp_path, whole, message):
     assert str(path) in str(error.value)
 
 
-def test_a_file_that_is_not_there_or_no_gzip_is_named(tmp_path):
+def test_a_missing_or_non_gzip_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"must exist. Received"):
         read_squad(tmp_path / "none.json")
     (tmp_path / "a.json.gz").write_text("{}")

@@ -1,4 +1,4 @@
-"""Text to ids and back."""
+"""Encoding and decoding of text."""
 
 import unicodedata
 
@@ -40,7 +40,7 @@ def test_the_error_of_a_large_vocabulary_names_the_maximum():
 
 
 @pytest.mark.parametrize("model", [b"", b"nonsense", __file__])
-def test_what_is_no_tokenizer_is_named(model):
+def test_an_invalid_tokenizer_is_named(model):
     with pytest.raises(ValueError, match="The tokenizer must be a SentencePiece model"):
         export.Tokenizer(model)
 
