@@ -19,9 +19,14 @@ def source_ids(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> l
         A list of ids for each text, ended by `end_id`; an empty list for blank text.
     """
     return [
-        [*ids[: max_length - 1], tokenizer.end_id] if text.strip() else []
+        ended(ids, max_length, tokenizer.end_id) if text.strip() else []
         for text, ids in zip(texts, tokenizer.encode(texts), strict=True)
     ]
+
+
+def ended(ids: Sequence[int], max_length: int, end_id: int) -> list[int]:
+    """Cuts ids to a maximum length, the end id included, and appends the end id."""
+    return [*ids[: max_length - 1], end_id]
 
 
 def pad(rows: Sequence[Sequence[int]], pad_id: int, length: int | None = None) -> np.ndarray:

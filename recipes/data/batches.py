@@ -7,7 +7,8 @@ without communication, and the batch of a non-finite loss can be identified.
 import numpy as np
 import tensorflow as tf
 
-from seq2lite.export.runtime.tokenizer import Tokenizer
+from seq2lite.export.runtime.text import ended, pad
+from seq2lite.export.runtime.tokenizer import Tokenizer, Tokenizers
 
 from .bucketing import make_buckets, round_up
 from .pairs import Pairs
@@ -24,7 +25,7 @@ class Batches:
 
     Args:
         pairs: (source, target) texts.
-        tokenizer: A `Tokenizer` for both sides, or one for the source and one for the target.
+        tokenizer: A `Tokenizer` for both sides, or a (source, target) pair.
         max_length: Maximum source and target length in tokens, including the end id; longer texts
             are cut. An int for both sides, or a (source, target) pair.
         batch_tokens: Maximum size of a batch: number of pairs times the longer of its two lengths.
@@ -58,7 +59,7 @@ class Batches:
     def __init__(
         self,
         pairs: Pairs | list[tuple[str, str]],
-        tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer],
+        tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer] | Tokenizers,
         *,
         max_length: int | tuple[int, int],
         batch_tokens: int,
@@ -69,14 +70,15 @@ class Batches:
     ):
         self.pairs = pairs if isinstance(pairs, Pairs) else Pairs(pairs)
         self.tokenizer = tokenizer
+        self.tokenizers = Tokenizers.of(tokenizer)
         self.seed = seed
         self.alpha = alpha
         self.few_shapes = few_shapes
         self.max_lengths = (max_length, max_length) if isinstance(max_length, int) else max_length
-        self._tokenizers = tokenizer if isinstance(tokenizer, tuple) else (tokenizer, tokenizer)
-        self._pad_id = self._tokenizers[0].pad_id
+        self._sides = (self.tokenizers.source, self.tokenizers.target)
+        self._pad_id = self.tokenizers.target.pad_id
         texts = zip(*pairs, strict=True)
-        ids = [t.encode(side) for t, side in zip(self._tokenizers, texts, strict=True)]
+        ids = [t.encode(side) for t, side in zip(self._sides, texts, strict=True)]
         lengths = np.array([[len(row) + 1 for row in side] for side in ids], np.int32)
         limits = np.array(self.max_lengths)[:, None]
         self.num_pairs = len(pairs)
@@ -195,8 +197,8 @@ class Batches:
 
     def _row(self, ids, side):
         """Makes a source `ids … end` (side 0) or a target `start ids … end` (side 1)."""
-        tokenizer = self._tokenizers[side]
-        row = [*ids[: self.max_lengths[side] - 1], tokenizer.end_id]
+        tokenizer = self._sides[side]
+        row = ended(ids, self.max_lengths[side], tokenizer.end_id)
         return [tokenizer.start_id, *row] if side else row
 
     def _sampled(self, number, indices, lengths):
@@ -210,14 +212,11 @@ class Batches:
         sampled_length = max(map(len, rows)) - side
         if self.few_shapes:
             sampled_length = round_up(max(sampled_length, length), self.max_lengths[side])
-        padded = np.full((len(rows), int(sampled_length) + side), self._pad_id, np.int32)
-        for i, row in enumerate(rows):
-            padded[i, : len(row)] = row
-        return padded
+        return pad(rows, self._pad_id, int(sampled_length) + side)
 
     def _sample(self, text, side, rng):
         """Draws a segmentation of a text, with its probability to the power of alpha."""
-        segmentations = self._tokenizers[side].n_best(text, NUM_SEGMENTATIONS)
+        segmentations = self._sides[side].n_best(text, NUM_SEGMENTATIONS)
         scores = self.alpha * np.array([score for _, score in segmentations])
         cumulative = np.cumsum(np.exp(scores - scores.max()))
         index = np.searchsorted(cumulative, rng.random() * cumulative[-1])

@@ -44,8 +44,7 @@ def make_batches(
             f"{max_lengths[0]} source or {max_lengths[1]} target tokens and are cut"
         )
     for pairs in other_tests:
-        source_tokenizer = tokenizer[0] if isinstance(tokenizer, tuple) else tokenizer
-        sources = source_tokenizer.encode([source for source, _ in pairs])
+        sources = batches.tokenizers.source.encode([source for source, _ in pairs])
         if num_cut := sum(len(ids) + 1 > max_lengths[0] for ids in sources):
             _warn(
                 f"{num_cut:,} sources of {pairs.origin} are longer than {max_lengths[0]} tokens and "

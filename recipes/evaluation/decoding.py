@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from seq2lite.export.checks import check_beams
-from seq2lite.export.runtime.text import pad
-from seq2lite.export.runtime.tokenizer import Tokenizer
+from seq2lite.export.runtime.text import pad, source_ids
+from seq2lite.export.runtime.tokenizer import Tokenizer, Tokenizers
 from seq2lite.zoo import Seq2Seq, beam_search
 
 from ..data.bucketing import round_up
@@ -33,7 +33,7 @@ class Decoder:
     """Decodes source texts with a model.
 
     Args:
-        tokenizer: A `Tokenizer` for both sides, or one for the source and one for the target.
+        tokenizer: A `Tokenizer` for both sides, or a (source, target) pair.
         search: The `Search` options.
         max_lengths: Maximum source length in tokens, including the end id, and maximum target
             length. Longer sources are cut.
@@ -49,39 +49,35 @@ class Decoder:
 
     def __init__(
         self,
-        tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer],
+        tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer] | Tokenizers,
         search: Search,
         max_lengths: tuple[int, int],
         batch_tokens: int = 16384,
     ):
-        tokenizers = tokenizer if isinstance(tokenizer, tuple) else (tokenizer, tokenizer)
-        self.source_tokenizer, self.target_tokenizer = tokenizers
+        self.tokenizers = Tokenizers.of(tokenizer)
         self.search = search
         self.max_lengths = max_lengths
         self.batch_tokens = batch_tokens
         self._searcher: _Searcher | None = None
 
     def __call__(self, model: Seq2Seq, sources: Sequence[str]) -> list[str]:
-        """Returns a target for each source text, in the same order."""
+        """Returns a target for each source text, in the same order; an empty one for blank text."""
         if self._searcher is None or self._searcher.model is not model:
             self._searcher = _Searcher(model, self.search, self.max_lengths[1])
-        rows = [
-            [*ids[: self.max_lengths[0] - 1], self.source_tokenizer.end_id]
-            for ids in self.source_tokenizer.encode(list(sources))
-        ]
+        rows = source_ids(self.tokenizers.source, sources, self.max_lengths[0])
         # Batches of similar lengths. The longest come first: the first batch takes the most memory.
-        order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
+        order = sorted((i for i, row in enumerate(rows) if row), key=lambda i: -len(rows[i]))
         texts = [""] * len(rows)
         while order:
             longest = len(rows[order[0]])
             size = max(1, self.batch_tokens // (self.search.num_beams * longest))
             batch, order = order[:size], order[size:]
-            source = pad([rows[i] for i in batch], self.source_tokenizer.pad_id)
+            source = pad([rows[i] for i in batch], self.tokenizers.source.pad_id)
             if JIT_COMPILE:
                 source = self._padded_to_few_shapes(source)
             tokens, lengths = map(np.array, self._searcher.predict_on_batch(source))
             found = [tokens[i, : lengths[i]] for i in range(len(batch))]
-            for i, text in zip(batch, self.target_tokenizer.decode(found), strict=True):
+            for i, text in zip(batch, self.tokenizers.target.decode(found), strict=True):
                 texts[i] = text
         return texts
 
@@ -90,7 +86,7 @@ class Decoder:
         num_rows, length = source.shape
         more_rows = (1 << (num_rows - 1).bit_length()) - num_rows
         more_tokens = round_up(length, self.max_lengths[0]) - length
-        pad_id = self.source_tokenizer.pad_id
+        pad_id = self.tokenizers.source.pad_id
         source = np.pad(source, ((0, 0), (0, more_tokens)), constant_values=pad_id)
         return np.pad(source, ((0, more_rows), (0, 0)), mode="edge")
 
