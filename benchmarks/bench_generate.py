@@ -27,7 +27,7 @@ import ctranslate2_peer
 from seq2lite import zoo
 from seq2lite.export.conversion.convert import convert_saved
 from seq2lite.export.conversion.saved_model import save
-from seq2lite.export.quantization.apply import quantized
+from seq2lite.export.quantization.modes import quantize
 from seq2lite.export.quantization.weights import store_weights, weights_of
 from seq2lite.export.runtime.interpreter import interpreter_search
 from seq2lite.export.signatures.dynamic import Signatures
@@ -92,8 +92,8 @@ def open_contenders(model, folder, sizes):
     four_bit = {weight.buffer: "int4" for weight in weights_of(flatbuffer.read(full))}
     files = {
         "float32": full,
-        "float16": quantized(full, "float16")[0],
-        "int8": quantized(full, "int8")[0],
+        "float16": quantize(full, "float16")[0],
+        "int8": quantize(full, "int8")[0],
         "int4": store_weights(full, four_bit),
     }
     for name, content in files.items():

@@ -68,7 +68,7 @@ def main():
     parser.add_argument("--packages", type=Path, required=True, help="node_modules")
     parser.add_argument("--browser", default="chromium")
     parser.add_argument("--accelerators", nargs="+", default=["wasm"], help="wasm, webgpu")
-    parser.add_argument("--modes", nargs="+", default=["float32", "int8_static"])
+    parser.add_argument("--modes", nargs="+", default=["float32_static", "int8_static"])
     options = parser.parse_args()
     pairs = read_pairs(VSCODE_VALID)
     tokenizer = learn_tokenizer((text for pair in pairs for text in pair), 1000)

@@ -47,7 +47,7 @@ def written(folder):
     """Files of one signature each, which is what tflite-micro runs, beside inputs and answers."""
     from seq2lite import zoo
     from seq2lite.export import static
-    from seq2lite.export.quantization import modes
+    from seq2lite.export.quantization.modes import MODES
     from seq2lite.export.runtime.interpreter import open_interpreter
     from seq2lite.export.tflite_file import rewrites
     from seq2lite.recipes.data.pairs import read_pairs
@@ -63,18 +63,18 @@ def written(folder):
         ),
     }
     for family, model in models.items():
-        for mode in modes.MODES:
+        for mode in filter(lambda mode: mode.is_static, MODES.values()):
             content = static.convert(
                 model,
-                mode,
+                mode.name,
                 **LENGTHS,
                 tokenizer=tokenizer,
                 calibration=texts[:32],
-                integer_io=mode != "float32",
+                integer_io=mode.has_integer_io,
             )
             for signature in ("encode", "decode_step"):
                 part = rewrites.single_signature(content, signature)
-                file = folder / f"{family}.{mode}.{signature}.tflite"
+                file = folder / f"{family}.{mode.name}.{signature}.tflite"
                 file.write_bytes(part)
                 interpreter = open_interpreter(part, 1, file.name)
                 save_answers(interpreter, file, signature)

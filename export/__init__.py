@@ -11,9 +11,9 @@ from .runtime.tokenizer import Tokenizer
 # What needs TensorFlow, and the file it stands in.
 _LAZY = {
     "ConversionError": ".system.isolation",
-    "QUANTIZATIONS": ".bundle",
+    "QUANTIZATIONS": ".quantization.modes",
     "ParityError": ".verification.parity",
-    "Tolerance": ".verification.parity",
+    "Tolerance": ".quantization.modes",
     "to_bundle": ".bundle",
     "to_saved_model": ".saved_model",
     "to_tflite": ".tflite",

@@ -16,11 +16,14 @@ from .conversion.precision import in_float32
 from .conversion.saved_model import save
 from .measurement.measure import Measurements, measure, measure_speed
 from .measurement.size import size_by_part
-from .quantization import modes
-from .quantization.apply import check_weights, quantized
 from .quantization.calibration import Calibration
-from .quantization.modes import CALIBRATED, MAX_DIVERGENCE, check_quantization
-from .quantization.modes import QUANTIZATIONS as FLOAT_QUANTIZATIONS
+from .quantization.modes import (
+    MAX_DIVERGENCE,
+    MODES,
+    check_quantizations,
+    check_weights,
+    quantize,
+)
 from .report import report_parts
 from .runtime.container import MODEL_FILE, TOKENIZER_FILE, is_bundle, is_zip, write_container
 from .runtime.text import pad
@@ -33,16 +36,9 @@ from .tflite_file.flatbuffer import schema
 from .tflite_file.metadata import with_metadata
 from .tflite_file.ops import check_ops
 from .tflite_file.versions import least_runtime
-from .verification.parity import TOLERANCES, check_parity
+from .verification.parity import check_parity
 from .verification.probe import search_all
 from .verification.reference import KerasReference, Parity
-
-# With float activations, any search in the file; and with integers throughout, the search on the host.
-QUANTIZATIONS = (*FLOAT_QUANTIZATIONS, *modes.INTEGER_MODES)
-
-
-NEED_CALIBRATION = (*CALIBRATED, *modes.INTEGER_MODES)
-
 
 NUM_GOLDEN = 8
 
@@ -143,7 +139,7 @@ def to_bundle(
             `held_out`, on which a loss then looks a little less than it is, as the report says.
         max_divergence: Most that `"mixed"` may lose; see `to_tflite`.
         min_runtime: Oldest TFLite runtime that must run the file; see `to_tflite`.
-        tolerance: A `Tolerance`. Default: that of the quantization, in `parity.TOLERANCES`.
+        tolerance: A `Tolerance`. Default: that of the mode.
 
     Returns:
         A `Report`; of several quantizations a dict of them, by quantization.
@@ -162,34 +158,32 @@ def to_bundle(
     """
     are_several = isinstance(quantization, (tuple, list))
     quantizations = tuple(quantization) if are_several else (quantization,)
-    check_quantizations(quantizations, max_divergence, min_runtime)
+    options = {"max_divergence": max_divergence, "min_runtime": min_runtime}
+    check_quantizations(quantizations, **options, integer_io=integer_io)
     if are_several and is_bundle(Path(path)):
         raise ValueError(
             f"`path` must be a folder for bundles, not one itself. Received: {path}, which is one"
         )
     paths = {name: Path(path) / name if are_several else Path(path) for name in quantizations}
     check_beams(num_beams, length_penalty)
-    are_integer = [name in modes.INTEGER_MODES for name in quantizations]
+    are_static = all(MODES[name].is_static for name in quantizations)
     _check_arguments(model, paths, tokenizer, held_out, calibration, languages)
-    if integer_io and not all(are_integer):
-        raise ValueError(
-            f"`integer_io` must be False with quantization={quantization!r}. Received: {integer_io!r}"
-        )
     limits = length_limits(max_source_length, max_target_length, model.max_positions)
     model = in_float32(model)
     for name in quantizations:
         check_weights(model, name)
-    text_graph = TextGraph(tokenizer) if text and not all(are_integer) else None
+    text_graph = TextGraph(tokenizer) if text and not are_static else None
     calibrated_on = "the held-out sentences" if calibration is None else "other sentences"
     finished = []
     with scratch_folder() as folder:
         reference = KerasReference(model, Tokenizers.of(tokenizer), held_out, limits)
         saved_model = folder / "saved_model"
         save(Signatures(model, num_beams, length_penalty, text_graph, limits), saved_model)
-        float32 = None if all(are_integer) else convert_saved(saved_model)
+        float32 = None if are_static else convert_saved(saved_model)
         keras_speed = None  # measured once a file is known to be right
         for name in quantizations:
-            if name in modes.INTEGER_MODES:
+            mode = MODES[name]
+            if mode.is_static:
                 formats = {}
                 content = static.convert(
                     model,
@@ -201,12 +195,11 @@ def to_bundle(
                     min_runtime=min_runtime,
                 )
             else:
-                content, formats = quantized(
+                content, formats = quantize(
                     float32,
                     name,
-                    _calibration(reference, calibration, model) if name in CALIBRATED else None,
-                    max_divergence,
-                    min_runtime,
+                    _calibration(reference, calibration, model) if mode.needs_calibration else None,
+                    **options,
                 )
             about = {
                 "name": model.name,
@@ -221,7 +214,7 @@ def to_bundle(
             file.parent.mkdir()
             content = with_metadata(content, about, tokenizer)
             file.write_bytes(content)
-            allowed = TOLERANCES[name] if tolerance is None else tolerance
+            allowed = mode.tolerance if tolerance is None else tolerance
             parity, answers = check_parity(file, reference, allowed)
             keras_speed = keras_speed or measure_speed(saved_model, reference)
             report = Report(
@@ -235,7 +228,7 @@ def to_bundle(
                 parts=size_by_part(content),
                 parity=parity,
                 measurements=measure(file, keras_speed, reference),
-                calibrated_on=calibrated_on if name in NEED_CALIBRATION else None,
+                calibrated_on=calibrated_on if mode.needs_calibration else None,
             )
             golden = _golden(reference, answers)
             finished.append((report, about, content, tokenizer, golden, allowed))
@@ -244,17 +237,6 @@ def to_bundle(
         for parts in finished:
             _write(*parts, reports)
     return {report.quantization: report for report in reports} if are_several else reports[0]
-
-
-def check_quantizations(quantizations, max_divergence=MAX_DIVERGENCE, min_runtime=None):
-    """Raises ValueError unless they are one or more of QUANTIZATIONS, each once."""
-    for name in quantizations:
-        check_quantization(name, max_divergence, min_runtime, among=QUANTIZATIONS)
-    if not 0 < len(quantizations) == len(set(quantizations)):
-        raise ValueError(
-            f"`quantization` must be one or more of {QUANTIZATIONS}, each once. "
-            f"Received: {quantizations!r}"
-        )
 
 
 def _write(report, about, content, tokenizer, golden, tolerance, reports):

@@ -11,9 +11,14 @@ from .checks import check_beams, check_model
 from .conversion.convert import convert_saved
 from .conversion.precision import in_float32
 from .conversion.saved_model import save
-from .quantization.apply import check_weights, quantized
 from .quantization.calibration import MAX_STEPS, Calibration
-from .quantization.modes import CALIBRATED, MAX_DIVERGENCE, check_quantization
+from .quantization.modes import (
+    MAX_DIVERGENCE,
+    MODES,
+    check_quantization,
+    check_weights,
+    quantize,
+)
 from .signatures.dynamic import Signatures
 from .system.atomic import check_parents, scratch_folder, write_atomically
 
@@ -74,20 +79,21 @@ def to_tflite(
         >>> export.to_tflite(model, folder / "model.tflite", quantization="float32")
     """
     check_model(model)
-    check_quantization(quantization, max_divergence, min_runtime)
+    options = {"max_divergence": max_divergence, "min_runtime": min_runtime}
+    check_quantization(quantization, is_static=False, **options)
     check_beams(num_beams, length_penalty)
     if Path(path).is_dir():
         raise ValueError(f"`path` must be a file to write. Received: {path}, which is a folder")
     check_parents(path)
     model = in_float32(model)
     check_weights(model, quantization)
-    if quantization in CALIBRATED:
+    if MODES[quantization].needs_calibration:
         calibration = _generated(model, calibration, quantization)
     with scratch_folder() as folder:
         saved_model = folder / "saved_model"
         save(Signatures(model, num_beams, length_penalty), saved_model)
         content = convert_saved(saved_model)
-    content, _ = quantized(content, quantization, calibration, max_divergence, min_runtime)
+    content, _ = quantize(content, quantization, calibration, **options)
     write_atomically(path, lambda partial: partial.write_bytes(content))
 
 

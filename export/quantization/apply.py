@@ -1,88 +1,134 @@
-"""The quantization ladder: every rung that keeps float activations, made of one float32 file."""
+"""Quantization of a float32 file: the functions that the table of modes is composed of.
+
+Each takes the file's bytes, a calibration or None, and `modes.Options`. It returns the bytes of the new
+file, and the format of each weight by name. Work that runs the file is isolated in a subprocess.
+"""
 
 import json
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..system.atomic import scratch_folder
 from ..system.isolation import run_isolated
 from ..tflite_file import flatbuffer, rewrites
-from ..tflite_file.versions import require_runs_on, version_numbers
-from .modes import CALIBRATED, MAX_DIVERGENCE, PER_ROW_RUNTIME
-from .weights import kept_in_float32, require_finite, store_weights, weights_of
+from ..tflite_file.versions import version_numbers
+from .activations import quantize_static
+from .calibration import Calibration
+from .weights import kept_in_float32, store_weights, weights_of
 
 TIMEOUT = 900  # seconds
 
-
-def check_weights(model, quantization):
-    """Raises ValueError unless every weight of a Keras model is finite in its format."""
-    for variable in model.weights:
-        require_finite(variable.path, variable.numpy(), quantization)
+# The first runtime with one 8-bit scale per row beside float activations.
+_PER_ROW_RUNTIME = (2, 18, 0)
 
 
-def quantized(
-    content, quantization, calibration=None, max_divergence=MAX_DIVERGENCE, min_runtime=None
-):
-    """A float32 file with its weights as a quantization has them.
+@dataclass(frozen=True)
+class WeightInputs:
+    """Inputs of the functions that choose the format of each weight.
+
+    Attributes:
+        content: The bytes of the float32 file.
+        calibration: `Calibration`, or None.
+        moments: Second moments of the activations, by buffer of the weight; empty without calibration.
+        options: `modes.Options`.
+    """
+
+    content: bytes
+    calibration: Calibration | None
+    moments: dict
+    options: object
+
+
+def quantize_weights(content, calibration, options, *, choose=None):
+    """Store the weights of a file in other formats; activations stay float32.
 
     Args:
-        content: The float32 file's bytes.
-        quantization: `"float32"`, `"float16"`, `"int8"`, `"int4"` or `"mixed"`.
-        calibration: A `Calibration`; `"int4"` and `"mixed"` need it.
-        max_divergence: Of `"mixed"`: see `mixture.choose_formats`.
-        min_runtime: The oldest runtime that must read it; before 2.18 an 8-bit weight has one scale.
-
-    Returns:
-        The new file's bytes, and the format of each weight, by name.
-
-    Raises:
-        ValueError: A weight has no finite float16, or is not finite.
-        ConversionError: What runs the file has failed, or `max_divergence` cannot be kept.
+        content: The bytes of a float32 file.
+        calibration: `Calibration`; with None, 4-bit weights are rounded to the nearest value.
+        options: `modes.Options`.
+        choose: Function of a list of `Weight` and `WeightInputs`. It returns the format of each
+            weight, by buffer: see `store_weights`. Default: all stay float32.
     """
     tables = flatbuffer.read(content)
-    weights, kept = weights_of(tables), kept_in_float32(tables)
-    if kept and quantization != "float32":
+    weights = weights_of(tables)
+    moments = {} if calibration is None else _second_moments(content, calibration)
+    choose_all = choose or uniform_formats("float32")
+    formats = choose_all(weights, WeightInputs(content, calibration, moments, options))
+    kept = kept_in_float32(tables)
+    if kept and choose is not None:
         warnings.warn(
-            "what is to be stored in fewer bits must be looked up by a zoo.TokenEmbedding, and "
-            f"multiplied with by rows. Kept in float32: {', '.join(kept)}",
-            stacklevel=3,
+            "Only weights that are read by a zoo.TokenEmbedding or by a product of rows can be "
+            f"quantized. Kept in float32: {', '.join(kept)}",
+            stacklevel=4,
         )
-    kind = quantization
-    if (
-        kind == "int8"
-        and min_runtime is not None
-        and version_numbers(min_runtime) < PER_ROW_RUNTIME
-    ):
-        kind = "int8_tensor"
-    moments = None
-    if quantization in CALIBRATED:
-        with scratch_folder() as folder:
-            file, inputs = folder / "float32.tflite", folder / "calibration.npz"
-            moments_file, output = folder / "moments.npz", folder / "formats.json"
-            file.write_bytes(content)
-            calibration.save(inputs)
-            run_isolated("quantization.second_moments", file, inputs, moments_file, timeout=TIMEOUT)
-            with np.load(moments_file) as arrays:
-                moments = {int(buffer): moment for buffer, moment in arrays.items()}
-            if quantization == "mixed":
-                run_isolated(
-                    "quantization.mixed",
-                    file,
-                    inputs,
-                    moments_file,
-                    max_divergence,
-                    output,
-                    timeout=TIMEOUT,
-                )
-                chosen = json.loads(output.read_text())["formats"]
-    formats = {
-        weight.buffer: chosen[str(weight.buffer)] if quantization == "mixed" else kind
-        for weight in weights
-    }
-    names = {weight.name: weight.stored_as(formats[weight.buffer]) for weight in weights}
     model = flatbuffer.read(store_weights(content, formats, moments))
     rewrites.drop_unread(model)
-    file = flatbuffer.write(model)
-    require_runs_on(file, min_runtime)
-    return file, names
+    names = {weight.name: weight.stored_as(formats[weight.buffer]) for weight in weights}
+    return flatbuffer.write(model), names
+
+
+def uniform_formats(kind):
+    """Return a function that chooses the format `kind` for all weights."""
+    return lambda weights, inputs: {weight.buffer: kind for weight in weights}
+
+
+def eight_bit_formats(weights, inputs):
+    """Choose 8 bits for all weights, with one scale per row if `min_runtime` can read that."""
+    oldest = inputs.options.min_runtime
+    is_old = oldest is not None and version_numbers(oldest) < _PER_ROW_RUNTIME
+    return uniform_formats("int8_tensor" if is_old else "int8")(weights, inputs)
+
+
+def mixed_formats(weights, inputs):
+    """Choose 4 bits for as many weights as `max_divergence` allows, 8 bits for the others."""
+    with scratch_folder() as folder:
+        file, calibration = _write_inputs(folder, inputs.content, inputs.calibration)
+        moments, output = folder / "moments.npz", folder / "formats.json"
+        np.savez(moments, **{str(buffer): moment for buffer, moment in inputs.moments.items()})
+        arguments = file, calibration, moments, inputs.options.max_divergence, output
+        run_isolated("quantization.mixed", *arguments, timeout=TIMEOUT)
+        chosen = json.loads(output.read_text())["formats"]
+    return {int(buffer): kind for buffer, kind in chosen.items()}
+
+
+def quantize_activations(content, calibration, options, *, bits, clip=True):
+    """Store all tensors of a static file as integers.
+
+    Args:
+        content: The bytes of a static float32 file.
+        calibration: `StaticCalibration`.
+        options: `modes.Options`.
+        bits: Bits of the activations, 8 or 16; weights have 8.
+        clip: As in `quantize_static`.
+    """
+    with scratch_folder() as folder:
+        file, inputs = _write_inputs(folder, content, calibration)
+        output = folder / "observed.npz"
+        run_isolated("quantization.observe", file, inputs, output, timeout=TIMEOUT)
+        with np.load(output) as arrays:
+            observed = dict(arrays)
+    integer_io = options.integer_io
+    return quantize_static(content, observed, bits=bits, integer_io=integer_io, clip=clip), {}
+
+
+def keep(content, calibration, options):
+    """Return the file unchanged."""
+    return content, {}
+
+
+def _second_moments(content, calibration):
+    with scratch_folder() as folder:
+        output = folder / "moments.npz"
+        inputs = _write_inputs(folder, content, calibration)
+        run_isolated("quantization.second_moments", *inputs, output, timeout=TIMEOUT)
+        with np.load(output) as arrays:
+            return {int(buffer): moment for buffer, moment in arrays.items()}
+
+
+def _write_inputs(folder, content, calibration):
+    file, inputs = folder / "float32.tflite", folder / "calibration.npz"
+    file.write_bytes(content)
+    calibration.save(inputs)
+    return file, inputs

@@ -1,31 +1,37 @@
-"""Real text for calibrating 4-bit weights, and subprocess: what weights are multiplied with on it.
-
-`python -m seq2lite.export.quantization.second_moments FILE IN.npz OUT.npz` runs a float32 file's `encode` and
-`decode_step` with all tensors kept, and sums up x xᵀ over the activations x that enter each product.
-"""
+"""Calibration: real sources on which activations are measured."""
 
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-NUM_SENTENCES = 64
-
-
+NUM_SENTENCES = 64  # with more of them, scales and second moments hardly change
 MAX_STEPS = 64  # of a sentence
-
-
 BATCH = 16
 
 
+class _Saved:
+    """A dataclass of arrays that is passed to a subprocess in a file."""
+
+    def save(self, path):
+        """Write the arrays to an .npz file."""
+        np.savez(path, **asdict(self))
+
+    @classmethod
+    def load(cls, path):
+        """Read a file that `save` wrote."""
+        with np.load(path) as arrays:
+            return cls(**arrays)
+
+
 @dataclass(frozen=True)
-class Calibration:
-    """Sources, and what a model says of them, in ids.
+class Calibration(_Saved):
+    """Sources and the targets that the model generates for them, to run a file on.
 
     Attributes:
-        source: int32 `(n, source_length)`, each row ended, then padded.
-        lengths: Tokens in each row of `source`, `(n,)`.
-        teacher: int32 `(n, target_length)`: what `decode_step` reads, the start first.
-        target_lengths: Tokens in each row of `teacher`, `(n,)`.
+        source: Sources `(n, source_length)`, each ended, then padded.
+        lengths: Length of each source, `(n,)`.
+        teacher: int32 `(n, target_length)`, inputs of `decode_step`, the start first.
+        target_lengths: Length of each row of `teacher`, `(n,)`.
     """
 
     source: np.ndarray
@@ -35,7 +41,14 @@ class Calibration:
 
     @classmethod
     def of(cls, source, tokens, lengths, model):
-        """Of sources and what was generated for them, by `greedy_search`, evenly many of them."""
+        """Select at most `NUM_SENTENCES` sources with their targets, at regular intervals.
+
+        Args:
+            source: As in the attributes.
+            tokens: int32 `(n, target_length)` that `greedy_search` generated for the sources.
+            lengths: Their lengths, `(n,)`.
+            model: The `zoo.Seq2Seq`.
+        """
         rows = slice(None, None, -(-len(source) // NUM_SENTENCES))
         source, tokens, lengths = (np.asarray(x)[rows] for x in (source, tokens, lengths))
         start = np.full((len(tokens), 1), model.start_id, np.int32)
@@ -46,17 +59,8 @@ class Calibration:
             target_lengths=np.minimum(lengths + 1, MAX_STEPS),
         )
 
-    def save(self, path):
-        """Writes what `load` reads."""
-        np.savez(path, **asdict(self))
-
-    @classmethod
-    def load(cls, path):
-        """Reads what `save` wrote."""
-        return cls(**np.load(path))
-
     def batches(self):
-        """Parts of BATCH rows or fewer, without columns that are padding in all of them."""
+        """Yield parts of at most BATCH rows, without the columns that are padding in all of them."""
         for start in range(0, len(self.source), BATCH):
             rows = slice(start, start + BATCH)
             lengths, target_lengths = self.lengths[rows], self.target_lengths[rows]
@@ -66,3 +70,26 @@ class Calibration:
                 self.teacher[rows, : target_lengths.max()],
                 target_lengths,
             )
+
+
+@dataclass(frozen=True)
+class StaticCalibration(_Saved):
+    """Sources that a static file decodes while the values of its tensors are observed.
+
+    Attributes:
+        source: Sources `(n, source_length)`, padded to the length of the file's input.
+        max_length: Maximum number of tokens to generate for a source.
+        start_id, end_id, pad_id: Special ids of the model.
+    """
+
+    source: np.ndarray
+    max_length: int
+    start_id: int
+    end_id: int
+    pad_id: int
+
+    @classmethod
+    def of(cls, source, max_length, model):
+        """Take the special ids from a `zoo.Seq2Seq`."""
+        ids = {name: getattr(model, name) for name in ("start_id", "end_id", "pad_id")}
+        return cls(source, max_length, **ids)

@@ -1,42 +1,248 @@
-"""The quantization modes."""
+"""The table of quantization modes.
 
-from ..tflite_file.version_tables import INTEGER_RUNTIME
-from ..tflite_file.versions import require_version
+A mode is one entry of `MODES`. Export functions, parity, reports and command lines look it up there.
+"""
 
-INTEGER_MODES = ("int8_static", "int16x8")
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 
-MODES = ("float32", *INTEGER_MODES)
+from ..tflite_file.versions import require_runs_on, require_version
+from .apply import (
+    eight_bit_formats,
+    keep,
+    mixed_formats,
+    quantize_activations,
+    quantize_weights,
+    uniform_formats,
+)
+from .weights import require_finite
 
-
-BITS = {"int8_static": 8, "int16x8": 16}  # of activations
-
-
-QUANTIZATIONS = ("float32", "float16", "int8", "int4", "mixed")
-
-
-# Nats a token. Of a trained translator it is a few tenths of a BLEU point: docs/results.md.
+# Nats per token. For a trained translator it costs a few tenths of a BLEU point: docs/results.md.
 MAX_DIVERGENCE = 0.005
 
 
-CALIBRATED = ("int4", "mixed")  # what needs real text
+@dataclass(frozen=True)
+class Tolerance:
+    """Maximum differences between a file and Keras.
+
+    Attributes:
+        logit_error: Maximum absolute logit difference, relative to the largest absolute logit.
+        token_agreement: Minimum fraction of teacher-forced steps with the same most probable token.
+        generate_agreement: Minimum fraction of equal `generate` outputs, among sentences whose
+            teacher-forced steps all agree.
+        chrf_difference: Maximum difference of the corpus chrF (0 to 100) against the references.
+    """
+
+    logit_error: float
+    token_agreement: float
+    generate_agreement: float
+    chrf_difference: float
 
 
-# First runtimes to read a scale a row beside float activations, and blocks of 4 bits.
-PER_ROW_RUNTIME, BLOCKS_RUNTIME, LEAST_RUNTIME = (2, 18), (2, 20), (2, 9)
+@dataclass(frozen=True)
+class Options:
+    """Settings of a quantization, which each mode reads or ignores.
+
+    Attributes:
+        max_divergence: Maximum loss of a file with mixed formats, in nats per token: see
+            `mixed.choose_formats`.
+        min_runtime: Version of the oldest TFLite runtime that must run the file, or None.
+        integer_io: Whether the signatures of an integer file take and return integers.
+    """
+
+    max_divergence: float = MAX_DIVERGENCE
+    min_runtime: str | None = None
+    integer_io: bool = False
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A quantization mode.
+
+    Attributes:
+        name: Its name, the key in `MODES`.
+        weights: Format of the weights, in words.
+        activations: Format of the activations, in words.
+        quantize: Function of a float32 file's bytes, a calibration (None if the mode needs none) and
+            `Options`. It returns the new bytes, and the format of each weight by name.
+        tolerance: Default `Tolerance` of the parity check.
+        min_runtime: Version of the oldest TFLite runtime that its files can run on.
+        is_static: The float32 file has `encode` and `decode_step` of static shapes, and the search
+            runs on the host. Otherwise shapes are dynamic, and the file contains the search.
+        needs_calibration: `quantize` needs a calibration on real sources: a `StaticCalibration` if
+            the mode is static, otherwise a `Calibration`.
+        has_integer_io: Whether signatures can take and return integers.
+        max_weight: Largest absolute value that a weight may have.
+    """
+
+    name: str
+    weights: str
+    activations: str
+    quantize: Callable
+    tolerance: Tolerance
+    min_runtime: tuple = (2, 9)
+    is_static: bool = False
+    needs_calibration: bool = False
+    has_integer_io: bool = False
+    max_weight: float = float(np.finfo(np.float32).max)
+
+
+_DYNAMIC_RANGE = "float32, quantized at each product"
+_MODES = (
+    Mode(
+        name="float32",
+        weights="float32",
+        activations="float32",
+        quantize=quantize_weights,
+        tolerance=Tolerance(1e-4, 0.999, 1.0, 0.1),  # a different order of summation
+    ),
+    Mode(
+        name="float16",
+        weights="float16",
+        activations="float32",
+        quantize=partial(quantize_weights, choose=uniform_formats("float16")),
+        tolerance=Tolerance(1e-2, 0.98, 0.9, 0.3),
+        max_weight=float(np.finfo(np.float16).max),
+    ),
+    Mode(
+        name="int8",
+        weights="int8, one scale per row",
+        activations=_DYNAMIC_RANGE,
+        quantize=partial(quantize_weights, choose=eight_bit_formats),
+        tolerance=Tolerance(0.1, 0.9, 0.9, 1.0),
+    ),
+    Mode(
+        name="int4",
+        weights="int4, one scale per 32 values of a row",
+        activations=_DYNAMIC_RANGE,
+        quantize=partial(quantize_weights, choose=uniform_formats("int4")),
+        tolerance=Tolerance(0.5, 0.8, 0.8, 1.5),
+        min_runtime=(2, 20),
+        needs_calibration=True,
+    ),
+    Mode(
+        name="mixed",
+        weights="int4, and int8 where int4 loses most",
+        activations=_DYNAMIC_RANGE,
+        quantize=partial(quantize_weights, choose=mixed_formats),
+        tolerance=Tolerance(0.4, 0.85, 0.8, 1.5),
+        min_runtime=(2, 20),
+        needs_calibration=True,
+    ),
+    Mode(
+        name="float32_static",
+        weights="float32",
+        activations="float32",
+        quantize=keep,
+        tolerance=Tolerance(1e-4, 0.999, 1.0, 0.1),
+        min_runtime=(1, 0),
+        is_static=True,
+    ),
+    Mode(
+        name="int8_static",
+        weights="int8, one scale per row",
+        activations="int8, one scale per tensor",
+        quantize=partial(quantize_activations, bits=8),
+        tolerance=Tolerance(1.0, 0.75, 0.7, 2.0),
+        min_runtime=(2, 17),
+        is_static=True,
+        needs_calibration=True,
+        has_integer_io=True,
+    ),
+    Mode(
+        name="int16x8",
+        weights="int8, one scale per row",
+        activations="int16, one scale per tensor",
+        quantize=partial(quantize_activations, bits=16),
+        tolerance=Tolerance(0.3, 0.9, 0.8, 1.5),
+        min_runtime=(2, 17),
+        is_static=True,
+        needs_calibration=True,
+        has_integer_io=True,
+    ),
+)
+MODES = {mode.name: mode for mode in _MODES}
+QUANTIZATIONS = tuple(MODES)
+
+
+def quantize(content, quantization, calibration=None, **options):
+    """Quantize a float32 file.
+
+    Args:
+        content: The bytes of the file: of a static one if the mode is static.
+        quantization: Name of a mode.
+        calibration: `Calibration` or `StaticCalibration`, if the mode needs one.
+        options: Fields of `Options`.
+
+    Returns:
+        The bytes of the new file, and the format of each weight by name.
+
+    Raises:
+        ValueError: A weight is not finite in its format.
+        ConversionError: The file cannot be run, an op has no integer kernel, or `max_divergence` or
+            `min_runtime` cannot be kept.
+    """
+    mode, options = MODES[quantization], Options(**options)
+    calibration = calibration if mode.needs_calibration else None
+    result, formats = mode.quantize(content, calibration, options)
+    require_runs_on(result, options.min_runtime)
+    return result, formats
 
 
 def check_quantization(
-    quantization, max_divergence=MAX_DIVERGENCE, min_runtime=None, among=QUANTIZATIONS
+    quantization,
+    *,
+    is_static=None,
+    max_divergence=MAX_DIVERGENCE,
+    min_runtime=None,
+    integer_io=False,
 ):
-    """Raises ValueError unless there is such a rung, and the oldest runtime can have it."""
-    if quantization not in among:
-        raise ValueError(f"`quantization` must be one of {among}. Received: {quantization!r}")
+    """Raise ValueError unless `quantization` is a mode that can keep the options.
+
+    Args:
+        quantization: Name of a mode.
+        is_static: Whether the mode must be static. Default: both are accepted.
+        max_divergence, min_runtime, integer_io: As in `Options`.
+    """
+    names = [name for name, mode in MODES.items() if is_static in (None, mode.is_static)]
+    if quantization not in names:
+        raise ValueError(
+            f"`quantization` must be one of {', '.join(names)}. Received: {quantization!r}"
+        )
     if not (isinstance(max_divergence, (int, float)) and max_divergence > 0):
         raise ValueError(
             f"`max_divergence` must be a positive number. Received: {max_divergence!r}"
         )
-    least = BLOCKS_RUNTIME if quantization in CALIBRATED else LEAST_RUNTIME
-    if quantization not in QUANTIZATIONS:
-        least = INTEGER_RUNTIME
-    require_version(min_runtime, least, f"quantization={quantization!r}")
+    mode = MODES[quantization]
+    if integer_io and not mode.has_integer_io:
+        raise ValueError(
+            f"`integer_io` must be False with quantization={quantization!r}. Received: {integer_io!r}"
+        )
+    require_version(min_runtime, mode.min_runtime, f"quantization={quantization!r}")
+
+
+def check_quantizations(quantizations, **options):
+    """Raise ValueError unless `quantizations` are one or more modes, each once.
+
+    Args:
+        quantizations: Names of modes.
+        options: As in `check_quantization`.
+    """
+    for name in quantizations:
+        check_quantization(name, **options)
+    if not 0 < len(quantizations) == len(set(quantizations)):
+        raise ValueError(
+            f"`quantization` must be one or more of {', '.join(MODES)}, each once. "
+            f"Received: {quantizations!r}"
+        )
+
+
+def check_weights(model, quantization):
+    """Raise ValueError unless a mode can store every weight of a Keras model."""
+    for variable in model.weights:
+        require_finite(
+            variable.path, variable.numpy(), quantization, MODES[quantization].max_weight
+        )

@@ -14,12 +14,13 @@ from ..runtime.static_file import zero_state
 from ..system.isolation import conversion_errors, run_main
 from ..tflite_file import flatbuffer
 from ..tflite_file.flatbuffer import schema
+from .calibration import StaticCalibration
 from .scales import SOFTMAX_DEPTH, softmax_inputs
 
 SAMPLES = 32  # values kept of a tensor, each time it is computed
 
 
-def observe(content, source, max_length, **special_ids):
+def observe(content, calibration):
     """Least and greatest value of each float tensor, and a sample of its values.
 
     Of a softmax's scores those that are nothing to it count as the least that are something: so
@@ -27,9 +28,7 @@ def observe(content, source, max_length, **special_ids):
 
     Args:
         content: The file's bytes; its signatures take one sentence.
-        source: int32 ids `(n, source_length)`, padded to the file's length.
-        max_length: Most tokens to generate.
-        special_ids: `start_id`, `end_id`, `pad_id`.
+        calibration: `StaticCalibration`.
 
     Returns:
         By "graph/tensor": float32 `(2 + samples,)`, the least and the greatest first.
@@ -55,11 +54,10 @@ def observe(content, source, max_length, **special_ids):
 
     zeros = zero_state(interpreter.get_signature_runner("decode_step"))
     encode, decode_step = observed("encode"), observed("decode_step")
-    search = HostSearch(
-        lambda source: {**zeros, **encode(source=source)}, decode_step, **special_ids
-    )
-    for row in source:
-        search.greedy(row[None], max_length)
+    ids = {name: int(getattr(calibration, name)) for name in ("start_id", "end_id", "pad_id")}
+    search = HostSearch(lambda source: {**zeros, **encode(source=source)}, decode_step, **ids)
+    for row in calibration.source:
+        search.greedy(row[None], int(calibration.max_length))
     return {name: value for of in values for name, value in of.results()}
 
 
@@ -98,11 +96,10 @@ class _Values:
                 yield f"{self.index}/{t}", np.concatenate(parts).astype(np.float32)
 
 
-def main(file, inputs, output):
-    """Run `observe` on a file and the arguments in `inputs`; write its result to `output`."""
+def main(file, calibration, output):
+    """Run `observe` on a file and a saved `StaticCalibration`; write its result to `output`."""
     with conversion_errors(OSError):
-        arguments = {name: a if a.ndim else int(a) for name, a in np.load(inputs).items()}
-        np.savez(output, **observe(Path(file).read_bytes(), **arguments))
+        np.savez(output, **observe(Path(file).read_bytes(), StaticCalibration.load(calibration)))
 
 
 if __name__ == "__main__":

@@ -167,7 +167,8 @@ def store_weights(content, formats, second_moments=None, rounded=None):
         if kind == "float32":
             continue
         values = read_weight(model, weight)
-        require_finite(weight.name, values, kind)
+        limit = np.finfo(np.float16 if kind == "float16" else np.float32).max
+        require_finite(weight.name, values, kind, limit)
         if kind == "float16":
             _store_float16(model, weight, values)
         else:
@@ -188,13 +189,13 @@ def store_weights(content, formats, second_moments=None, rounded=None):
     return flatbuffer.write(model)
 
 
-def require_finite(name, values, kind):
-    """Raises ValueError unless the values of a weight are finite in a format."""
-    greatest = np.finfo(np.float16 if kind == "float16" else np.float32).max
-    if not np.abs(values).max() <= greatest:  # a NaN compares as false
+def require_finite(name, values, kind, limit):
+    """Raise ValueError unless the values of a weight are finite, and at most `limit`."""
+    largest = np.abs(values).max()
+    if not largest <= limit:  # false for NaN
         raise ValueError(
-            f"Every weight must be finite in {kind}, at most {greatest:.4g}. Received: "
-            f"{np.abs(values).max()} in {name}"
+            f"Every weight must be finite in {kind}, at most {limit:.4g}. "
+            f"Received: {largest} in {name}"
         )
 
 

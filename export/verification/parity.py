@@ -1,6 +1,5 @@
 """The parity gate: every exported file is compared with Keras."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,37 +11,6 @@ TIMEOUT = 600  # seconds
 
 class ParityError(RuntimeError):
     """The outputs of a file differ from those of Keras by more than the tolerance."""
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """Maximum differences between a file and Keras.
-
-    Attributes:
-        logit_error: Maximum absolute logit difference, relative to the largest absolute logit.
-        token_agreement: Minimum fraction of teacher-forced steps with the same most probable token.
-        generate_agreement: Minimum fraction of equal `generate` outputs, among sentences whose
-            teacher-forced steps all agree.
-        chrf_difference: Maximum difference of the corpus chrF (0 to 100) against the references.
-    """
-
-    logit_error: float
-    token_agreement: float
-    generate_agreement: float
-    chrf_difference: float
-
-
-# float32: rounding in another order. float16: 11 bits of mantissa. int8: 8 bits a weight, and 8 of
-# each activation, rounded anew at each product. int4: 4 bits a weight.
-TOLERANCES = {
-    "float32": Tolerance(1e-4, 0.999, 1.0, 0.1),
-    "float16": Tolerance(1e-2, 0.98, 0.9, 0.3),
-    "int8": Tolerance(0.1, 0.9, 0.9, 1.0),
-    "int4": Tolerance(0.5, 0.8, 0.8, 1.5),
-    "int8_static": Tolerance(1.0, 0.75, 0.7, 2.0),
-    "int16x8": Tolerance(0.3, 0.9, 0.8, 1.5),
-    "mixed": Tolerance(0.4, 0.85, 0.8, 1.5),
-}
 
 
 def check_parity(path, reference, tolerance):

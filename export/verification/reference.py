@@ -98,7 +98,9 @@ class KerasReference:
         )
         start = np.full((len(tokens), 1), model.start_id, np.int32)
         self.teacher = np.concatenate([start, tokens], axis=1)
-        self.steps = np.arange(self.teacher.shape[1]) <= token_lengths[:, None]
+        # Without the step after the last token: the cache of a static file has no slot for it.
+        num_steps = np.minimum(token_lengths + 1, self.max_length)
+        self.steps = np.arange(self.teacher.shape[1]) < num_steps[:, None]
         inputs = {"source": self.source[:NUM_TEACHER_FORCED], "target": self.teacher}
         self.logits = model(inputs, training=False).numpy()
 

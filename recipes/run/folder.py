@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from seq2lite.export.bundle import QUANTIZATIONS
+from seq2lite.export.quantization.modes import QUANTIZATIONS
 from seq2lite.export.system.atomic import write_atomically
 
 from ..distributed import processes

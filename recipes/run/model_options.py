@@ -4,8 +4,8 @@ import dataclasses
 import inspect
 import json
 
-from seq2lite.export.bundle import check_quantizations
 from seq2lite.export.checks import length_limits
+from seq2lite.export.quantization.modes import check_quantizations
 from seq2lite.zoo.presets import BUILDERS, PRESETS, list_presets
 
 from ..options import check_choices

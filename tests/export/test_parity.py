@@ -8,9 +8,10 @@ import pytest
 
 from seq2lite import export
 from seq2lite.export import bundle as bundle_module
+from seq2lite.export.quantization.modes import MODES
 from seq2lite.export.runtime.tokenizer import Tokenizers
 from seq2lite.export.tflite_file import flatbuffer
-from seq2lite.export.verification.parity import TOLERANCES, check_parity, require_within
+from seq2lite.export.verification.parity import check_parity, require_within
 from seq2lite.export.verification.probe import probe
 from seq2lite.export.verification.reference import KerasReference
 
@@ -51,7 +52,7 @@ def with_one_weight_changed(content, buffer, by=1.0):
 def test_a_correct_file_passes(content, reference, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
-    parity, outputs = check_parity(path, reference, TOLERANCES["float32"])
+    parity, outputs = check_parity(path, reference, MODES["float32"].tolerance)
     assert parity.token_agreement == parity.same_outputs == 1.0
     assert parity.keras_chrf == parity.file_chrf
     assert parity.num_sentences == 12
@@ -73,7 +74,7 @@ def test_one_changed_weight_in_any_tensor_is_refused(tiny_model, content, refere
         reference.save_inputs(tmp_path / "in.npz")
         outputs = probe(path, **np.load(tmp_path / "in.npz"))
         with pytest.raises(export.ParityError):
-            require_within(reference.compare(outputs), TOLERANCES["float32"])
+            require_within(reference.compare(outputs), MODES["float32"].tolerance)
             pytest.fail(f"{found[buffer][1]} was changed, but the gate passed")
 
 
@@ -107,10 +108,10 @@ def test_nan_logits_are_refused(reference, content, tmp_path):
     outputs = probe(tmp_path / "model.tflite", **np.load(tmp_path / "in.npz"))
     outputs["logits"][0, 0, 0] = np.nan
     with pytest.raises(export.ParityError, match="inf"):
-        require_within(reference.compare(outputs), TOLERANCES["int8"])
+        require_within(reference.compare(outputs), MODES["int8"].tolerance)
 
 
-@pytest.mark.parametrize("quantization", TOLERANCES)
+@pytest.mark.parametrize("quantization", MODES)
 def test_generate_that_differs_from_its_own_steps_is_refused(
     quantization, reference, content, tmp_path
 ):
@@ -122,13 +123,13 @@ def test_generate_that_differs_from_its_own_steps_is_refused(
     with pytest.raises(
         export.ParityError, match=r"`generate` equals Keras for .*Keras generates .*, the file "
     ):
-        require_within(reference.compare(outputs), TOLERANCES[quantization])
+        require_within(reference.compare(outputs), MODES[quantization].tolerance)
 
 
 def test_each_measure_is_compared_with_its_tolerance(reference, content, tmp_path):
     (tmp_path / "model.tflite").write_bytes(content)
-    parity, _ = check_parity(tmp_path / "model.tflite", reference, TOLERANCES["float32"])
-    tolerance = TOLERANCES["int8"]
+    parity, _ = check_parity(tmp_path / "model.tflite", reference, MODES["float32"].tolerance)
+    tolerance = MODES["int8"].tolerance
     require_within(parity, tolerance)
     for wrong in (
         {"relative_logit_error": tolerance.logit_error * 1.01},

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from random_models import VOCABULARY, float32_file, random_ids, randomize, small_model
 from seq2lite import export, zoo
-from seq2lite.export.quantization.apply import quantized
+from seq2lite.export.quantization.modes import quantize
 from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
 from seq2lite.export.tflite_file.ops import check_ops
 
@@ -158,7 +158,7 @@ def test_an_op_that_no_device_has_fails_by_name_and_writes_nothing(tmp_path):
 def test_the_int8_file_stores_each_weight_once_in_a_byte(family, tmp_path):
     """Three signatures and a tied embedding: still 1.12 bytes a parameter at most."""
     model = randomize(zoo.build(family, vocabulary_size=4000))
-    content, _ = quantized(float32_file(model, tmp_path), "int8")
+    content, _ = quantize(float32_file(model, tmp_path), "int8")
     assert len(content) <= 1.12 * model.count_params()
 
 
@@ -168,7 +168,7 @@ def test_float16_halves_the_file(tiny_model, tmp_path):
     halved = (tmp_path / "model.tflite").read_bytes()
     full = float32_file(tiny_model, tmp_path)
     # The other files of these tests are such as `to_tflite` writes.
-    assert halved == quantized(full, "float16")[0]
+    assert halved == quantize(full, "float16")[0]
     assert len(halved) < len(full) - 1.5 * tiny_model.count_params()
     keys = [
         open_interpreter(content, 1, "").get_signature_runner("encode")(

@@ -8,9 +8,9 @@ import pytest
 
 from random_models import float32_file, random_ids, randomize
 from seq2lite import export, zoo
-from seq2lite.export.quantization.apply import quantized
 from seq2lite.export.quantization.calibration import Calibration
 from seq2lite.export.quantization.mixed import log_probabilities
+from seq2lite.export.quantization.modes import quantize
 from seq2lite.export.quantization.rounding import Grid, round_calibrated, round_to_nearest
 from seq2lite.export.quantization.second_moments import second_moments
 from seq2lite.export.quantization.weights import BLOCK, read_weight, store_weights, weights_of
@@ -166,18 +166,18 @@ def test_a_mixture_keeps_to_its_allowance_and_uses_it(converted):
     sizes = []
     lost = {}
     for kind in ("int8", "int4"):
-        file, _ = quantized(content, kind, calibration)
+        file, _ = quantize(content, kind, calibration)
         found = log_probabilities(file, calibration)
         lost[kind] = (np.exp(expected) * (expected - found)).sum(axis=-1).mean()
         sizes.append(len(file))
     allowed = (lost["int8"] + lost["int4"]) / 3
-    file, chosen = quantized(content, "mixed", calibration, max_divergence=allowed)
+    file, chosen = quantize(content, "mixed", calibration, max_divergence=allowed)
     found = log_probabilities(file, calibration)
     assert (np.exp(expected) * (expected - found)).sum(axis=-1).mean() <= allowed * 1.001
     assert set(chosen.values()) == {"int4", "int8"}
     assert sizes[1] < len(file) < sizes[0]
     with pytest.raises(export.ConversionError, match="`max_divergence` must be at least"):
-        quantized(content, "mixed", calibration, max_divergence=1e-12)
+        quantize(content, "mixed", calibration, max_divergence=1e-12)
 
 
 def test_a_weight_that_has_no_float16_is_named(converted):
@@ -195,8 +195,8 @@ def test_an_old_runtime_gets_ops_that_it_has(converted):
     """One scale a weight, and the version of the ops that read it."""
     _, content, _ = converted
     for runtime in ("2.9", "2.17", "2.18"):
-        assert versions.runs_on(quantized(content, "int8", min_runtime=runtime)[0], runtime)
-    new, _ = quantized(content, "int8", min_runtime="2.9")
+        assert versions.runs_on(quantize(content, "int8", min_runtime=runtime)[0], runtime)
+    new, _ = quantize(content, "int8", min_runtime="2.9")
     op_versions = {
         name: max(c.version for c in flatbuffer.read(new).operatorCodes if c.builtinCode == code)
         for name, code in vars(schema.BuiltinOperator).items()
@@ -265,7 +265,7 @@ class Gathering(zoo.Seq2Seq):
 def test_what_stays_in_float32_is_named(tmp_path):
     content = float32_file(Gathering(), tmp_path)
     with pytest.warns(UserWarning, match=r"zoo.TokenEmbedding.* Kept in float32: .* \(200, 16\)"):
-        quantized(content, "int8")
+        quantize(content, "int8")
 
 
 @pytest.mark.long
@@ -276,7 +276,7 @@ def test_a_table_that_is_next_to_nothing_is_kept_without_a_word(tmp_path):
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        _, formats = quantized(float32_file(model, tmp_path), "int8")
+        _, formats = quantize(float32_file(model, tmp_path), "int8")
     assert set(formats.values()) >= {"int8"}
 
 
