@@ -1,13 +1,13 @@
-# `make demo`: from a clone to a file that translates. `make test`: the tests.
+# `make demo` trains small models and exports them. `make test` runs the tests.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 DOCS := $(VENV)/.docs
-# The folders under their package name, for tools that read files without an import.
+# Links to the folders under their package name, for tools that read source files.
 PACKAGE := $(VENV)/package/seq2lite
-# TensorFlow's start-up notes, and its warnings of what this project does not use.
+# Hides TensorFlow's start-up messages and its warnings about features that are not used here.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test test-long lint format docs wheel benchmark presets fuzz resume distributed clean
@@ -18,12 +18,12 @@ demo: $(INSTALLED)
 test: $(TOOLS)
 	$(BIN)/python -m pytest
 
-# What takes minutes: trainings that are killed, in several processes, and under other backends; the
-# README's lines and the demo, small; more variants exported.
+# Slow tests: killed and distributed trainings, other backends, the README's commands, the demo and
+# more exported variants.
 test-long: $(TOOLS)
 	$(BIN)/python -m pytest -m long
 
-# Rules and format, spelling, wording, types.
+# Checks rules, format, spelling, wording and types.
 lint: $(TOOLS) $(PACKAGE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,11 +35,11 @@ format: $(TOOLS)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The documentation with the API reference, in site/. A broken link or docstring is an error.
+# Builds the documentation and the API reference into site/. A broken link or docstring is an error.
 docs: $(DOCS) $(PACKAGE)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# Builds the wheel and imports it in an environment that has nothing of this folder.
+# Builds the wheel and runs it in a new environment, outside this folder.
 wheel: $(TOOLS)
 	rm -rf dist build $(VENV)-wheel
 	$(BIN)/python -m build --wheel --outdir dist .
@@ -50,19 +50,19 @@ wheel: $(TOOLS)
 benchmark: $(TOOLS)
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
-# Every preset at its published size: exported, run, compared with Keras. A quarter of an hour.
+# Exports every preset at its published size and compares it with Keras, in 15 minutes.
 presets: $(TOOLS)
 	$(BIN)/python benchmarks/presets.py
 
-# 10,000 damaged bundles: each refused, or the right text.
+# Loads 10,000 corrupted bundles. Each must be refused or generate the right text.
 fuzz: $(TOOLS)
 	$(BIN)/python benchmarks/fuzz_bundle.py
 
-# A training of each family, killed 20 times at random: it ends with the weights of one that was not.
+# Kills a training of each family 20 times and compares its weights with an uninterrupted one.
 resume: $(TOOLS)
 	SEQ2LITE_KILLS=20 $(BIN)/python -m pytest -m long tests/recipes/test_resume.py
 
-# A recipe under TensorFlow, under JAX, and in two processes: what it costs to be two.
+# Measures one recipe under TensorFlow, under JAX, and under JAX in two processes.
 distributed: $(TOOLS)
 	$(BIN)/python benchmarks/distributed.py
 
@@ -73,7 +73,7 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[fetch]'
 	touch $@
 
-# What tests, benchmarks and lint need beside it: PyTorch, JAX and CTranslate2 among them.
+# Requirements of tests, benchmarks and lint, among them PyTorch, JAX and CTranslate2.
 $(TOOLS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@

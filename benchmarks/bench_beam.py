@@ -1,16 +1,14 @@
-"""Compare cached beam search with beam search that runs the complete model for each token.
+"""Speed of beam search with a cached decoder state, relative to running the complete model per token.
 
     python benchmarks/bench_beam.py
 
-The first is the search of the recipes. Both are `zoo.beam_search` in a `tf.function`, on the same
-weights, and must find the same targets. The second wraps the model in a step that stores only the
-tokens. 64 sources of 24 tokens, 4 beams, at most 48 tokens; random weights that rarely end a
-sentence.
+Both searches are `zoo.beam_search` in a `tf.function` with the same weights, and must find the same
+targets. Conditions: 64 sources of 24 tokens, 4 beams, at most 48 tokens. The weights are random, so
+a hypothesis rarely ends early.
 """
 
 import argparse
 import statistics
-import time
 
 import keras
 import numpy as np
@@ -20,12 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from seq2lite import zoo
+from timing import alternating_times
 
 VOCABULARY_SIZE, BATCH, SOURCE_LENGTH, MAX_LENGTH = 8000, 64, 24, 48
 
 
-class Rerun(zoo.Seq2Seq):
-    """A model whose every step runs the encoder, and the decoder over all generated tokens."""
+class Uncached(zoo.Seq2Seq):
+    """A model without cached state: each step runs encoder and decoder over all tokens so far."""
 
     shared_state = frozenset({"source"})
 
@@ -52,31 +51,26 @@ class Rerun(zoo.Seq2Seq):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=5)
-    options = parser.parse_args()
-    table = Table(title=f"Beam search, {BATCH} sources: medians of {options.turns} turns")
+    parser.add_argument("--turns", type=int, default=5, help="timed runs of each (default: 5)")
+    turns = parser.parse_args().turns
+    table = Table(title=f"Beam search, {BATCH} sources, median of {turns} turns")
     for column in ("model", "cached, ms", "complete model per token, ms", "speed-up"):
         table.add_column(column, justify="left" if column == "model" else "right")
     source = np.random.default_rng(0).integers(4, VOCABULARY_SIZE, (BATCH, SOURCE_LENGTH))
     for preset in ("transformer_small", "rnn_small"):
         keras.utils.set_random_seed(1)
         model = zoo.build(preset, vocabulary_size=VOCABULARY_SIZE)
-        searches = [compiled(model), compiled(Rerun(model))]
-        found = [search(source) for search in searches]
-        np.testing.assert_array_equal(*found)
-        seconds = [[], []]
-        for _ in range(options.turns):
-            for times, search in zip(seconds, searches, strict=True):
-                start = time.perf_counter()
-                search(source)
-                times.append(time.perf_counter() - start)
-        cached, complete = (1000 * statistics.median(times) for times in seconds)
+        searches = {"cached": compile_search(model), "complete": compile_search(Uncached(model))}
+        targets = [search(source) for search in searches.values()]
+        np.testing.assert_array_equal(*targets)
+        times = alternating_times(searches, [(source,)] * turns, warmup=0)
+        cached, complete = (1000 * statistics.median(seconds) for seconds in times.values())
         table.add_row(preset, f"{cached:,.0f}", f"{complete:,.0f}", f"{complete / cached:.1f}x")
     Console(width=100).print(table)
 
 
-def compiled(model):
-    """Return a function from sources to their best targets."""
+def compile_search(model):
+    """Return a function of source ids that gives the best target of each source."""
 
     @tf.function
     def search(source):

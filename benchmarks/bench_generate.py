@@ -1,19 +1,18 @@
-"""Decoding on one thread, against Keras and CTranslate2: greedy and beam search, and the files' size.
+"""Speed of decoding on one thread, relative to Keras and CTranslate2, and sizes of the files.
 
-    make benchmark                                            # all of benchmarks/
-    python benchmarks/bench_generate.py                       # this one
-    python benchmarks/bench_generate.py --models rnn_tiny     # one model of it
+    make benchmark                                            # all benchmarks
+    python benchmarks/bench_generate.py                       # only this one
+    python benchmarks/bench_generate.py --models rnn_tiny     # only one model
 
-Random weights that never end a sentence; 30 tokens in, 32 or 100 out; 8,000 tokens of vocabulary, 4,000
-for the tiny presets. All contenders of a model take turns, a sentence or a batch each; a number is the
-median of all. CTranslate2 runs the same weights. 4-bit weights are rounded to the nearest:
-calibration changes their values, not their speed.
+Conditions: random weights with which no hypothesis ends early, sources of 30 tokens, targets of 32
+or 100. The vocabulary has 8,000 tokens, and 4,000 in the tiny presets. All systems take turns, one
+sentence or batch each; results are medians. CTranslate2 runs the same weights. 4-bit weights are
+rounded to nearest: calibration changes their values, not their speed.
 """
 
 import argparse
 import statistics
 import tempfile
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,15 +32,22 @@ from seq2lite.export.runtime.interpreter import interpreter_search
 from seq2lite.export.signatures.dynamic import Signatures
 from seq2lite.export.signatures.lowering import arg_max
 from seq2lite.export.tflite_file import flatbuffer
+from timing import alternating_times
 
 SOURCE_LENGTH, NUM_BEAMS = 30, 4
-VOCABULARY_SIZES = {"transformer_tiny": 4000, "rnn_tiny": 4000}  # others: 8,000
+VOCABULARY_SIZES = {"transformer_tiny": 4000, "rnn_tiny": 4000}  # 8,000 in all others
 MODELS = ("transformer_small", "student_tiny", "rnn_small", "transformer_tiny", "rnn_tiny")
 
 
 @dataclass(frozen=True)
 class Case:
-    """What all contenders do: so many sentences at once, so many tokens each."""
+    """One column of the table.
+
+    Args:
+        batch: int. Number of sentences that are decoded at once.
+        length: int. Number of tokens of each target.
+        beams: int, default 1. Number of beams; 1 is greedy search.
+    """
 
     batch: int
     length: int
@@ -57,35 +63,37 @@ CASES = (Case(1, 32), Case(1, 100), Case(8, 32), Case(8, 100), Case(1, 32, NUM_B
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=40)
-    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument(
+        "--turns", type=int, default=40, help="sentences that each system decodes (default: 40)"
+    )
+    parser.add_argument("--models", nargs="+", default=MODELS, help="presets (default: all five)")
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     console = Console(width=140)
-    sizes = Table("model", "parameters", "file", "bytes", "bytes a parameter", title="Size")
+    sizes = Table("model", "parameters", "file", "bytes", "bytes per parameter", title="Size")
     for name in options.models:
-        model = endless(zoo.build(name, vocabulary_size=VOCABULARY_SIZES.get(name, 8000)))
+        model = zoo.build(name, vocabulary_size=VOCABULARY_SIZES.get(name, 8000))
+        set_endless_weights(model)
         with tempfile.TemporaryDirectory() as folder:
-            contenders = open_contenders(model, Path(folder), sizes)
-            console.print(race(model, contenders, options.turns))
+            systems = open_systems(model, Path(folder), sizes)
+            console.print(speed_table(model, systems, options.turns))
     console.print(sizes)
 
 
-def endless(model):
-    """Random weights, biases and norms too, and a bias that lets no sentence end."""
+def set_endless_weights(model):
+    """Randomize all weights, and set an output bias with which `end_id` is never chosen."""
     rng = np.random.default_rng(0)
     for variable in model.variables:
         variable.assign(variable.numpy() + rng.normal(0, 0.02, variable.shape))
     bias = model.output_projection.bias.numpy()
     bias[[model.pad_id, 1, model.start_id, model.end_id]] = -1e4
     model.output_projection.bias.assign(bias)
-    return model
 
 
-def open_contenders(model, folder, sizes):
-    """Name to a function of a source and a `Case`; adds the files' sizes to a table."""
-    contenders = {"Keras, tf.function": KerasSearch(model)}
+def open_systems(model, folder, sizes):
+    """Return name to a function of a source and a `Case`. Add the files to the table `sizes`."""
+    systems = {"Keras, tf.function": KerasSearch(model)}
     signatures = Signatures(model, num_beams=NUM_BEAMS)
     save(signatures, folder / "saved_model")
     full = convert_saved(folder / "saved_model")
@@ -97,23 +105,22 @@ def open_contenders(model, folder, sizes):
         "int4": store_weights(full, four_bit),
     }
     for name, content in files.items():
-        number = len(content) / model.count_params()
-        sizes.add_row(
-            model.name, f"{model.count_params():,}", name, f"{len(content):,}", f"{number:.3f}"
-        )
-        if name != "float16":  # as fast as float32
-            contenders[f"{name} file"] = partial(run_file, open_searches(content))
+        count = model.count_params()
+        relative_size = f"{len(content) / count:.3f}"
+        sizes.add_row(model.name, f"{count:,}", name, f"{len(content):,}", relative_size)
+        if name != "float16":  # The interpreter computes in float32: same speed.
+            systems[f"{name} file"] = partial(run_file, open_searches(content))
     sizes.add_section()
     if model.name.startswith("transformer"):
         (folder / "peer").mkdir()
         ctranslate2_peer.write_model(model, folder / "peer", "int8")
         translator = ctranslate2_peer.open_translator(folder / "peer", "int8")
-        contenders["CTranslate2 int8"] = partial(run_peer, translator)
-    return contenders
+        systems["CTranslate2 int8"] = partial(run_ctranslate2, translator)
+    return systems
 
 
 def open_searches(content):
-    """A file's greedy and beam search."""
+    """Return the greedy and the beam search of a file, by number of beams."""
     return {
         beams: interpreter_search(content, 1, name, name)
         for beams, name in ((1, "generate"), (NUM_BEAMS, "generate_beam"))
@@ -124,7 +131,7 @@ def run_file(searches, source, case):
     return searches[case.beams](source, case.length)[0]
 
 
-def run_peer(translator, source, case):
+def run_ctranslate2(translator, source, case):
     results = translator.translate_batch(
         [ctranslate2_peer.tokens(row) for row in source.tolist()],
         beam_size=case.beams,
@@ -137,7 +144,7 @@ def run_peer(translator, source, case):
 
 
 class KerasSearch:
-    """The same searches in a `tf.function`."""
+    """Greedy and beam search of a Keras model in a `tf.function`."""
 
     def __init__(self, model):
         ids = tf.TensorSpec((None, None), tf.int32)
@@ -159,30 +166,24 @@ class KerasSearch:
         return self.searches[case.beams](source, case.length).numpy()
 
 
-def race(model, contenders, turns):
-    """A table of a model's contenders and CASES."""
-    table = Table("", *map(str, CASES), title=f"{model.name}: ms; ratio to Keras, to CTranslate2")
+def speed_table(model, systems, turns):
+    """Return a table of all systems and CASES."""
+    title = f"{model.name}: ms, and speed relative to Keras and to CTranslate2"
+    table = Table("", *map(str, CASES), title=title)
     rng = np.random.default_rng(1)
     medians = {}
     for case in CASES:
         shape = (max(5, turns // case.batch), case.batch, SOURCE_LENGTH)
         sources = rng.integers(4, model.vocabulary_size, shape).astype(np.int32)
         sources[..., -1] = model.end_id
-        times = {name: [] for name in contenders}
-        for run in contenders.values():
-            run(sources[0], case)
-        for source in sources:
-            for name, run in contenders.items():
-                start = time.perf_counter()
-                run(source, case)
-                times[name].append(time.perf_counter() - start)
+        times = alternating_times(systems, [(source, case) for source in sources])
         medians[case] = {name: statistics.median(seconds) for name, seconds in times.items()}
-    for name in contenders:
-        table.add_row(name, *(_cell(medians[case], name) for case in CASES))
+    for name in systems:
+        table.add_row(name, *(format_cell(medians[case], name) for case in CASES))
     return table
 
 
-def _cell(medians, name):
+def format_cell(medians, name):
     ratios = [
         f"{medians[other] / medians[name]:.2f}x"
         for other in ("Keras, tf.function", "CTranslate2 int8")

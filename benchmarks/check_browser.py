@@ -1,10 +1,11 @@
-"""A portable file in a browser: LiteRT.js in Chromium against the interpreter, token by token.
+"""Compare a portable file in LiteRT.js in Chromium with the interpreter, token by token.
 
     npm install --prefix /tmp/js @litertjs/core
     python benchmarks/check_browser.py --packages /tmp/js/node_modules
 
-A page loads `model.tflite`, runs `encode` once and `decode_step` token by token, the state by name from
-call to call, and sends the tokens back. Small models with random weights, of both families.
+A page loads `model.tflite`, calls `encode` once and `decode_step` once per token, passes the state
+from call to call by name, and sends the tokens back. The models are `transformer_tiny` and
+`rnn_tiny` with random weights.
 """
 
 import argparse
@@ -30,45 +31,53 @@ from seq2lite.recipes.data.tokenizers import learn_tokenizer
 
 SOURCE_LENGTH, TARGET_LENGTH, START = 12, 10, 2
 TIMEOUT = 120  # seconds
-TOLD = ("not supported", "will run on", "not fully compiled", "STRIDED", "GATHER")
+# Log messages of LiteRT.js to print: they contain one of these.
+LOG_PATTERNS = ("not supported", "will run on", "not fully compiled", "STRIDED", "GATHER")
 PAGE = """<!doctype html><script type="importmap">%(imports)s</script><script type="module">
-const send = (found) => fetch('/found', {method: 'POST', body: JSON.stringify(found)});
-const warnings = [];
+const send = (result) => fetch('/result', {method: 'POST', body: JSON.stringify(result)});
+const logs = [];
 for (const kind of ['warn', 'error', 'log', 'info'])
-  console[kind] = (...words) => warnings.push(words.join(' '));
+  console[kind] = (...values) => logs.push(values.join(' '));
 try {
   const {loadLiteRt, loadAndCompile, Tensor} = await import('@litertjs/core');
   await loadLiteRt('/packages/@litertjs/core/wasm/');
   const model = await loadAndCompile('/model.tflite', {accelerator: '%(accelerator)s'});
-  const given = %(given)s;
+  const task = %(task)s;
   const tensor = ({dtype, shape}, data) => new Tensor(
     dtype == 'int32' ? Int32Array.from(data) : Float32Array.from(data), shape);
   const size = (shape) => shape.reduce((a, b) => a * b, 1);
   let state = {};
-  for (const [name, one] of Object.entries(given.state))
-    state[name] = tensor(one, new Array(size(one.shape)).fill(0));
-  Object.assign(state, await model.run('encode', {source: tensor(given.source, given.ids)}));
-  let token = [given.start], said = [];
+  for (const [name, spec] of Object.entries(task.state))
+    state[name] = tensor(spec, new Array(size(spec.shape)).fill(0));
+  Object.assign(state, await model.run('encode', {source: tensor(task.source, task.ids)}));
+  let token = [task.start], generated = [];
   const start = performance.now();
-  for (let i = 0; i < given.length; i++) {
+  for (let i = 0; i < task.length; i++) {
     const step = {token: tensor({dtype: 'int32', shape: [1]}, token), ...state};
-    const {logits, ...after} = await model.run('decode_step', step);
+    const {logits, ...update} = await model.run('decode_step', step);
     const values = (await logits.moveTo('wasm')).toTypedArray();
     token = [values.indexOf(Math.max(...values))];
-    said.push(token[0]);
-    Object.assign(state, after);
+    generated.push(token[0]);
+    Object.assign(state, update);
   }
-  await send({said, warnings, milliseconds: (performance.now() - start) / given.length});
+  await send({generated, logs, milliseconds: (performance.now() - start) / task.length});
 } catch (error) { await send({error: String(error) + '\\n' + error.stack}); }
 </script>"""
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--packages", type=Path, required=True, help="node_modules")
-    parser.add_argument("--browser", default="chromium")
-    parser.add_argument("--accelerators", nargs="+", default=["wasm"], help="wasm, webgpu")
-    parser.add_argument("--modes", nargs="+", default=["float32_static", "int8_static"])
+    parser.add_argument("--packages", type=Path, required=True, help="folder node_modules")
+    parser.add_argument("--browser", default="chromium", help="command (default: chromium)")
+    parser.add_argument(
+        "--accelerators", nargs="+", default=["wasm"], help="wasm, webgpu (default: wasm)"
+    )
+    parser.add_argument(
+        "--modes",
+        nargs="+",
+        default=["float32_static", "int8_static"],
+        help="quantization modes (default: float32_static int8_static)",
+    )
     options = parser.parse_args()
     pairs = read_pairs(VSCODE_VALID)
     tokenizer = learn_tokenizer((text for pair in pairs for text in pair), 1000)
@@ -91,7 +100,7 @@ def main():
             state = file.decode_step(token, **state)
             token = state.pop("logits").argmax(axis=-1).astype(np.int32)
             expected.append(int(token[0]))
-        given = {
+        task = {
             "state": {
                 name: {"dtype": str(value.dtype), "shape": list(value.shape)}
                 for name, value in file.first_state().items()
@@ -102,31 +111,32 @@ def main():
             "length": TARGET_LENGTH,
         }
         for accelerator in options.accelerators:
-            found = in_browser(content, given, accelerator, options)
-            if found.get("said") != expected:
+            result = run_in_browser(content, task, accelerator, options)
+            name = f"{preset}, {mode}, {accelerator}"
+            if result.get("generated") != expected:
                 failed = True
-                print(f"{preset}, {mode}, {accelerator}: {found} must say {expected}", flush=True)
+                print(f"{name}: the tokens must be {expected}. Received: {result}", flush=True)
                 continue
-            print(f"{preset}, {mode}, {accelerator}: {TARGET_LENGTH} tokens equal", flush=True)
-            for line in found["warnings"]:
-                if any(words in line for words in TOLD):
+            print(f"{name}: {TARGET_LENGTH} tokens equal", flush=True)
+            for line in result["logs"]:
+                if any(pattern in line for pattern in LOG_PATTERNS):
                     print(f"    {line}", flush=True)
     raise SystemExit(failed)
 
 
-def in_browser(content, given, accelerator, options):
-    """What the page sends of a file."""
+def run_in_browser(content, task, accelerator, options):
+    """Return the message that the page sends after running a file."""
     imports = {
         "imports": {
             f"@litertjs/{package.name}": f"/packages/@litertjs/{package.name}/dist/index.js"
             for package in (options.packages / "@litertjs").iterdir()
         }
     }
-    answers = queue.Queue()
+    messages = queue.Queue()
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def do_POST(self):
-            answers.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            messages.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(204)
             self.end_headers()
 
@@ -142,7 +152,7 @@ def in_browser(content, given, accelerator, options):
             % {
                 "imports": json.dumps(imports),
                 "accelerator": accelerator,
-                "given": json.dumps(given),
+                "task": json.dumps(task),
             }
         )
         handler = functools.partial(Handler, directory=str(folder))
@@ -154,9 +164,9 @@ def in_browser(content, given, accelerator, options):
             command += [f"http://127.0.0.1:{server.server_port}/"]
             with subprocess.Popen(command, stderr=subprocess.DEVNULL) as browser:
                 try:
-                    return answers.get(timeout=TIMEOUT)
+                    return messages.get(timeout=TIMEOUT)
                 except queue.Empty:
-                    return {"error": f"no answer in {TIMEOUT} s"}
+                    return {"error": f"no message within {TIMEOUT} s"}
                 finally:
                     browser.kill()
                     server.shutdown()

@@ -1,14 +1,14 @@
-"""Static files in every runtime at hand: each signature's answers against the interpreter's.
+"""Compare static files in other runtimes with the interpreter, signature by signature.
 
     python benchmarks/check_devices.py [--micro PYTHON]
 
-Two small models are converted in each mode, with the integers going in and out as they are, and run
-on the same random inputs in ai_edge_litert's `Interpreter` and `CompiledModel`; and on tflite-micro,
-with the Python of an environment that has it:
+Two small models are converted in each mode, integer modes with integer inputs and outputs. The
+files run on the same random inputs in `Interpreter` and `CompiledModel` of ai-edge-litert. With
+`--micro` they also run in tflite-micro, which needs a Python environment of its own:
 
     python -m venv micro && micro/bin/pip install tflite-micro numpy
 
-A run that ends its process, or takes more than a minute, is told like any other failure.
+Each run has a process of its own. A crash or a run of more than one minute is reported as a failure.
 """
 
 import argparse
@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-TIMEOUT = 60  # seconds of one file
-ARENA = 30_000_000  # bytes, of tflite-micro
+TIMEOUT = 60  # seconds per file
+ARENA_SIZE = 30_000_000  # bytes, for tflite-micro
 LENGTHS = {"max_source_length": 12, "max_target_length": 12}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--micro", help="a Python that has tflite_micro")
+    parser.add_argument("--micro", metavar="PYTHON", help="a Python that has tflite_micro")
     parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -35,16 +35,15 @@ def main():
         return
     pythons = {"CompiledModel": sys.executable, "tflite-micro": options.micro}
     with tempfile.TemporaryDirectory() as folder:
-        for file in written(Path(folder)):
+        for file in write_files(Path(folder)):
             for runtime, python in pythons.items():
                 if python:
-                    print(
-                        f"{file.stem:32} {runtime:14} {answer(python, runtime, file)}", flush=True
-                    )
+                    outcome = run_in_process(python, runtime, file)
+                    print(f"{file.stem:32} {runtime:14} {outcome}", flush=True)
 
 
-def written(folder):
-    """Files of one signature each, which is what tflite-micro runs, beside inputs and answers."""
+def write_files(folder):
+    """Write and yield files of one signature each: tflite-micro cannot run more."""
     from seq2lite import zoo
     from seq2lite.export import static
     from seq2lite.export.quantization.modes import MODES
@@ -77,96 +76,99 @@ def written(folder):
                 file = folder / f"{family}.{mode.name}.{signature}.tflite"
                 file.write_bytes(part)
                 interpreter = open_interpreter(part, 1, file.name)
-                save_answers(interpreter, file, signature)
+                save_arrays(interpreter, file, signature)
                 yield file
 
 
-def save_answers(interpreter, file, signature):
-    """Random inputs and the interpreter's answers: arrays by name, in the order of the file."""
+def save_arrays(interpreter, file, signature):
+    """Save random inputs and the interpreter's outputs by name, in the order of the file."""
     run = interpreter.get_signature_runner(signature)
+    inputs = run.get_input_details()
     rng = np.random.default_rng(0)
-
-    def random(name, tensor):
-        shape, dtype = tensor["shape"], tensor["dtype"]
-        if name in ("source", "token"):
-            return rng.integers(4, 500, shape).astype(dtype)
-        if dtype == np.float32:
-            return rng.normal(0, 1, shape).astype(dtype)
-        return (
-            np.full(shape, 3, dtype) if dtype == np.int32 else rng.integers(-99, 99, shape, dtype)
-        )
-
-    details = run.get_input_details()
-    inputs = {name: random(name, tensor) for name, tensor in details.items()}
-    outputs = run(**inputs)
-    of_index = {tensor["index"]: name for name, tensor in details.items()}
-    order = [of_index[tensor["index"]] for tensor in interpreter.get_input_details()]
-    of_index = {t["index"]: name for name, t in run.get_output_details().items()}
-    answers = [of_index[tensor["index"]] for tensor in interpreter.get_output_details()]
+    arrays = {name: random_array(name, tensor, rng) for name, tensor in inputs.items()}
+    results = run(**arrays)
+    input_names = in_order(inputs, interpreter.get_input_details())
+    output_names = in_order(run.get_output_details(), interpreter.get_output_details())
     np.savez(
         file.with_suffix(".npz"),
-        **{f"in.{name}": inputs[name] for name in order},
-        **{f"out.{name}": outputs[name] for name in answers},
+        **{f"in.{name}": arrays[name] for name in input_names},
+        **{f"out.{name}": results[name] for name in output_names},
     )
 
 
-def answer(python, runtime, file):
-    """What a process of its own says of a file in a runtime."""
+def random_array(name, tensor, rng):
+    shape, dtype = tensor["shape"], tensor["dtype"]
+    if name in ("source", "token"):
+        return rng.integers(4, 500, shape).astype(dtype)
+    if dtype == np.float32:
+        return rng.normal(0, 1, shape).astype(dtype)
+    return np.full(shape, 3, dtype) if dtype == np.int32 else rng.integers(-99, 99, shape, dtype)
+
+
+def in_order(by_name, tensors):
+    """Return the names of a signature's tensors in the order of `tensors` of its subgraph."""
+    names = {tensor["index"]: name for name, tensor in by_name.items()}
+    return [names[tensor["index"]] for tensor in tensors]
+
+
+def run_in_process(python, runtime, file):
+    """Run a file in a process of its own. Return the last line that it prints, or the failure."""
     command = [python, __file__, "--run", runtime, str(file)]
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
         return f"FAILED: took more than {TIMEOUT} s"
     if run.returncode:
-        log = (" ", "INFO", "I0000", "W0000")  # and the traceback
+        log = (" ", "INFO", "I0000", "W0000")  # log messages, and the lines of a traceback
         lines = [line for line in run.stderr.splitlines() if not line.startswith(log)]
         return f"FAILED ({run.returncode}): {' | '.join(lines[-3:]):.300}"
     return run.stdout.strip().splitlines()[-1]
 
 
-def given(file, side):
+def load_arrays(file, prefix):
+    """Load the arrays whose names start with `prefix`, without it."""
     with np.load(file.with_suffix(".npz")) as arrays:
-        return {name[len(side) :]: arrays[name] for name in arrays if name.startswith(side)}
+        return {name[len(prefix) :]: arrays[name] for name in arrays if name.startswith(prefix)}
 
 
-def difference(found, expected):
-    """The greatest difference, in units of integers."""
-    worst = max(
-        np.abs(found[name].astype(np.float64) - array).max() for name, array in expected.items()
+def difference(outputs, expected):
+    """Describe the maximum difference, in the units of the outputs."""
+    maximum = max(
+        np.abs(outputs[name].astype(np.float64) - array).max() for name, array in expected.items()
     )
-    return f"differs by {worst:.3g}"
+    return f"differs by {maximum:.3g}"
 
 
-def in_compiled_model(file):
+def run_compiled_model(file):
     from ai_edge_litert.compiled_model import CompiledModel
 
     model, signature = CompiledModel.from_file(str(file)), file.stem.split(".")[2]
-    inputs, expected = given(file, "in."), given(file, "out.")
+    inputs, expected = load_arrays(file, "in."), load_arrays(file, "out.")
     buffers = {name: model.create_input_buffer_by_name(signature, name) for name in inputs}
     for name, array in inputs.items():
         buffers[name].write(array)
     results = {name: model.create_output_buffer_by_name(signature, name) for name in expected}
     model.run_by_name(signature, buffers, results)
-    found = {
+    outputs = {
         name: results[name].read(array.size, array.dtype).reshape(array.shape)
         for name, array in expected.items()
     }
-    return difference(found, expected)
+    return difference(outputs, expected)
 
 
-def in_tflite_micro(file):
+def run_tflite_micro(file):
     from tflite_micro.python.tflite_micro import runtime
 
-    interpreter = runtime.Interpreter.from_file(str(file), arena_size=ARENA)
-    for place, array in enumerate(given(file, "in.").values()):
-        interpreter.set_input(array, place)
+    interpreter = runtime.Interpreter.from_file(str(file), arena_size=ARENA_SIZE)
+    for index, array in enumerate(load_arrays(file, "in.").values()):
+        interpreter.set_input(array, index)
     interpreter.invoke()
-    expected = given(file, "out.")
-    found = {name: interpreter.get_output(place) for place, name in enumerate(expected)}
-    return difference(found, expected)
+    expected = load_arrays(file, "out.")
+    outputs = {name: interpreter.get_output(index) for index, name in enumerate(expected)}
+    return difference(outputs, expected)
 
 
-RUNTIMES = {"CompiledModel": in_compiled_model, "tflite-micro": in_tflite_micro}
+RUNTIMES = {"CompiledModel": run_compiled_model, "tflite-micro": run_tflite_micro}
 
 if __name__ == "__main__":
     main()

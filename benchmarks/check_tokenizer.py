@@ -1,9 +1,9 @@
-"""Compare the tokenizer in a file with SentencePiece: ids, text, time and file size.
+"""Compare the tokenizer in a file with SentencePiece: ids, text, time per string, size of the file.
 
     python benchmarks/check_tokenizer.py [--data my.tsv] [--vocabulary-size 8000]
 
-Over 15,000 strings: every Hangul syllable, emoji, spaces of all kinds, random Unicode, random and
-corrupted bytes, and real text. The check stops at the first difference.
+Over 15,000 strings: all Hangul syllables, emoji, all kinds of spaces, random Unicode, random bytes,
+corrupted text and real text. The first difference ends the program.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from sentencepiece import SentencePieceProcessor
 
 from seq2lite.export.conversion.converter import convert
 from seq2lite.export.conversion.saved_model import save
@@ -30,7 +31,7 @@ SPACES = [" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u3000", "\u200b", "\ufeff",
 
 
 class TextSignatures(tf.Module):
-    """The signatures `tokenize` and `detokenize` only."""
+    """A module with the signatures `tokenize` and `detokenize` only."""
 
     def __init__(self, graph):
         super().__init__()
@@ -48,14 +49,14 @@ class TextSignatures(tf.Module):
         }
 
 
-def strings(pairs, rng):
-    """Return byte strings by kind."""
+def sample_strings(pairs, rng):
+    """Return the strings to compare: kind to list of bytes."""
     syllables = [chr(c) for c in range(0xAC00, 0xD7A4)]
     texts = [text for pair in pairs for text in pair]
     letters = [*EMOJI, *SPACES, "a", "Z", "9", "한", "글", "é", "日"]
     planes = [range(0x80), range(0x800), range(0x10000), range(0x110000)]
 
-    def corrupted(data):
+    def corrupt(data):
         data = bytearray(data)
         for _ in range(rng.randrange(1, 4)):
             data[rng.randrange(len(data))] = rng.randrange(256)
@@ -75,43 +76,54 @@ def strings(pairs, rng):
             for _ in range(1500)
         ],
         "random bytes": [bytes(rng.choices(range(256), k=rng.randrange(40))) for _ in range(500)],
-        "corrupted text": [corrupted(text.encode()) for text in rng.sample(texts, 500)],
+        "corrupted text": [corrupt(text.encode()) for text in rng.sample(texts, 500)],
         "real text": [text.encode() for text in rng.sample(texts, min(len(texts), 4000))],
     }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default=VSCODE_TRAIN, type=Path)
-    parser.add_argument("--vocabulary-size", default=8000, type=int)
+    parser.add_argument(
+        "--data",
+        default=VSCODE_TRAIN,
+        type=Path,
+        help="pairs (default: the package's VS Code data)",
+    )
+    parser.add_argument(
+        "--vocabulary-size", default=8000, type=int, help="number of subwords (default: 8000)"
+    )
     options = parser.parse_args()
     pairs = read_pairs(options.data)
     tokenizer = learn_tokenizer([t for pair in pairs for t in pair], options.vocabulary_size)
     with tempfile.TemporaryDirectory() as folder:
         save(TextSignatures(TextGraph(tokenizer)), folder)
         content = without_repetition(convert(folder))
-    print(f"{options.vocabulary_size} subwords: {len(content):,} bytes with both signatures")
+    print(f"{options.vocabulary_size:,} subwords: {len(content):,} bytes with both signatures")
     interpreter = open_interpreter(content, 1, "the file")
     tokenize = interpreter.get_signature_runner("tokenize")
     detokenize = interpreter.get_signature_runner("detokenize")
-    processor = tokenizer._processor
-    for kind, texts in strings(pairs, random.Random(0)).items():
+    reference = SentencePieceProcessor(model_proto=tokenizer.model_bytes)
+    for kind, texts in sample_strings(pairs, random.Random(0)).items():
         times = []
         for data in texts:
-            expected = processor.encode(data)
+            expected = reference.encode(data)
             start = time.perf_counter()
-            found = tokenize(text=np.frombuffer(data, np.uint8))
+            result = tokenize(text=np.frombuffer(data, np.uint8))
             times.append(time.perf_counter() - start)
-            ids = found["ids"][: int(found["length"])]
+            ids = result["ids"][: int(result["length"])]
             if ids.tolist() != expected:
-                raise SystemExit(f"{data!r}: ids must be {expected}. Received: {ids.tolist()}")
-            back = detokenize(ids=ids)
-            back = back["text"][: int(back["length"])].tobytes()
-            if back != processor.decode(expected).encode():
-                raise SystemExit(f"{data!r}: the detokenized text must equal that of SentencePiece")
+                raise SystemExit(
+                    f"error: the ids of {data!r} must be {expected}. Received: {ids.tolist()}"
+                )
+            result = detokenize(ids=ids)
+            text = result["text"][: int(result["length"])].tobytes()
+            if text != (expected_text := reference.decode(expected).encode()):
+                raise SystemExit(
+                    f"error: the text of {expected} must be {expected_text!r}. Received: {text!r}"
+                )
         size = statistics.mean(map(len, texts))
         median = 1e3 * statistics.median(times)
-        print(f"{len(texts):6,} {kind}: equal; {size:.0f} bytes, {median:.2f} ms")
+        print(f"{len(texts):6,} {kind}: equal; {size:.0f} bytes and {median:.2f} ms per string")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write a zoo Transformer as a CTranslate2 model, for `bench_generate.py` and tests."""
+"""Conversion of a zoo Transformer to CTranslate2: the peer of `bench_generate.py` and of tests."""
 
 import ctranslate2
 import numpy as np
@@ -14,12 +14,15 @@ ACTIVATIONS = {"relu": Activation.RELU, "gelu": Activation.GELUTanh, "swiglu": A
 
 
 def write_model(model, folder, quantization=None):
-    """Write `model` for CTranslate2.
+    """Write a `zoo.transformer` as a CTranslate2 model.
 
     Args:
-        model: Any `zoo.transformer` except one with SSRUs.
+        model: Keras model. Its decoder must have self-attention: CTranslate2 has no SSRU.
         folder: Output folder.
-        quantization: None for float32, or "int8".
+        quantization: None for float32 (default), or "int8".
+
+    Raises:
+        ValueError: The decoder has no self-attention.
     """
     spec = empty_spec(model)
     set_side(
@@ -59,45 +62,30 @@ def write_model(model, folder, quantization=None):
     spec.save(str(folder))
 
 
-def open_model(folder, compute_type):
-    """Return a greedy search on one thread: a function of source ids and the number of tokens."""
-    translator = open_translator(folder, compute_type)
-
-    def generate(source, max_length):
-        results = translator.translate_batch(
-            [tokens(row) for row in source],
-            beam_size=1,
-            max_decoding_length=max_length,
-            return_end_token=False,
-        )
-        return [[int(name) for name in result.hypotheses[0]] for result in results]
-
-    return generate
-
-
 def open_translator(folder, compute_type="float32"):
+    """Open a model on one thread."""
     return ctranslate2.Translator(
         str(folder), compute_type=compute_type, inter_threads=1, intra_threads=1
     )
 
 
 def names(model, vocabulary_size):
-    """Return the name of every id."""
+    """Return the token of each id: the id in digits, except for special ids."""
     special = {model.pad_id: "<pad>", 1: "<unk>", model.start_id: "<s>", model.end_id: "</s>"}
     return [special.get(i, str(i)) for i in range(vocabulary_size)]
 
 
 def tokens(ids):
-    """Return the names of ids; of special ids only the default `end_id` is known."""
+    """Return the tokens of ids. The only special id may be 3, the default `end_id`."""
     return ["</s>" if i == 3 else str(i) for i in ids]
 
 
 def empty_spec(model):
-    """Return a specification with the options of `model`."""
+    """Return a specification with the options of `model`, without weights."""
     options = model.get_config()
     if options["decoder"] != "attention":
         raise ValueError(
-            f"`decoder` must be 'attention' for CTranslate2. Received: {options['decoder']!r}"
+            f"`decoder` must be 'attention' in CTranslate2. Received: {options['decoder']!r}"
         )
     attention = model.encoder_layers[0].self_attention
     common = {
@@ -117,9 +105,9 @@ def empty_spec(model):
 
 
 def set_side(spec, embedding_spec, embedding, positions, layers, relative_bias):
-    """Set the parts that encoder and decoder share."""
+    """Set the weights that encoder and decoder have in common."""
     embedding_spec.weight = array(embedding.embeddings)
-    # With rotary positions the encoder has this attribute too, but CTranslate2 does not read it.
+    # An encoder has this field with rotary positions too, but CTranslate2 then ignores it.
     if hasattr(spec, "position_encodings"):
         spec.position_encodings.encodings = (
             np.array(sinusoidal_encoding(np.arange(MAX_POSITIONS), embedding.output_dim))

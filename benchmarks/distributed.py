@@ -1,8 +1,9 @@
-"""Measure one recipe under TensorFlow, under JAX, and under JAX in two processes of this host.
+"""Training speed of one recipe under TensorFlow, under JAX, and under JAX in two processes.
 
     python benchmarks/distributed.py [--output runs/distributed]
 
-Two processes on one host share its cores, so the result is the cost of the distribution.
+The two processes run on one host and share its cores. The benchmark measures the overhead of
+distribution, not its gain.
 """
 
 import argparse
@@ -19,7 +20,7 @@ ADDRESS = "127.0.0.1:4321"
 
 
 def run(folder, backend, num_processes):
-    """Return the seconds of a run, and tokens per second of its last epoch."""
+    """Run the recipe. Return its total seconds and the tokens/s of its last epoch."""
     start, processes = time.perf_counter(), []
     for index in range(num_processes):
         environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -36,16 +37,18 @@ def run(folder, backend, num_processes):
         )
     output, _ = processes[0].communicate(timeout=3600)
     if any(process.wait() for process in processes):
-        sys.exit(f"error: a process under {backend} failed: {output}")
+        sys.exit(f"error: a process with backend {backend} failed. Its output: {output}")
     rates = re.findall(r"([\d,]+) tokens/s", output)
     return time.perf_counter() - start, rates[-1]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("runs/distributed"))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs/distributed"), help="folder of the runs"
+    )
     folder = parser.parse_args().output
-    print("| backend | processes | tokens/s, last epoch | total, s |")
+    print("| backend | processes | tokens/s, last epoch | total time, s |")
     print("|---|---|---|---|")
     for backend, num_processes in (("tensorflow", 1), ("jax", 1), ("jax", 2)):
         seconds, rate = run(folder / f"{backend}-{num_processes}", backend, num_processes)

@@ -1,13 +1,13 @@
-"""Load thousands of corrupted bundles: each must raise BundleError or give the right text.
+"""Load thousands of corrupted bundles: each must raise BundleError or generate the right text.
 
-    make fuzz                                   # 10,000 cases of a tiny bundle
+    make fuzz                                   # 10,000 copies of a tiny bundle
     python benchmarks/fuzz_bundle.py BUNDLE --cases 1000 --seed 7
 
-Two bundles that differ in some weights are corrupted: changed bits, truncation, zeros, insertions,
-parts of the other bundle, missing parts, parts that are not files, changed entries of bundle.json with
-and without a repaired checksum, and, in zips, names, attributes and any byte. With a repaired
-checksum, the right text is the output of the model under the changed description. Cases run in a
-process that may crash; the crashing case is named.
+The bundle is copied with other weights, and copies of the two are corrupted: changed bits, cut,
+zeroed or inserted bytes, parts exchanged between them, parts that are missing or not files, changed
+entries of bundle.json with and without a new checksum; in zips also names, attributes and any byte.
+With a new checksum, the right text is that of the model under the changed description. Every case
+runs in a worker process. A crash is reported with the number of its case.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from seq2lite.export.runtime.runner import Runner, open_container
 from seq2lite.export.tflite_file import flatbuffer
 
 TEXTS = ["Open File", "", "Close all editors in this group and those to the left"]
-CHUNK, TIMEOUT = 500, 300  # cases of a process, and its seconds
+CHUNK, TIMEOUT = 500, 300  # cases per worker process; seconds per worker process
 JUNK = [
     *[None, True, False, 0, 1, -1, 2, 3, 2**31, 2**63, 10**400, 1.5, 1e308, "", "2", "\0", "../x"],
     *[[], {}, [[]], {"model.tflite": "0" * 64}, ["model.tflite", "tokenizer.model"], "0" * 64],
@@ -49,10 +49,10 @@ SEAL = re.compile(rb'"bundle\.json": "[0-9a-f]{64}"')
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("bundle", nargs="?", type=Path, help="default: one of a tiny model")
-    parser.add_argument("--cases", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)  # folder, first, last
+    parser.add_argument("bundle", nargs="?", type=Path, help="default: a bundle of a tiny model")
+    parser.add_argument("--cases", type=int, default=10_000, help="default: 10000")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)  # folder, first case, end
     options = parser.parse_args()
     if options.worker:
         folder, *cases = options.worker
@@ -81,7 +81,7 @@ def fuzz(bundle, cases, seed=0):
             log = folder / "log"
             command = [sys.executable, __file__, "--seed", seed, "--worker", folder, first, last]
             with log.open("wb") as output, contextlib.suppress(subprocess.TimeoutExpired):
-                status = "no end"
+                status = "a timeout"
                 status = subprocess.run(
                     list(map(str, command)),
                     stdout=output,
@@ -104,7 +104,7 @@ def fuzz(bundle, cases, seed=0):
 
 
 def run_cases(folder, cases, seed):
-    """Run cases in this process, which may crash, and print a line for each."""
+    """Run in the worker process: load each case and print its outcome as a line."""
     warnings.simplefilter("ignore")
     pair = [read_container(folder / name) for name in "ab"]
     runners = [open_container(container) for container in pair]
@@ -117,11 +117,11 @@ def run_cases(folder, cases, seed):
         try:
             corrupted = kind(rng, folder, place) or place
             runner = export.load(corrupted)
-            if kind is resealed_description:  # its length limits are valid
+            if kind is resealed_description:  # Other lengths are then a valid description.
                 honest = Runner(runner.description, runners[0].tokenizers, runners[0].generate_ids)
                 expected = [honest.generate(TEXTS)]
             else:
-                # A bundle after another one is valid: zips are read from their end.
+                # Zips are read from their end, so an intact second bundle is valid.
                 expected = right if kind is zip_behind_zip else right[:1]
             outcome = "right" if runner.generate(TEXTS) in expected else "WRONG"
             detail = ""
@@ -136,7 +136,7 @@ def run_cases(folder, cases, seed):
 
 
 def make_pair(bundle, folder):
-    """Write folders and zips `a` and `b`: the bundle, and the same with other weights."""
+    """Write folders and zips `a` and `b`: the bundle, and a copy with other weights."""
     container = read_container(bundle)
     description = {k: v for k, v in container.description.items() if k not in ("format", "sha256")}
     model = flatbuffer.read(container.parts[MODEL_FILE])
@@ -149,7 +149,7 @@ def make_pair(bundle, folder):
 
 
 def linked(folder, place):
-    """Copy `a` as links, which the caller replaces with corrupted files."""
+    """Make a copy of `a` from links, of which corrupted files are replaced. Return its names."""
     place.mkdir()
     for file in (folder / "a").iterdir():
         os.symlink(file, place / file.name)
@@ -162,7 +162,7 @@ def replace(file, content):
 
 
 def corrupt(rng, content):
-    """Return content with some bits, bytes or ranges changed, removed, inserted or zeroed."""
+    """Return content in which bits or ranges are changed, zeroed, inserted or removed."""
     original, content = content, bytearray(content)
     where = int(rng.integers(len(content)))
     size = int(min(rng.integers(1, 4096), len(content) - where))
@@ -180,7 +180,7 @@ def corrupt(rng, content):
         del content[where : where + size]
     else:
         content[where : where + size] = rng.bytes(size)
-    # Zeroing zeros changes nothing.
+    # Zeros may have replaced zeros.
     return bytes(content) if content != original else corrupt(rng, original)
 
 
@@ -189,8 +189,8 @@ def corrupted_part(rng, folder, place):
     replace(place / name, corrupt(rng, (folder / "a" / name).read_bytes()))
 
 
-def parts_of_the_other(rng, folder, place):
-    """Take some of the differing parts of `b`; all of them would be `b` itself, a valid bundle."""
+def parts_of_other_bundle(rng, folder, place):
+    """Replace some of the differing parts by those of `b`. All of them would be a valid bundle."""
     names = linked(folder, place)
     files = {name: (folder / "b" / name).read_bytes() for name in names}
     names = [name for name in names if files[name] != (place / name).read_bytes()]
@@ -266,7 +266,7 @@ def corrupted_zip(rng, folder, place):
 
 
 def corrupted_directory(rng, folder, place):
-    """Corrupt the names, sizes and offsets in the directory of a zip."""
+    """Corrupt the central directory of a zip: names, sizes and offsets of its entries."""
     content = (folder / "a.zip").read_bytes()
     start = content.index(b"PK\1\2")
     directory = bytearray(content[start:])
@@ -279,7 +279,7 @@ def corrupted_directory(rng, folder, place):
 
 
 def corrupted_header(rng, folder, place):
-    """Corrupt the headers of the entries of a zip."""
+    """Corrupt the local headers of a zip's entries."""
     content = bytearray((folder / "a.zip").read_bytes())
     starts = [match.start() for match in re.finditer(b"PK\3\4", content)]
     for _ in range(rng.integers(1, 4)):
@@ -288,7 +288,7 @@ def corrupted_header(rng, folder, place):
 
 
 def strange_zip(rng, folder, place):
-    """Write a zip with names outside the folder, duplicates, links, compression or missing parts."""
+    """Write a zip with unsafe or duplicate names, links, compression or missing parts."""
     compression = zipfile.ZIP_DEFLATED if rng.integers(8) == 0 else zipfile.ZIP_STORED
     with zipfile.ZipFile(folder / "a.zip") as source, zipfile.ZipFile(place, "w") as made:
         entries = [(name, source.read(name)) for name in source.namelist()]
@@ -322,7 +322,7 @@ def noise(rng, folder, place):
 
 KINDS = [
     *[corrupted_part] * 4,
-    *[parts_of_the_other, parts_exchanged, no_file, changed_description],
+    *[parts_of_other_bundle, parts_exchanged, no_file, changed_description],
     *[resealed_description] * 3,
     *[corrupted_zip, corrupted_zip, corrupted_directory, corrupted_header, strange_zip],
     *[zip_behind_zip, noise],

@@ -1,13 +1,13 @@
-"""Train OpenNMT-tf's Transformer on the pairs of `translate`, for the same time on the same cores.
+"""OpenNMT-tf's Transformer on the same pairs, for the same time, on the same cores as `translate`.
 
     python benchmarks/opennmt_translation.py prepare FOLDER tokenizer.model train.tsv.gz valid.tsv.gz test.tsv.gz…
     PEER/bin/python benchmarks/opennmt_translation.py train FOLDER MINUTES
     python benchmarks/opennmt_translation.py score FOLDER tokenizer.model test.tsv.gz…
 
-`train` runs under the interpreter of a separate environment with OpenNMT-tf 2.32 and TensorFlow 2.13.
-The model has the sizes of `transformer_small`, shared embeddings, and the recipe's subwords, label
-smoothing, batch size, peak learning rate and warm-up. The average of the last four checkpoints is
-scored (OpenNMT-tf's default is eight), with four beams.
+`train` needs a separate environment with OpenNMT-tf 2.32 and TensorFlow 2.13. The model has the
+sizes of `transformer_small` and shared embeddings. Subwords, label smoothing, batch size, peak
+learning rate and warm-up are those of the recipe. The result is the average of the last four
+checkpoints (OpenNMT-tf's default is eight), decoded with four beams.
 """
 
 import subprocess
@@ -18,7 +18,7 @@ CHECKPOINT_STEPS = 250
 
 
 def prepare(folder, tokenizer, *files):
-    """Write subwords, one sentence per line, and their vocabulary."""
+    """Write each sentence as a line of subwords, and the vocabulary."""
     import sentencepiece
 
     from seq2lite.recipes.data.pairs import read_pairs
@@ -27,25 +27,26 @@ def prepare(folder, tokenizer, *files):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     processor = sentencepiece.SentencePieceProcessor(model_file=tokenizer)
-    pieces = [processor.id_to_piece(i) for i in range(4, processor.vocab_size())]
-    (folder / "vocabulary.txt").write_text("\n".join(["<blank>", "<s>", "</s>", *pieces]) + "\n")
+    subwords = [processor.id_to_piece(i) for i in range(4, processor.vocab_size())]
+    lines = ["<blank>", "<s>", "</s>", *subwords]
+    (folder / "vocabulary.txt").write_text("\n".join(lines) + "\n")
     parts = [read_pairs(file) for file in files]
     parts[0] = for_training(*parts)
     for file, pairs in zip(files, parts, strict=True):
         for side, column in zip(("source", "target"), zip(*pairs, strict=True), strict=True):
             lines = [" ".join(row) for row in processor.encode(list(column), out_type=str)]
-            (folder / f"{_name(file)}.{side}").write_text("\n".join(lines) + "\n", "utf-8")
+            (folder / f"{stem_of(file)}.{side}").write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def train(folder, minutes):
-    """Train until the time is over, then translate every test file."""
+    """Train for `minutes`, average the last checkpoints and translate every test set."""
     try:
         subprocess.run(
             [sys.executable, __file__, "fit", folder], timeout=60 * float(minutes), check=True
         )
     except subprocess.TimeoutExpired:
-        print("time is over", flush=True)
-    runner = _runner(folder)
+        print(f"stopped after {minutes} minutes", flush=True)
+    runner = build_runner(folder)
     average = str(Path(folder) / "average")
     runner.average_checkpoints(average, max_count=4)
     for source in sorted(Path(folder).glob("test*.source")):
@@ -54,12 +55,12 @@ def train(folder, minutes):
 
 
 def fit(folder):
-    """Train until killed."""
-    _runner(folder).train()
+    """Train until the process is killed."""
+    build_runner(folder).train()
 
 
 def score(folder, tokenizer, *files):
-    """Print BLEU and chrF."""
+    """Print BLEU and chrF of every test set."""
     import sentencepiece
 
     from seq2lite.recipes.data.pairs import read_pairs
@@ -67,16 +68,18 @@ def score(folder, tokenizer, *files):
 
     processor = sentencepiece.SentencePieceProcessor(model_file=tokenizer)
     for file in files:
-        lines = (Path(folder) / f"{_name(file)}.output").read_text("utf-8").splitlines()
+        lines = (Path(folder) / f"{stem_of(file)}.output").read_text("utf-8").splitlines()
         outputs = [processor.decode_pieces(line.split()) for line in lines]
-        print(_name(file), translation_scores(outputs, [target for _, target in read_pairs(file)]))
+        print(
+            stem_of(file), translation_scores(outputs, [target for _, target in read_pairs(file)])
+        )
 
 
-def _name(file):
+def stem_of(file):
     return Path(file).name.partition(".")[0]
 
 
-def _runner(folder):
+def build_runner(folder):
     import opennmt
     import tensorflow as tf
 
@@ -103,7 +106,7 @@ def _runner(folder):
         "params": {
             "optimizer": "LazyAdam",
             "optimizer_params": {"beta_1": 0.9, "beta_2": 0.98},
-            # Noam schedule with a peak of 1.5e-3 after 400 steps.
+            # The schedule of Vaswani et al. 2017, with its peak of 1.5e-3 after 400 steps.
             "learning_rate": 1.5e-3 * 256**0.5 * 400**0.5,
             "decay_type": "NoamDecay",
             "decay_params": {"model_dim": 256, "warmup_steps": 400},

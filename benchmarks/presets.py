@@ -1,13 +1,12 @@
-"""Print the presets table of docs/reference/zoo.md: every preset exported to int8 and run.
+"""The table of presets in docs/reference/zoo.md: all presets at their published size, in int8.
 
-    make presets                               # all presets: 15 minutes
-    python benchmarks/presets.py gnmt          # one preset
+    make presets                               # all of them, in 15 minutes
+    python benchmarks/presets.py gnmt          # only one
 
-Parameters and products are counted with the vocabulary of the paper, with 32,000 tokens for students
-and 8,000 for the small presets. FLOPs are two per multiplication of a matrix product, as counted by
-PyTorch under Keras's PyTorch backend, with 32 source tokens. The products of the decoder's own
-attention, which grow with the generated tokens, are computed as sums and are not included. The
-int8 file runs for eight steps, and its logits are compared with Keras.
+Vocabularies are those of the papers, 32,000 tokens for the students and 8,000 for the small
+presets. PyTorch's FLOP counter counts matrix products (two per multiplication) with 32 source
+tokens. It excludes the decoder's self-attention, whose cost grows with the target. The int8 file
+runs eight steps, and its logits are compared with those of Keras.
 """
 
 import os
@@ -21,7 +20,7 @@ import numpy as np
 
 from seq2lite import zoo
 
-# Source and target vocabulary of the papers; DEFAULT for the others.
+# Source and target vocabulary sizes of the papers. All other presets have DEFAULT_SIZES.
 VOCABULARY_SIZES = {
     "transformer_base": (37_000, 37_000),
     "transformer_big": (37_000, 37_000),
@@ -32,7 +31,7 @@ VOCABULARY_SIZES = {
     "student_tiny": (32_000, 32_000),
     "student_base": (32_000, 32_000),
 }
-DEFAULT = (8_000, 8_000)
+DEFAULT_SIZES = (8_000, 8_000)
 SOURCE_LENGTH, STEPS = 32, 8
 
 
@@ -46,7 +45,7 @@ def main():
         "int8 logit error |\n|---|---|---|---|---|---|---|"
     )
     for preset in sys.argv[1:] or zoo.list_presets():
-        source_size, size = VOCABULARY_SIZES.get(preset, DEFAULT)
+        source_size, size = VOCABULARY_SIZES.get(preset, DEFAULT_SIZES)
         vocabulary = f"{size:,}" if source_size == size else f"{source_size:,} + {size:,}"
         parameters, encode, step = run("torch", "--flops", preset)
         size, error = run("tensorflow", "--export", preset)
@@ -58,8 +57,8 @@ def main():
 
 
 def run(backend, *arguments):
-    """Run this file in a separate process, which frees its memory, and return its last line."""
-    done = subprocess.run(
+    """Run this file in a process of its own, which frees its memory; return the last line."""
+    process = subprocess.run(
         [sys.executable, __file__, *arguments],
         env={**os.environ, "KERAS_BACKEND": backend},
         stdout=subprocess.PIPE,
@@ -67,16 +66,16 @@ def run(backend, *arguments):
         timeout=3000,
         check=True,
     )
-    return done.stdout.split("\n")[-2].split()
+    return process.stdout.split("\n")[-2].split()
 
 
 def build(preset):
-    source_size, size = VOCABULARY_SIZES.get(preset, DEFAULT)
+    source_size, size = VOCABULARY_SIZES.get(preset, DEFAULT_SIZES)
     return zoo.build(preset, vocabulary_size=size, source_vocabulary_size=source_size)
 
 
 def print_flops(preset):
-    """Print the parameters, and the MFLOP of encoding one of 32 tokens and of one step."""
+    """Print parameters, MFLOP of encoding per token, and MFLOP of one step."""
     from torch.utils.flop_counter import FlopCounterMode
 
     model = build(preset)
@@ -90,7 +89,7 @@ def print_flops(preset):
 
 
 def print_export(preset):
-    """Print the bytes of the int8 file, and its maximum logit error relative to the largest logit."""
+    """Print the bytes of the int8 file and its maximum logit error, relative to the largest logit."""
     from seq2lite import export
     from seq2lite.export.runtime.interpreter import open_interpreter
 

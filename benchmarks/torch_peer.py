@@ -1,21 +1,21 @@
-"""Train the two families in idiomatic PyTorch, for `bench_training.py`.
+"""Both families in PyTorch, written as its users write them: the peer of `bench_training.py`.
 
-As a script it answers the first input line with the number of parameters, and each further line with
-the seconds of a training step.
+Run as a script, it answers the requests of `timing.serve_steps`.
 """
 
 import contextlib
 import math
 import sys
-import time
 
 import numpy as np
 import torch
 from torch import nn
 
+from timing import serve_steps
+
 
 class Transformer(nn.Module):
-    """`torch.nn.Transformer` with the positions and tied tables of `zoo.transformer`."""
+    """`torch.nn.Transformer` with the positions and the tied embeddings of `zoo.transformer`."""
 
     def __init__(self, vocabulary_size, dim, num_heads, num_layers, feed_forward_dim, dropout):
         super().__init__()
@@ -51,7 +51,7 @@ class Transformer(nn.Module):
 
 
 class RNNSeq2Seq(nn.Module):
-    """Bidirectional LSTM encoder and LSTM decoder with Luong's general attention."""
+    """A bidirectional LSTM encoder and an LSTM decoder with Luong's general attention."""
 
     def __init__(self, vocabulary_size, embedding_dim, hidden_dim, num_layers, dropout):
         super().__init__()
@@ -84,20 +84,20 @@ class RNNSeq2Seq(nn.Module):
         scores = hidden @ self.keys(memory).transpose(1, 2)
         scores = scores.masked_fill((source == 0).unsqueeze(1), -1e9)
         context = torch.softmax(scores, dim=-1) @ memory
-        read = torch.tanh(self.read_out(torch.cat([hidden, context], dim=-1)))
-        return self.dropout(read) @ self.embedding.weight.T + self.bias
+        combined = torch.tanh(self.read_out(torch.cat([hidden, context], dim=-1)))
+        return self.dropout(combined) @ self.embedding.weight.T + self.bias
 
 
 def training_step(module):
-    """Return a function that runs one training step on `(source, target, following)` ids."""
+    """Return a function of ids that trains `module` for one step and waits for the loss."""
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, betas=(0.9, 0.98))
     loss_of = nn.CrossEntropyLoss(ignore_index=0, label_smoothing=0.1)
     module.train()
 
-    def step(source, target, following):
+    def step(source, target, labels):
         optimizer.zero_grad()
         logits = module(torch.from_numpy(source), torch.from_numpy(target))
-        loss = loss_of(logits.flatten(0, 1), torch.from_numpy(following).flatten().long())
+        loss = loss_of(logits.flatten(0, 1), torch.from_numpy(labels).flatten().long())
         loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
@@ -107,7 +107,7 @@ def training_step(module):
 
 
 def main(family, dtype, vocabulary_size, batch, length, dropout):
-    """Run a training step with the shapes of `transformer_small` or `rnn_small` per input line."""
+    """Serve training steps of a model with the shapes of `transformer_small` or `rnn_small`."""
     torch.set_num_threads(2)
     if family == "Transformer":
         module = Transformer(vocabulary_size, 256, 4, 4, 1024, dropout)
@@ -117,19 +117,12 @@ def main(family, dtype, vocabulary_size, batch, length, dropout):
     ids = np.random.default_rng(0).integers(4, vocabulary_size, (3, batch, length)).astype("int32")
 
     def run():
-        # One context per step: autocast keeps its copies of the weights until the context ends.
+        # Entered in each step: autocast keeps its copies of the weights until it is left.
         bfloat16 = dtype == "bfloat16"
         with torch.autocast("cpu", torch.bfloat16) if bfloat16 else contextlib.nullcontext():
             step(*ids)
 
-    for _ in range(2):
-        run()
-    sys.stdin.readline()
-    print(sum(parameter.numel() for parameter in module.parameters()), flush=True)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        run()
-        print(time.perf_counter() - start, flush=True)
+    serve_steps(sum(parameter.numel() for parameter in module.parameters()), run)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What tests share: small models, a tokenizer, a bundle; each made once."""
+"""Fixtures of several test files: data, a tokenizer, small models and a bundle, each made once."""
 
 import os
 
@@ -11,7 +11,7 @@ from random_models import randomize
 
 @pytest.fixture(scope="session", autouse=True)
 def in_process():
-    """Run in this process what `export` runs in subprocesses: each would import TensorFlow."""
+    """Make `export` work in this process. Each of its subprocesses would import TensorFlow."""
     from seq2lite.export.system import isolation
 
     with isolation.in_process():
@@ -35,7 +35,7 @@ def tokenizer(pairs):
 
 @pytest.fixture(scope="session")
 def tiny_model(tokenizer):
-    """A Transformer with random weights, over the tokenizer's ids."""
+    """A Transformer with random weights and the tokenizer's vocabulary."""
     from seq2lite import zoo
 
     return randomize(
@@ -51,7 +51,7 @@ def tiny_model(tokenizer):
 
 @pytest.fixture(scope="session")
 def bundle(tiny_model, tokenizer, pairs, tmp_path_factory):
-    """A float32 bundle of `tiny_model`; tests must not change it."""
+    """A float32 bundle of `tiny_model`. Tests must not change it."""
     from seq2lite import export
 
     path = tmp_path_factory.mktemp("bundle") / "my-model"
@@ -74,7 +74,7 @@ def bundle(tiny_model, tokenizer, pairs, tmp_path_factory):
     params=["transformer_tiny", pytest.param("rnn_tiny", marks=pytest.mark.long)],
 )
 def trained(request, pairs, tmp_path_factory):
-    """The whole recipe of a family on a few pairs, in float32: its Config and its Result."""
+    """The translation recipe of a family on a few pairs in float32: its Config and its Result."""
     from seq2lite.recipes import translate
     from seq2lite.recipes.evaluation.decoding import Search
     from seq2lite.recipes.training.options import Training
@@ -89,7 +89,7 @@ def trained(request, pairs, tmp_path_factory):
         preset=request.param,
         vocabulary_size=1000,
         max_length=48,
-        dropout=0.0,  # so that a few pairs are learned by heart, and outputs differ
+        dropout=0.0,  # The model memorizes the few pairs, so that its outputs differ.
         quantizations=("float32",),
         training=Training(epochs=7, batch_tokens=256, score_pairs=0),
         search=Search(num_beams=2),

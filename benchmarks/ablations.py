@@ -1,12 +1,14 @@
-"""Compare trainings that differ in one setting.
+"""Effect of single settings of a recipe on scores and training time.
 
-    python benchmarks/tries.py translate [--data DIR] [--preset rnn_tiny] [--epochs 6] [try ...]
+    python benchmarks/ablations.py translate [--data DIR] [--preset rnn_tiny] [--epochs 6] [CHANGE ...]
 
-The default data is that of the package. DIR contains `train.tsv.gz`, `valid.tsv.gz` and
-`test*.tsv.gz`, as `fetch` builds them. A try changes the named setting and keeps the recipe's
-defaults, except that epochs are not scored: the minimum held-out loss chooses the best epoch. Each try
-runs on one core, as many at once as there are cores. Finished tries are read, and stopped ones are
-resumed. Scores are those of Keras with the recipe's search.
+Each run changes one setting of the recipe's defaults. By default the runs train on the data of the
+package. DIR contains `train.tsv.gz`, `valid.tsv.gz` and `test*.tsv.gz`, as written by
+`seq2lite.recipes.fetch`. Epochs are not scored; the minimum held-out loss selects the best one. The
+final scores are those of Keras with the recipe's search.
+
+Each run has one core, and as many runs train at once as there are cores. The same command resumes
+interrupted runs, and reads the results of finished ones.
 """
 
 import argparse
@@ -28,26 +30,28 @@ from seq2lite.recipes.run.model_options import training_of
 from seq2lite.zoo.presets import PRESETS
 
 RECIPES = {"translate": translate, "summarize": summarize, "pronounce": pronounce}
-TRIES = {
+CHANGES = {
     "none": "",
     "dropout 0": "--dropout 0",
     "dropout 0.2": "--dropout 0.2",
     "dropout 0.3": "--dropout 0.3",
     "half the learning rate": "--learning-rate {half}",
     "twice the learning rate": "--learning-rate {twice}",
-    "inverse square root": "--schedule inverse_square_root",
-    "inverse square root, average of weights 0.999": "--schedule inverse_square_root --ema 0.999",
-    "average of weights 0.999": "--ema 0.999",
+    "inverse square root schedule": "--schedule inverse_square_root",
+    "inverse square root schedule, weight average 0.999": (
+        "--schedule inverse_square_root --ema 0.999"
+    ),
+    "weight average 0.999": "--ema 0.999",
     "no label smoothing": "--label-smoothing 0",
     "batches half as large": "--batch-tokens {half_batch}",
     "batches twice as large": "--batch-tokens {twice_batch}",
 }
-SUBWORDS = {
+SUBWORD_CHANGES = {
     "half as many subwords": "--vocabulary-size {half_subwords}",
     "twice as many subwords": "--vocabulary-size {twice_subwords}",
     "sampled segmentations, alpha 0.3": "--alpha 0.3",
 }
-FAMILIES = {
+FAMILY_CHANGES = {
     "transformer": {
         "4 + 4 layers": "--architecture num_layers=4",
         "6 + 2 layers": "--architecture num_layers=[6,2]",
@@ -61,79 +65,88 @@ FAMILIES = {
         "additive attention": "--architecture attention=additive",
         "no attention": "--architecture attention=null",
         "three embedding tables": "--architecture embeddings=separate",
-        "hidden states of 384": "--architecture hidden_dim=384",
+        "hidden size 384": "--architecture hidden_dim=384",
     },
 }
 
 
-def tries(recipe, preset):
-    """Return the flags of each try of a recipe with a preset, by name."""
+def changes_of(recipe, preset):
+    """Return all changes of a recipe with a preset: name to flags."""
     config = RECIPES[recipe].Config(preset=preset)
     rate, batch = training_of(config).learning_rate, config.training.batch_tokens
-    sizes = {
+    values = {
         "half": rate / 2,
         "twice": 2 * rate,
         "half_batch": batch // 2,
         "twice_batch": 2 * batch,
     }
-    found = TRIES | FAMILIES[PRESETS[preset]["builder"]]
-    if size := getattr(config, "vocabulary_size", None):
-        sizes |= {"half_subwords": size // 2, "twice_subwords": 2 * size}
-        found |= SUBWORDS
-    return {name: flags.format(**sizes) for name, flags in found.items()}
+    changes = CHANGES | FAMILY_CHANGES[PRESETS[preset]["builder"]]
+    if subwords := getattr(config, "vocabulary_size", None):
+        values |= {"half_subwords": subwords // 2, "twice_subwords": 2 * subwords}
+        changes |= SUBWORD_CHANGES
+    return {name: flags.format(**values) for name, flags in changes.items()}
 
 
 def main():
-    options = parse()
+    options = parse_options()
     cores = queue.SimpleQueue()
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
     with ThreadPoolExecutor(cores.qsize()) as pool:
-        ended = [pool.submit(run, name, options, cores) for name in options.tries]
-        for i, name in enumerate(options.tries):
+        runs = [pool.submit(run, name, options, cores) for name in options.changes]
+        for i, name in enumerate(options.changes):
             try:
-                measured, tests = ended[i].result()
+                measured, tests = runs[i].result()
             except subprocess.CalledProcessError as error:
                 pool.shutdown(wait=False, cancel_futures=True)
-                sys.exit(f"error: {name!r} failed: {error}. Its log is beside its folder")
+                sys.exit(f"error: {name!r} failed. See {folder_of(name, options)}.log: {error}")
             if i == 0:
                 scored = [f"{test}: {', '.join(scores)}" for test, scores in tests]
-                print("|", *(f"| {c}" for c in ("parameters", "minutes", "held-out loss", *scored)))
-                print("|---|---|---|---|" + "---|" * len(tests))
+                columns = ["change", "parameters", "time, min", "held-out loss", *scored]
+                print(f"| {' | '.join(columns)} |")
+                print("|---" * len(columns) + "|")
             scores = [", ".join(f"{v:.2f}" for v in scores.values()) for _, scores in tests]
             print(f"| {' | '.join([name, *measured, *scores])} |", flush=True)
 
 
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__)
+def parse_options():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("recipe", choices=list(RECIPES))
     parser.add_argument(
-        "--data", type=Path, help="folder of data (default: the data of the package)"
+        "--data", type=Path, metavar="DIR", help="folder of the data (default: the package's)"
     )
     parser.add_argument("--preset", choices=sorted(PRESETS), help="default: that of the recipe")
-    parser.add_argument("--epochs", default="2")
-    parser.add_argument("--output", type=Path, default=Path("runs/tries"))
-    parser.add_argument("tries", nargs="*", help="default: all")
+    parser.add_argument("--epochs", default="2", help="epochs per run (default: 2)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs/ablations"), help="default: runs/ablations"
+    )
+    parser.add_argument("changes", nargs="*", metavar="CHANGE", help="default: all changes")
     options = parser.parse_intermixed_args()
     options.preset = options.preset or RECIPES[options.recipe].Config().preset
-    options.all_tries = tries(options.recipe, options.preset)
-    options.tries = options.tries or list(options.all_tries)
-    if unknown := [name for name in options.tries if name not in options.all_tries]:
-        parser.error(f"tries must be of {', '.join(options.all_tries)}. Received: {unknown}")
+    options.all_changes = changes_of(options.recipe, options.preset)
+    options.changes = options.changes or list(options.all_changes)
+    if unknown := [name for name in options.changes if name not in options.all_changes]:
+        known = ", ".join(map(repr, options.all_changes))
+        parser.error(f"a change must be one of {known}. Received: {unknown}")
     if options.data and not (options.data / "train.tsv.gz").is_file():
-        parser.error(f"data must be a folder with train.tsv.gz. Received: {options.data}")
-    for name in options.tries:
+        parser.error(f"--data must be a folder with train.tsv.gz. Received: {options.data}")
+    for name in options.changes:
         folder, flags = folder_of(name, options), flags_of(name, options)
         config = parse_config(None, RECIPES[options.recipe].Config, flags)
         if folder.exists() and (names := differing_options(config, config.inputs)):
-            parser.error(f"{folder} has a different {', '.join(names)}. Give another --output")
+            parser.error(
+                f"{folder} must have the same {', '.join(names)} as this command. "
+                f"Try another --output"
+            )
     return options
 
 
 def folder_of(name, options):
     data = options.data.resolve().name if options.data else "package"
-    what = f"{options.recipe}-{data}-{options.preset}-{options.epochs}-epochs"
-    return options.output / what / re.sub(r"\W+", "-", name)
+    runs = f"{options.recipe}-{data}-{options.preset}-{options.epochs}-epochs"
+    return options.output / runs / re.sub(r"\W+", "-", name)
 
 
 def flags_of(name, options):
@@ -143,11 +156,11 @@ def flags_of(name, options):
         flags += ["--train", options.data / "train.tsv.gz"]
         flags += ["--valid", options.data / "valid.tsv.gz"]
         flags += ["--test", *sorted(options.data.glob("test*.tsv.gz"))]
-    return [*map(str, flags), *options.all_tries[name].split()]
+    return [*map(str, flags), *options.all_changes[name].split()]
 
 
 def run(name, options, cores):
-    """Train, unless the run is finished, and return its results."""
+    """Train unless the run is finished. Return its measurements and its scores by test set."""
     folder = folder_of(name, options)
     if not (folder / "scores.json").exists():
         core = cores.get()
@@ -161,8 +174,8 @@ def run(name, options, cores):
     history = json.loads((folder / "history.json").read_text("utf-8"))
     scores = json.loads((folder / "scores.json").read_text("utf-8"))
     parameters = keras.saving.load_model(folder / "model.keras").count_params()
-    minutes = sum(r["seconds"] for r in history) / 60
-    loss = min(r["val_loss"] for r in history)
+    minutes = sum(entry["seconds"] for entry in history) / 60
+    loss = min(entry["val_loss"] for entry in history)
     measured = [f"{parameters:,}", f"{minutes:.1f}", f"{loss:.3f}"]
     return measured, [(Path(test).name.split(".")[0], by["Keras"]) for test, by in scores.items()]
 
