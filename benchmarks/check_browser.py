@@ -24,7 +24,7 @@ import numpy as np
 from seq2lite import zoo
 from seq2lite.export import static
 from seq2lite.export.runtime.interpreter import open_interpreter
-from seq2lite.export.runtime.static_file import StaticFile
+from seq2lite.export.runtime.static_file import StaticFile, zero_state
 from seq2lite.recipes.data.pairs import read_pairs
 from seq2lite.recipes.data.samples import VSCODE_VALID
 from seq2lite.recipes.data.tokenizers import learn_tokenizer
@@ -94,7 +94,9 @@ def main():
         )
         source = np.zeros((1, SOURCE_LENGTH), np.int32)
         source[0, :6] = 5, 17, 80, 33, 9, 3
-        file = StaticFile(open_interpreter(content, 1, preset), padding=0)
+        interpreter = open_interpreter(content, 1, preset)
+        file = StaticFile(interpreter, padding=0)
+        zeros = zero_state(interpreter.get_signature_runner("decode_step"))
         expected, state, token = [], file.encode(source), np.array([START], np.int32)
         for _ in range(TARGET_LENGTH):
             state = file.decode_step(token, **state)
@@ -103,7 +105,7 @@ def main():
         task = {
             "state": {
                 name: {"dtype": str(value.dtype), "shape": list(value.shape)}
-                for name, value in file.first_state().items()
+                for name, value in zeros.items()
             },
             "source": {"dtype": "int32", "shape": list(source.shape)},
             "ids": source.ravel().tolist(),
