@@ -12,7 +12,7 @@ from .conversion.precision import in_float32
 from .conversion.saved_model import save
 from .quantization.calibration import NUM_SENTENCES, StaticCalibration
 from .quantization.modes import MODES, check_quantization, quantize
-from .signatures.static import PortableSignatures
+from .signatures.static import StaticSignatures
 from .system.atomic import scratch_folder
 from .system.isolation import run_isolated
 from .tflite_file.rewrites import as_select_v2
@@ -84,7 +84,7 @@ def convert(
         found = StaticCalibration.of(source, limits["max_target_length"], model)
     model = in_float32(model)
     with scratch_folder() as folder:
-        signatures = PortableSignatures(model, **limits, batch=batch)
+        signatures = StaticSignatures(model, **limits, batch=batch)
         save(signatures, folder / "saved_model")
         file = folder / "f.tflite"
         run_isolated("conversion.converter", folder / "saved_model", file, timeout=TIMEOUT)

@@ -3,12 +3,12 @@
 from .contract import Seq2Seq, SourceSpec
 from .layers.embedding import TokenEmbedding
 from .presets import build, list_presets
-from .rnn.model import rnn_seq2seq
+from .rnn.builder import rnn_seq2seq
 from .search.beam import beam_search
 from .search.greedy import greedy_search
 from .search.sampling import sample
 from .search.scoring import score
-from .transformer.model import transformer
+from .transformer.builder import transformer
 
 __all__ = [
     "Seq2Seq",

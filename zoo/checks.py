@@ -3,10 +3,10 @@
 from numbers import Integral, Real
 
 
-def require(option, value, what, holds):
-    """Raises ValueError unless `holds(value)`; `what` describes the values that are allowed."""
+def require(option, value, expected, holds):
+    """Raises ValueError unless `holds(value)`; `expected` describes the values that are allowed."""
     if not holds(value):
-        raise ValueError(f"`{option}` must be {what}. Received: {option}={value!r}")
+        raise ValueError(f"`{option}` must be {expected}. Received: {option}={value!r}")
 
 
 def require_sizes(**sizes):

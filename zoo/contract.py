@@ -1,5 +1,6 @@
 """The contract between model families and everything that uses them: search, recipes and export."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from numbers import Integral
 from typing import final
@@ -34,7 +35,7 @@ class SourceSpec:
     padding: int | float
     features: int | None = None
 
-    def shape(self, batch=None, length=None):
+    def shape(self, batch: int | None = None, length: int | None = None) -> tuple:
         """Shape of a source; None for a size that is not known."""
         return (batch, length) if self.features is None else (batch, length, self.features)
 
@@ -72,6 +73,7 @@ class Seq2Seq(keras.Model):
         options: The family's other arguments, saved with the model.
 
     Attributes:
+        options: dict of the family's other arguments, with Python's numbers for NumPy's.
         has_attention: Whether `return_attention=True` is supported.
         max_positions: Maximum number of tokens of a source or a target; None for no limit.
         peak_learning_rate: Learning rate at the end of the warm-up that suits the family.
@@ -79,20 +81,20 @@ class Seq2Seq(keras.Model):
             steps only, not on the generated tokens. Beam search does not reorder them.
     """
 
-    has_attention = False
-    max_positions = None
-    peak_learning_rate = 2e-3
-    shared_state = frozenset()
+    has_attention: bool = False
+    max_positions: int | None = None
+    peak_learning_rate: float = 2e-3
+    shared_state: Collection[str] = frozenset()
 
     def __init__(
         self,
         *,
-        vocabulary_size,
-        pad_id,
-        start_id,
-        end_id,
-        source_vocabulary_size=None,
-        name=None,
+        vocabulary_size: int,
+        pad_id: int,
+        start_id: int,
+        end_id: int,
+        source_vocabulary_size: int | None = None,
+        name: str | None = None,
         **options,
     ):
         super().__init__(name=name)
@@ -106,33 +108,27 @@ class Seq2Seq(keras.Model):
         size = min(vocabulary_size, source_vocabulary_size)
         ids = {"pad_id": pad_id, "start_id": start_id, "end_id": end_id}
         for option, value in ids.items():
-            what = f"an int in [0, vocabulary_size={size})"
-            require(option, value, what, lambda v: is_number(v, Integral) and 0 <= v < size)
+            expected = f"an int in [0, vocabulary_size={size})"
+            require(option, value, expected, lambda v: is_number(v, Integral) and 0 <= v < size)
         require("pad_id", pad_id, f"another id than end_id={end_id}", lambda v: v != end_id)
+        self.vocabulary_size = int(vocabulary_size)
+        self.source_vocabulary_size = int(source_vocabulary_size)
+        self.pad_id, self.start_id, self.end_id = map(int, ids.values())
         # Tuples become lists, as they do in JSON.
-        options = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
-        self._config = plain(
-            {
-                "vocabulary_size": vocabulary_size,
-                **ids,
-                "source_vocabulary_size": source_vocabulary_size,
-                **options,
-            }
+        self.options = plain(
+            {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
         )
-        self.vocabulary_size = self._config["vocabulary_size"]
-        self.source_vocabulary_size = self._config["source_vocabulary_size"]
-        self.pad_id, self.start_id, self.end_id = (self._config[option] for option in ids)
 
     def call(self, inputs, training=False, return_attention=False):
         raise NotImplementedError
 
-    def encode(self, source):
+    def encode(self, source) -> dict:
         raise NotImplementedError
 
     def step(self, token, state, return_attention=False):
         raise NotImplementedError
 
-    def grow(self, state, length):
+    def grow(self, state: dict, length: int) -> dict:
         """Adds free slots for `length` steps to the state; the same state if it does not grow."""
         return state
 
@@ -143,7 +139,7 @@ class Seq2Seq(keras.Model):
         return logits, self.grow(state, 1)
 
     @property
-    def source_spec(self):
+    def source_spec(self) -> SourceSpec:
         """The `SourceSpec` of the model's sources; here token ids."""
         return SourceSpec("int32", padding=self.pad_id)
 
@@ -169,11 +165,11 @@ class Seq2Seq(keras.Model):
         return ops.cast(is_padding, self.compute_dtype) * PADDING_BIAS
 
     @property
-    def target_padding(self):
+    def target_padding(self) -> int | None:
         """Id whose embedding in the target is zero: `pad_id`, or None if targets start with it."""
         return None if self.start_id == self.pad_id else self.pad_id
 
-    def require_attention(self, return_attention):
+    def require_attention(self, return_attention: bool):
         """Raises ValueError if attention is requested from a model that has none."""
         if return_attention and not self.has_attention:
             raise ValueError(
@@ -182,8 +178,10 @@ class Seq2Seq(keras.Model):
             )
 
     def get_config(self):
+        names = "vocabulary_size", "pad_id", "start_id", "end_id", "source_vocabulary_size"
+        config = {name: getattr(self, name) for name in names} | self.options
         frozen = [path for path, layer in self._layers_by_path() if not layer.trainable]
-        return {**self._config, **({"frozen_layers": frozen} if frozen else {}), "name": self.name}
+        return {**config, **({"frozen_layers": frozen} if frozen else {}), "name": self.name}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

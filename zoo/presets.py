@@ -1,8 +1,11 @@
-"""Named sizes of the two families: the papers', students for devices, and small ones to begin with."""
+"""Presets: named sizes of both families, from papers, for devices and to start with."""
 
 from .checks import require_one_of
-from .rnn.model import RNNSeq2Seq, rnn_seq2seq
-from .transformer.model import Transformer, transformer
+from .contract import Seq2Seq
+from .rnn.builder import rnn_seq2seq
+from .rnn.model import RNNSeq2Seq
+from .transformer.builder import transformer
+from .transformer.model import Transformer
 
 BUILDERS = {"transformer": transformer, "rnn_seq2seq": rnn_seq2seq}
 FAMILIES = {"transformer": Transformer, "rnn_seq2seq": RNNSeq2Seq}
@@ -91,8 +94,8 @@ PRESETS = {
         "embeddings": "separate",
         "dropout": 0.2,
     },
-    # For devices, after Marian's students: a deep encoder, which runs once, and a shallow recurrent
-    # decoder, which runs for each token (Kim et al. 2019, https://aclanthology.org/D19-5632).
+    # For devices, after Marian's students (Kim et al. 2019, https://aclanthology.org/D19-5632): a
+    # deep encoder, which runs once, and a shallow recurrent decoder, which runs for each token.
     "student_tiny": {
         "builder": "transformer",
         "num_layers": (6, 2),
@@ -109,7 +112,7 @@ PRESETS = {
         "feed_forward_dim": 1536,
         "decoder": "ssru",
     },
-    # To begin with. tiny: minutes of training on two cores; small: an hour.
+    # To start with. tiny: minutes of training on 2 cores; small: an hour.
     "transformer_tiny": {
         "builder": "transformer",
         "num_layers": 2,
@@ -141,8 +144,8 @@ PRESETS = {
 }
 
 
-def list_presets():
-    """The names that `build` takes; docs/zoo.md has their sizes.
+def list_presets() -> list[str]:
+    """Returns the names of all presets.
 
     Example:
         >>> from seq2lite import zoo
@@ -152,7 +155,7 @@ def list_presets():
     return sorted(PRESETS)
 
 
-def family_of(preset):
+def family_of(preset: str) -> type[Seq2Seq]:
     """Returns the class of a preset's models, whose attributes hold before a model is built.
 
     Raises:
@@ -167,19 +170,19 @@ def family_of(preset):
     return FAMILIES[PRESETS[preset]["builder"]]
 
 
-def build(preset, **options):
-    """Builds a model of a named size.
+def build(preset: str, **options) -> Seq2Seq:
+    """Builds a model from a preset.
 
     Args:
         preset: One of `list_presets()`.
-        options: `vocabulary_size`, and any other argument of the preset's builder, which then
-            takes the place of the preset's.
+        options: `vocabulary_size`, and any other arguments of the preset's builder, which take
+            precedence over the preset's.
 
     Returns:
         A `Seq2Seq` model.
 
     Raises:
-        ValueError: There is no such preset, or an option is out of its range.
+        ValueError: The preset does not exist, or an option is out of range.
 
     Example:
         >>> from seq2lite import zoo

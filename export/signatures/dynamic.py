@@ -1,11 +1,12 @@
-"""The signatures of an exported model, as TensorFlow functions over the zoo's contract."""
+"""The signatures of an exported model with dynamic batch and length."""
 
 import tensorflow as tf
 
+from seq2lite.zoo.lowering import lowered
 from seq2lite.zoo.search.beam import beam_search
 from seq2lite.zoo.search.greedy import greedy_search
 
-from .lowering import _called_encoder, _one_buffer_lookup, arg_max
+from .lowering import DYNAMIC, arg_max, call
 from .text import text_functions
 
 
@@ -14,10 +15,10 @@ class Signatures(tf.Module):
 
     Args:
         model: A `zoo.Seq2Seq`.
-        num_beams: Beams of `generate_beam`; None: no such signature.
-        length_penalty: Its length penalty.
-        text: A `TextGraph` for `translate`, `tokenize` and `detokenize`; None: no such signatures.
-        limits: What `length_limits` gives, for `translate`.
+        num_beams: Beam size of `generate_beam`; None for no such signature.
+        length_penalty: Length penalty of `generate_beam`.
+        text: A `TextGraph` for `translate`, `tokenize` and `detokenize`; None for no such signatures.
+        limits: dict of `max_source_length` and `max_target_length`, for `translate`.
 
     Attributes:
         functions: Name to concrete function, with dynamic batch and length.
@@ -25,7 +26,7 @@ class Signatures(tf.Module):
 
     def __init__(self, model, num_beams=None, length_penalty=0.6, text=None, limits=None):
         super().__init__()
-        # Tracked here as raw variables: from a Keras model alone the converter can lose them.
+        # Tracked as raw variables: the converter can lose those of a Keras model.
         self.weights = [variable.value for variable in model.variables]
         spec = model.source_spec
         source = tf.TensorSpec(spec.shape(), spec.dtype, name="source")
@@ -49,17 +50,15 @@ class Signatures(tf.Module):
 
         @tf.function
         def encode(source):
-            return model.encode(source)
+            return call(model.encode, source)
 
         @tf.function
         def decode_step(token, **state):
             logits, state = model.decode_step(token, state)
             return {"logits": logits, **state}
 
-        self.generate, self.generate_beam = generate, generate_beam
-        self.encode, self.decode_step = encode, decode_step
         max_length = tf.TensorSpec((), tf.int32, name="max_length")
-        with _one_buffer_lookup(model), _called_encoder(model):
+        with lowered(DYNAMIC):
             encode = encode.get_concrete_function(source)
             state = {
                 name: tf.TensorSpec(tensor.shape, tensor.dtype, name=name)

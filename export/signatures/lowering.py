@@ -1,18 +1,16 @@
-"""How layers are traced for TFLite."""
-
-from contextlib import contextmanager
+"""Lowerings: how models are traced for TFLite."""
 
 import tensorflow as tf
 
-from seq2lite.zoo.layers.embedding import TokenEmbedding
+from seq2lite.zoo.lowering import Lowering
 
 
 def call(function, *arguments):
-    """`function(*arguments)` in a graph of its own, which the converted file holds once.
+    """Calls `function` in a graph of its own, which the converted file holds once.
 
-    TFLite has no call. Its nearest is an IF whose other branch is never taken; equal graphs become
-    one in `without_repetition`. A runtime prepares such a graph anew at each call, so that it pays
-    for what is called once a sentence, not for a step (measured: 1.4 times the time of a step).
+    TFLite has no call. An IF whose other branch is never taken is the closest; equal graphs become
+    one in `without_repetition`. A runtime prepares such a graph again at each call, so this pays for
+    what runs once per source, not for a step (measured: 1.4 times a step's time).
     """
     outputs = []
 
@@ -21,9 +19,9 @@ def call(function, *arguments):
         return outputs[0]
 
     def never():
-        some = tf.shape(arguments[0])[0]  # a size that no tracer knows
+        unknown = tf.shape(arguments[0])[0]  # a size that is unknown while tracing
         return tf.nest.map_structure(
-            lambda x: tf.zeros([size or some for size in x.shape], x.dtype), outputs[0]
+            lambda x: tf.zeros([size or unknown for size in x.shape], x.dtype), outputs[0]
         )
 
     return tf.cond(tf.greater_equal(tf.shape(arguments[0])[0], 0), called, never)
@@ -36,33 +34,27 @@ def arg_max(logits):
 
 @tf.function(experimental_implements="embedding_matmul")
 def _embedding_lookup(table, ids):
-    """What the converter turns into EMBEDDING_LOOKUP, table first, ids of rank 1.
+    """Becomes EMBEDDING_LOOKUP in the converter: table first, ids of rank 1.
 
-    That op reads the int8 table which the tied output projection multiplies with. A GATHER would
-    need a second copy of it.
+    That op reads the int8 table of the tied output projection. A GATHER would need a second copy.
     """
     return tf.gather(table, ids)
 
 
-@contextmanager
-def _one_buffer_lookup(model):
-    """While this holds, `model` traces its embeddings as `_embedding_lookup`."""
-    embeddings = [layer for layer in model._flatten_layers() if isinstance(layer, TokenEmbedding)]
-    for layer in embeddings:
-        layer.gather = lambda table, ids: _embedding_lookup(tf.convert_to_tensor(table), ids)
-    try:
-        yield
-    finally:
-        for layer in embeddings:
-            del layer.gather
+def _take_rows(table, ids):
+    return _embedding_lookup(tf.convert_to_tensor(table), ids)
 
 
-@contextmanager
-def _called_encoder(model):
-    """While this holds, `model.encode` is traced as a call of one graph."""
-    encode = model.encode
-    model.encode = lambda source: call(encode, source)
-    try:
-        yield
-    finally:
-        del model.encode
+# Any batch and length, with loops: for the runtimes of phones, servers and browsers.
+DYNAMIC = Lowering(take_rows=_take_rows, call=call)
+
+
+def static_lowering(model, max_target_length):
+    """Static shapes and ops that every runtime has, microcontrollers included."""
+    return Lowering(
+        take_rows=lambda table, ids: tf.gather(tf.convert_to_tensor(table), ids),
+        unroll=True,
+        gelu_op=False,
+        padding_id=model.end_id,
+        cache_slots=max_target_length,
+    )

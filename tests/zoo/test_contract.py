@@ -1,27 +1,50 @@
-"""What every model of the zoo must hold, whatever its family."""
+"""Properties that every model must have, whatever its family.
+
+Two are tested with all models, the others with MIXED and the toy family: few models that hold most
+pairs of options.
+"""
+
+from functools import cached_property
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from random_models import CASES, FEW_CASES, VOCABULARY, random_ids, small_model
+from random_models import CASES, FEW_CASES, MIXED, VOCABULARY, random_ids, randomize, small_model
 from seq2lite import zoo
 from seq2lite.zoo.contract import PADDING_BIAS
+from toy_family import ToyFamily
+
+LENGTHS = [7, 4, 1]
 
 
-@pytest.fixture(params=CASES, scope="module")
-def model(request):
-    return small_model(request.param)
+def toy_model():
+    return randomize(ToyFamily(vocabulary_size=VOCABULARY, pad_id=0, start_id=2, end_id=3), scale=2)
 
 
-@pytest.fixture
-def inputs():
-    rng = np.random.default_rng(1)
-    source = random_ids(rng, [7, 4, 1])
-    target = random_ids(rng, [6, 6, 6])
-    target[:, 0] = 2
-    return {"source": source, "target": target}
+class Case:
+    """A model, inputs, and its answers, each computed once."""
+
+    def __init__(self, name):
+        self.model = toy_model() if name == "toy" else small_model(name)
+        rng = np.random.default_rng(1)
+        self.source = random_ids(rng, LENGTHS)
+        if name == "toy":
+            features = rng.normal(size=(*self.source.shape, 5)).astype("float32")
+            self.source = np.where(self.source[:, :, None] == 0, 0, features)
+        self.target = random_ids(rng, [6, 6, 6])
+        self.target[:, 0] = self.model.start_id
+        self.target[2, 3] = self.model.pad_id  # an untrained model may generate it
+        self.inputs = {"source": self.source, "target": self.target}
+
+    @cached_property
+    def logits(self):
+        return np.array(self.model(self.inputs))
+
+    @cached_property
+    def stepwise(self):
+        return stepwise(self.model, **self.inputs)
 
 
 def stepwise(model, source, target):
@@ -33,95 +56,111 @@ def stepwise(model, source, target):
     return np.stack(logits, axis=1)
 
 
-def test_stepwise_equals_teacher_forcing(model, inputs):
-    """Padding too, wherever it stands: an untrained model may say it."""
-    inputs["target"][2, 3] = model.pad_id
-    logits = np.array(model(inputs))
-    assert np.abs(logits).max() > 0.5  # large enough for 1e-5 to mean something
-    np.testing.assert_allclose(stepwise(model, **inputs), logits, atol=1e-5)
+def padded(x):
+    """With three columns of padding more."""
+    return np.pad(x, [(0, 0), (0, 3), (0, 0)][: x.ndim])
 
 
-def test_padding_changes_nothing(model, inputs):
+@pytest.fixture(params=[*CASES, *MIXED, "toy"], scope="module")
+def any_case(request):
+    return Case(request.param)
+
+
+@pytest.fixture(params=[*MIXED, "toy"], scope="module")
+def case(request):
+    return Case(request.param)
+
+
+def test_stepwise_equals_teacher_forcing(any_case):
+    assert np.abs(any_case.logits).max() > 0.5  # large enough for 1e-5 to mean something
+    np.testing.assert_allclose(any_case.stepwise, any_case.logits, atol=1e-5)
+
+
+def test_padding_changes_nothing(any_case):
     """More padding, in source and target, and company in the batch."""
-    logits = np.array(model(inputs))
-    wider = {name: np.pad(ids, ((0, 0), (0, 3))) for name, ids in inputs.items()}
-    np.testing.assert_allclose(np.array(model(wider))[:, :6], logits, atol=1e-5)
-    np.testing.assert_allclose(
-        stepwise(model, wider["source"], inputs["target"]), logits, atol=1e-5
-    )
-    alone = {"source": inputs["source"][1:2, :4], "target": inputs["target"][1:2]}
-    np.testing.assert_allclose(np.array(model(alone)), logits[1:2], atol=1e-5)
+    model, source, target = any_case.model, any_case.source, any_case.target
+    wider = np.array(model({"source": padded(source), "target": padded(target)}))
+    np.testing.assert_allclose(wider[:, :6], any_case.logits, atol=1e-5)
+    steps = stepwise(model, padded(source), target[:, :3])
+    np.testing.assert_allclose(steps, any_case.logits[:, :3], atol=1e-5)
+    alone = np.array(model({"source": source[1:2, :4], "target": target[1:2]}))
+    np.testing.assert_allclose(alone, any_case.logits[1:2], atol=1e-5)
 
 
-def test_later_targets_change_no_earlier_logits(model, inputs):
-    logits = np.array(model(inputs))
-    changed = inputs["target"].copy()
+def test_later_targets_change_no_earlier_logits(case):
+    changed = case.target.copy()
     changed[:, 4] = (changed[:, 4] + 1) % VOCABULARY
-    after = np.array(model({**inputs, "target": changed}))
-    np.testing.assert_allclose(after[:, :4], logits[:, :4], atol=1e-6)
-    assert np.abs(after[:, 4:] - logits[:, 4:]).max() > 1e-3
+    after = np.array(case.model({**case.inputs, "target": changed}))
+    np.testing.assert_allclose(after[:, :4], case.logits[:, :4], atol=1e-6)
+    assert np.abs(after[:, 4:] - case.logits[:, 4:]).max() > 1e-3
 
 
-def test_every_source_token_counts(model, inputs):
-    logits = np.array(model(inputs))
+def test_every_source_token_counts(case):
+    """Seven rows of one batch, each with another token changed; an eighth with none."""
+    source = np.repeat(case.source[:1], 8, axis=0)
     for place in range(7):
-        changed = inputs["source"].copy()
-        changed[0, place] = 4 + (changed[0, place] - 3) % (VOCABULARY - 4)
-        after = np.array(model({**inputs, "source": changed}))
-        assert np.abs(after[0] - logits[0]).max() > 1e-5, place
-        np.testing.assert_allclose(after[1:], logits[1:], atol=1e-6)
+        token = source[place, place]
+        source[place, place] = 4 + (token - 3) % (VOCABULARY - 4) if token.ndim == 0 else token + 1
+    target = np.repeat(case.target[:1], 8, axis=0)
+    change = np.abs(np.array(case.model({"source": source, "target": target})) - case.logits[0])
+    assert change[:7].max(axis=(1, 2)).min() > 1e-5
+    assert change[7].max() < 1e-6
 
 
-def test_nan_at_padding_reaches_nothing(model, inputs):
-    """Whatever stands in the tables' row for padding: its own logit alone may read it."""
-    exact = np.array(model(inputs))[:, :, 1:], stepwise(model, **inputs)[:, :, 1:]
-    tables = {id(t): t for t in (model.source_embedding, model.target_embedding)}.values()
+def test_nan_at_padding_reaches_nothing(case):
+    """In the padding's row of the tables: only its own logit may read it."""
+    model = case.model
+    names = "source_embedding", "target_embedding", "table"
+    tables = {id(t): t for t in (getattr(model, name, None) for name in names) if t}.values()
     kept = [table.embeddings.numpy() for table in tables]
-    inputs = {name: np.pad(ids, ((0, 0), (0, 3))) for name, ids in inputs.items()}
     for table, values in zip(tables, kept, strict=True):
         table.embeddings.assign(np.where(np.arange(len(values))[:, None] == 0, np.nan, values))
     try:
+        inputs = {"source": padded(case.source), "target": padded(case.target)}
         logits = np.array(model(inputs))[:, :6, 1:]
-        steps = stepwise(model, inputs["source"], inputs["target"][:, :6])[:, :, 1:]
+        steps = stepwise(model, inputs["source"], case.target)[:, :, 1:]
     finally:
         for table, values in zip(tables, kept, strict=True):
             table.embeddings.assign(values)
-    np.testing.assert_allclose(logits, exact[0], atol=1e-5)
-    np.testing.assert_allclose(steps, exact[1], atol=1e-5)
+    np.testing.assert_allclose(logits, case.logits[:, :, 1:], atol=1e-5)
+    np.testing.assert_allclose(steps, case.logits[:, :, 1:], atol=1e-5)
 
 
-def test_attention_is_a_distribution_over_tokens_the_same_at_once_and_stepwise(model, inputs):
+def test_attention_is_a_distribution_over_tokens_the_same_at_once_and_stepwise(case):
+    model = case.model
     if not model.has_attention:
         for call in (model, lambda _, **kind: model.step(np.array([5]), {}, **kind)):
             with pytest.raises(ValueError, match="`return_attention` must be False for a model"):
-                call(inputs, return_attention=True)
+                call(case.inputs, return_attention=True)
         return
-    logits, weights = (np.array(x) for x in model(inputs, return_attention=True))
-    np.testing.assert_array_equal(logits, np.array(model(inputs)))
+    logits, weights = (np.array(x) for x in model(case.inputs, return_attention=True))
+    np.testing.assert_array_equal(logits, case.logits)
     assert weights.shape == (3, 6, 7)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
-    assert not weights[inputs["source"][:, None].repeat(6, 1) == model.pad_id].any()
+    is_padding = ~np.array(model.source_mask(case.source))
+    assert not weights[is_padding[:, None].repeat(6, 1)].any()
     assert np.ptp(weights[0], axis=0).max() > 1e-3  # it moves
-    state = model.grow(model.encode(inputs["source"]), 8)
-    for t, token in enumerate(inputs["target"].T):
+    state = model.grow(model.encode(case.source), 8)
+    for t, token in enumerate(case.target.T):
         _, state, step = model.step(token, state, return_attention=True)
         np.testing.assert_allclose(step, weights[:, t], atol=1e-5)
 
 
-def test_the_state_is_flat_named_and_batch_first(model, inputs):
-    state = model.encode(inputs["source"])
-    _, after = model.decode_step(inputs["target"][:, 0], state)
+def test_the_state_is_flat_named_and_batch_first(case):
+    state = case.model.encode(case.source)
+    _, after = case.model.decode_step(case.target[:, 0], state)
     assert list(after) == list(state)
     assert {tensor.shape[0] for tensor in state.values()} == {3}
 
 
-def test_what_of_the_state_is_shared_does_not_depend_on_the_tokens(model, inputs):
-    """And a step returns the source's as the same tensors: beam search moves all but what is shared."""
-    first = state = model.encode(inputs["source"])
+def test_shared_state_does_not_depend_on_the_tokens(case):
+    """And a step returns the source's as the same tensors: beam search moves all that is not shared."""
+    model = case.model
+    first = state = model.encode(case.source)
     other = dict(state)
     for t in range(2):
-        _, state = model.step(inputs["target"][:, t], model.grow(state, 1))
-        _, other = model.step(inputs["target"][::-1, t] * 0 + 9 + t, model.grow(other, 1))
+        _, state = model.step(case.target[:, t], model.grow(state, 1))
+        _, other = model.step(case.target[::-1, t] * 0 + 9 + t, model.grow(other, 1))
     for name, value in state.items():
         if name in model.shared_state:
             np.testing.assert_array_equal(value, other[name])
@@ -131,29 +170,37 @@ def test_what_of_the_state_is_shared_does_not_depend_on_the_tokens(model, inputs
             assert value is first[name] and name in model.shared_state, name
 
 
-def test_a_saved_model_comes_back_the_same(model, inputs, tmp_path):
-    model.save(tmp_path / "model.keras")
+def test_a_saved_model_comes_back_the_same(case, tmp_path):
+    case.model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert loaded.get_config() == model.get_config()
-    np.testing.assert_array_equal(np.array(loaded(inputs)), np.array(model(inputs)))
-    np.testing.assert_array_equal(stepwise(loaded, **inputs), stepwise(model, **inputs))
+    assert loaded.get_config() == case.model.get_config()
+    np.testing.assert_array_equal(np.array(loaded(case.inputs)), case.logits)
+    np.testing.assert_array_equal(stepwise(loaded, **case.inputs), case.stepwise)
 
 
-def test_every_weight_has_a_gradient(model, inputs):
+def test_every_weight_has_a_gradient(case):
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(tf.sin(model(inputs)))
-    variables = [variable.value for variable in model.trainable_variables]
+        loss = tf.reduce_sum(tf.sin(case.model(case.inputs)))
+    variables = [variable.value for variable in case.model.trainable_variables]
     for variable, gradient in zip(
-        model.trainable_variables, tape.gradient(loss, variables), strict=True
+        case.model.trainable_variables, tape.gradient(loss, variables), strict=True
     ):
         assert gradient is not None, variable.path
         assert np.abs(tf.convert_to_tensor(gradient)).max() > 0, variable.path
 
 
-def test_dropout_acts_in_training_only(model, inputs):
-    np.testing.assert_array_equal(np.array(model(inputs)), np.array(model(inputs)))
-    trained = np.array(model(inputs, training=True))
-    assert np.abs(trained - np.array(model(inputs))).max() > 1e-3
+def test_dropout_acts_in_training_only(case):
+    np.testing.assert_array_equal(np.array(case.model(case.inputs)), case.logits)
+    trained = np.array(case.model(case.inputs, training=True))
+    assert np.abs(trained - case.logits).max() > 1e-3
+
+
+@pytest.fixture
+def inputs():
+    rng = np.random.default_rng(1)
+    source, target = random_ids(rng, LENGTHS), random_ids(rng, [6, 6, 6])
+    target[:, 0] = 2
+    return {"source": source, "target": target}
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])

@@ -113,7 +113,7 @@ def test_two_recurrences_are_a_bidirectional_layer_of_torch(cell):
     outputs = outputs.reshape(3, 6, 2, units).detach().numpy()
     states = states if cell == "lstm" else (states,)
     for i, recurrence in enumerate(directions):
-        for result in (recurrence(x, mask=TOKEN), recurrence.loop(x, TOKEN)):
+        for result in (recurrence(x, mask=TOKEN), recurrence.stepwise(x, TOKEN)):
             assert_equal(np.array(result[0])[TOKEN], outputs[TOKEN][:, i])
             assert len(result[1]) == len(states)
             for actual, expected in zip(result[1], states, strict=True):

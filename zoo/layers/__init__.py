@@ -1,1 +1,1 @@
-"""Layers and operations that both families use."""
+"""Layers and operations shared by both families."""

@@ -1,18 +1,18 @@
-"""Dropout that draws half the random bits of Keras's, which a CPU makes one by one."""
+"""Dropout with half the random bits of Keras's layer, which take most of its time on a CPU."""
 
 import keras
 from keras import layers, ops
 
 
 class Dropout(layers.Dropout):
-    """`keras.layers.Dropout` that draws 16 random bits an element under TensorFlow.
+    """`keras.layers.Dropout` that draws 16 random bits per element under TensorFlow.
 
-    Keras draws a float, 32 bits, and in bfloat16 rounds it to 8 before it compares. Both directions take
-    about half as long (`benchmarks/bench_dropout.py`). Srivastava et al. 2014,
-    https://jmlr.org/papers/v15/srivastava14a.html, with the scaling in training.
+    Keras draws a float of 32 bits, which it rounds to 8 bits in bfloat16. Forward and backward pass
+    take about half as long here (`benchmarks/bench_dropout.py`). Srivastava et al. 2014,
+    https://jmlr.org/papers/v15/srivastava14a.html, scaled in training.
 
     Args:
-        rate: Part of the elements that become 0, to the next 1/65,536.
+        rate: Fraction of the elements that become 0, rounded to a multiple of 1/65,536.
 
     Example:
         >>> import numpy as np
@@ -25,12 +25,12 @@ class Dropout(layers.Dropout):
         is_plain = 0 < self.rate < 1 and self.noise_shape is None
         if not training or not is_plain or keras.backend.backend() != "tensorflow":
             return super().call(inputs, training)
-        dropped = min(round(self.rate * 2**16), 2**16 - 1)  # of 65,536
+        dropped = min(round(self.rate * 2**16), 2**16 - 1)  # out of 65,536
         num_elements = ops.size(inputs)
-        # Two elements of each draw. Their last axis is known, for `view`.
+        # Two elements per draw. `view` needs a last axis of known size.
         shape = ((num_elements + 1) // 2, 1)
         draws = keras.random.randint(shape, -(2**31), 2**31 - 1, seed=self.seed_generator)
         bits = ops.reshape(ops.view(draws, "int16"), (-1,))[:num_elements]
         is_kept = ops.reshape(bits >= dropped - 2**15, ops.shape(inputs))
-        # A product of floats, forwards and backwards, is faster than a choice.
+        # A product of floats is faster than a selection, in both passes.
         return inputs * (ops.cast(is_kept, inputs.dtype) * (2**16 / (2**16 - dropped)))

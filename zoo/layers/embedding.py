@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 from ..checks import require, require_one_of
+from ..lowering import current_lowering
 from ..shapes import built
 
 SHARING = ("separate", "shared_target", "shared")
@@ -16,7 +17,7 @@ class TokenEmbedding(layers.Embedding):
     section 3.4.
 
     Args:
-        vocabulary_size: Number of rows.
+        vocabulary_size: Number of rows of the table.
         dim: Size of an embedding.
 
     Example:
@@ -31,18 +32,16 @@ class TokenEmbedding(layers.Embedding):
         initializer = keras.initializers.RandomNormal(stddev=dim**-0.5)
         super().__init__(vocabulary_size, dim, embeddings_initializer=initializer, **kwargs)
 
-    # `export` replaces this by the lookup that TFLite runs on the int8 table, without a copy.
-    gather = staticmethod(lambda table, ids: ops.take(table, ids, axis=0))
-
     def compute_output_shape(self, input_shape):
-        return (*(input_shape or (None,)), self.output_dim)  # built for no shape in particular
+        return (*(input_shape or (None,)), self.output_dim)  # the layer is built without a shape
 
     def call(self, ids):
-        """int32 ids `(rows,)` to embeddings `(rows, dim)`."""
-        return ops.cast(self.gather(self.embeddings, ids), self.compute_dtype)
+        """Embeddings `(rows, dim)` of int32 ids `(rows,)`."""
+        rows = current_lowering().take_rows(self.embeddings, ids)
+        return ops.cast(rows, self.compute_dtype)
 
     def sequences(self, ids, pad_id):
-        """Embeds ids; padding becomes zero, so that its row of the table, even NaN, has no effect.
+        """Embeds sequences; padding becomes zero, so that its row of the table has no effect.
 
         Args:
             ids: int32 `(batch, length)`.
@@ -56,9 +55,14 @@ class TokenEmbedding(layers.Embedding):
 
     def tokens(self, ids, pad_id):
         """`sequences` for one token per sentence: int32 ids `(batch,)` to `(batch, dim)`."""
-        x = self(ids)
         if pad_id is None:
-            return x
+            return self(ids)
+        replacement = current_lowering().padding_id
+        if replacement is not None:
+            # A sum: microcontrollers can select floats and short integers only.
+            is_padding = ops.cast(ops.equal(ids, pad_id), "int32")
+            return self(ids + is_padding * (replacement - pad_id))
+        x = self(ids)
         return ops.where(ops.expand_dims(ops.not_equal(ids, pad_id), -1), x, ops.zeros_like(x))
 
 
@@ -89,15 +93,15 @@ class OutputProjection(layers.Layer):
 
 
 def token_embeddings(sharing, *, source_vocabulary_size, vocabulary_size, dim, output_dim):
-    """Source embedding, target embedding and output projection, with three tables, two or one.
+    """Builds source embedding, target embedding and output projection, with one to three tables.
 
     Args:
-        sharing: `"separate"`; `"shared_target"`: the target's embedding is the output projection;
-            `"shared"`: the source's too.
+        sharing: `"separate"`: three tables; `"shared_target"`: the target's embedding is the output
+            projection; `"shared"`: the source's embedding too.
         source_vocabulary_size: Number of the source's ids.
         vocabulary_size: Number of the target's ids.
         dim: Size of an embedding.
-        output_dim: Size of what the output projection takes.
+        output_dim: Size of the output projection's input.
     """
     check_sharing(sharing, dim, output_dim)
     if sharing == "shared":
@@ -117,13 +121,13 @@ def token_embeddings(sharing, *, source_vocabulary_size, vocabulary_size, dim, o
 
 
 def check_sharing(sharing, dim, output_dim):
-    """Raises ValueError unless `sharing` is one of SHARING, and the sizes let a table be shared."""
+    """Raises ValueError unless `sharing` is one of SHARING and the sizes allow it."""
     require_one_of("embeddings", sharing, SHARING)
     if sharing != "separate":
         require(
             "embeddings",
             sharing,
-            f"'separate' where the size of an embedding ({dim}) is not that of what the output "
-            f"projection takes ({output_dim})",
+            f"'separate' if the size of an embedding ({dim}) differs from that of the output "
+            f"projection's input ({output_dim})",
             lambda _: dim == output_dim,
         )

@@ -7,20 +7,20 @@ from ..shapes import built
 
 
 class GlobalAttention(layers.Layer):
-    """Scores over all encoder outputs, and their weighted mean, the context.
+    """Scores of all encoder outputs, and their weighted mean, the context.
 
     Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473; Luong et al. 2015,
     https://arxiv.org/abs/1508.04025, section 3.1.
 
     Args:
         score: `"additive"`, `"dot"`, `"general"` or `"concat"` (see `rnn_seq2seq`).
-        dim: Inner size of the additive scores.
+        dim: Inner size of additive scores.
     """
 
     def __init__(self, score, dim, **kwargs):
         super().__init__(**kwargs)
         self.score = score
-        # Bahdanau's W q + U m and Luong's W [q; m] are one form; they differ in which query comes.
+        # Bahdanau's W q + U m and Luong's W [q; m] are the same; only their queries differ.
         self.is_additive = score in ("additive", "concat")
         self.dim = dim
 
@@ -39,9 +39,13 @@ class GlobalAttention(layers.Layer):
             )
 
     def keys(self, memory):
-        """What of a score depends on the encoder outputs alone: once a sentence.
+        """The part of the scores that depends on the encoder outputs only: once per source.
 
-        `(batch, source_length, encoder_dim)` to `(batch, source_length, dim)`.
+        Args:
+            memory: Encoder outputs `(batch, source_length, encoder_dim)`.
+
+        Returns:
+            `(batch, source_length, dim)`.
         """
         if self.key_map is None:
             return memory
@@ -50,7 +54,13 @@ class GlobalAttention(layers.Layer):
         return ops.reshape(keys, (batch, length, self.key_map.units))
 
     def call(self, query, keys, memory, bias):
-        """One query a sentence, `(batch, query_dim)`.
+        """Attends from one query per sentence.
+
+        Args:
+            query: `(batch, query_dim)`.
+            keys: The result of `keys`.
+            memory: Encoder outputs `(batch, source_length, encoder_dim)`.
+            bias: `(batch, source_length)`, a large negative number at padding.
 
         Returns:
             The context `(batch, encoder_dim)`, and the weights `(batch, source_length)`.
@@ -66,7 +76,7 @@ class GlobalAttention(layers.Layer):
         return ops.sum(ops.expand_dims(weights, -1) * memory, axis=1), weights
 
     def over_sequence(self, queries, keys, memory, bias):
-        """`call` for queries `(batch, length, query_dim)` at once."""
+        """`call` for all queries of a sequence, `(batch, length, query_dim)`, at once."""
         if self.is_additive:
             batch, length, dim = ops.shape(queries)
             queries = self.query_map(ops.reshape(queries, (-1, dim)))

@@ -1,8 +1,8 @@
-"""An LSTM over whole sequences, with its gradient written out: what trains on a CPU.
+"""An LSTM over whole sequences with a custom gradient, for training on a CPU.
 
-A backend that differentiates the loop sums the gradient of the recurrent kernel step by step: a
-product of as many rows as there are sentences, and a pass over the whole kernel, each time. Here a
-step back has one product, as a step forth has, and the kernel's gradient is one over all steps.
+Automatic differentiation of the loop adds up the recurrent kernel's gradient step by step: each step
+needs a product of few rows and a pass over the whole kernel. Here a backward step has one product, as
+a forward step has, and the kernel's gradient is a single product over all steps.
 """
 
 from keras import ops
@@ -16,15 +16,16 @@ def lstm_sequence(projected, kernel, hidden, cell, keep=None, reverse=False):
         kernel: The recurrent kernel `(units, 4 * units)`; gates in Keras's order.
         hidden: First hidden state `(batch, units)`.
         cell: First cell `(batch, units)`.
-        keep: `(length, batch, 1)`, 1 at tokens, 0 where states stay as they are; None: all ones.
-        reverse: Go from the last step to the first.
+        keep: `(length, batch, 1)`: 1 at tokens, 0 at padding, which leaves states unchanged. Default:
+            all ones.
+        reverse: Whether to run from the last step to the first.
 
     Returns:
         Hidden states and cells after each step, each `(length, batch, units)`.
     """
     units = kernel.shape[0]
 
-    # One output, because the PyTorch backend's gradient takes one.
+    # One output, because a custom gradient of the PyTorch backend supports only one.
     @ops.custom_gradient
     def states(projected, kernel, hidden, cell):
         def step(carry, now):
@@ -51,7 +52,8 @@ def lstm_sequence(projected, kernel, hidden, cell, keep=None, reverse=False):
             upstream = args[0] if upstream is None else upstream
             i, f, g, o = _activated(gates)
             tanh = ops.tanh(f * before[1] + i * g)
-            # Of the cell by the hidden state, then of each gate by cell, cell, cell, hidden state.
+            # Derivatives: of the hidden state by the cell, then by each gate of the cell, the cell,
+            # the cell and the hidden state.
             factors = [o * (1 - tanh * tanh), g * i * (1 - i), before[1] * f * (1 - f)]
             factors += [i * (1 - g * g), tanh * o * (1 - o), f]
 
@@ -93,7 +95,7 @@ def _activated(gates):
 
 
 def _with_keep(parts, keep):
-    """One sequence of all: Keras's scan takes no second one where the length is unknown."""
+    """Joins sequences: Keras's scan accepts only one if its length is unknown."""
     parts = parts if keep is None else [*parts, keep]
     return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
 
@@ -103,7 +105,7 @@ def _first(now, size):
 
 
 def _shifted(first, states, reverse):
-    """The states before each step, of the first one and those after each."""
+    """The states before each step, from the first state and the states after each step."""
     first = ops.expand_dims(first, 0)
     parts = [states[1:], first] if reverse else [first, states[:-1]]
     return ops.concatenate(parts, axis=0)

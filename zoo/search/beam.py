@@ -5,6 +5,7 @@ import math
 from keras import ops
 
 from ..checks import is_number, require, require_sizes
+from ..lowering import current_lowering
 from .loop import check_length, checked_source, full_prefix, log_probabilities, search_loop, trimmed
 from .scoring import attention_of
 
@@ -171,7 +172,7 @@ def beam_search(
         }
         return after, (tokens, log_probability, coverage, best_scores, best_tokens, lengths)
 
-    state = model.encode(source)
+    state = current_lowering().call(model.encode, source)
     # Not `ops.repeat`, which loses the static sizes of the other axes in a graph.
     rows = ops.arange(batch * num_beams, dtype="int32") // num_beams
     state = {name: ops.take(value, rows, axis=0) for name, value in state.items()}

@@ -6,6 +6,7 @@ Here are the loop that all searches share, greedy search, sampling, and the scor
 
 from keras import ops
 
+from ..lowering import current_lowering
 from .loop import check_length, checked_source, full_prefix, search_loop, trimmed
 from .scoring import attention_of
 
@@ -94,7 +95,6 @@ def one_at_a_time(model, source, max_length, prefix, choose):
         ops.zeros((batch,), "int32"),
         ops.full((batch, max_length), model.pad_id, dtype="int32"),
     )
-    *_, lengths, tokens = search_loop(
-        model, source, model.encode(source), max_length, continues, advance, results
-    )
+    state = current_lowering().call(model.encode, source)
+    *_, lengths, tokens = search_loop(model, source, state, max_length, continues, advance, results)
     return trimmed(tokens, lengths), lengths

@@ -1,38 +1,28 @@
-"""Attention: Bahdanau's and Luong's over the encoder's outputs, Vaswani's in many heads.
+"""Multi-head attention: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2.2.
 
-Each is written twice over the same weights: for a sequence of queries at once (training), and for
-one query a sentence (a step on a device).
+Each layer has two methods over the same weights: `call` for all queries of a sequence at once, in
+training, and `step` for one query per sentence, in a search.
 """
 
 import keras
 from keras import layers, ops
 
 from ..layers.softmax import attention_weights
+from .cache import kv_cache
 from .positions import rotate
 
 
-def pushed(room, new, axis):
-    """A room of slots along `axis` with all moved on by one, and a new one as the last.
-
-    Two copies of a small tensor: no slot's number is needed to write it.
-    """
-    if room.shape[axis] == 1:
-        return new  # no tensor is ever empty
-    rest = (slice(None),) * axis + (slice(1, None),)
-    return ops.concatenate([room[rest], new], axis=axis)
-
-
 class MultiHeadAttention(layers.Layer):
-    """What self- and cross-attention share: heads, and the output projection.
+    """Heads and output projection of self- and cross-attention.
 
-    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2.2. With fewer heads of keys and
-    values than of queries it is grouped-query attention (Ainslie et al. 2023,
-    https://arxiv.org/abs/2305.13245): query head h reads key head h // (num_heads / num_key_heads).
+    With fewer heads of keys and values than of queries it is grouped-query attention (Ainslie et al.
+    2023, https://arxiv.org/abs/2305.13245): query head h reads key head h // (num_heads /
+    num_key_heads).
 
     Args:
         dim: Size of activations.
-        num_heads: Heads of queries.
-        num_key_heads: Heads of keys and of values; divides `num_heads`.
+        num_heads: Number of query heads.
+        num_key_heads: Number of heads of keys and of values; divides `num_heads`.
     """
 
     def __init__(self, dim, num_heads, num_key_heads, **kwargs):
@@ -46,13 +36,13 @@ class MultiHeadAttention(layers.Layer):
     def build(self, shape):
         self.output_projection.build(shape)
 
-    def heads(self, x, num_heads, batch):
+    def split_heads(self, x, num_heads, batch):
         """`(batch * length, dim)` to `(batch, num_heads, length, head_dim)`."""
         x = ops.reshape(x, (batch, -1, num_heads, self.head_dim))
         return ops.transpose(x, (0, 2, 1, 3))
 
-    def heads_of_one(self, x, num_heads):
-        """`heads` for one token a sentence, where nothing needs to move in memory."""
+    def split_heads_of_token(self, x, num_heads):
+        """`split_heads` of one token per sentence, without a transposition."""
         return ops.reshape(x, (-1, num_heads, 1, self.head_dim))
 
     def attend(self, query, keys, values, bias):
@@ -71,7 +61,7 @@ class MultiHeadAttention(layers.Layer):
         if self.num_heads == self.num_key_heads:
             weights = attention_weights(ops.matmul(query, keys) + bias)
             return ops.matmul(weights, values), weights
-        # The heads that share keys are rows of one product.
+        # The query heads that share keys are rows of one product.
         batch, _, length, _ = ops.shape(query)
         query = ops.reshape(query, (-1, *self._grouped(length), self.head_dim))
         weights = attention_weights(ops.matmul(query, keys) + self._grouped_bias(bias, length))
@@ -80,28 +70,27 @@ class MultiHeadAttention(layers.Layer):
         return context, ops.reshape(weights, (batch, self.num_heads, length, ops.shape(keys)[3]))
 
     def _grouped(self, length):
-        """Key heads, and rows of each: `length` of each query head that reads it."""
+        """Number of key heads, and of rows for each: `length` for each query head that reads it."""
         return self.num_key_heads, self.num_heads // self.num_key_heads * length
 
     def _grouped_bias(self, bias, length):
         if bias.shape[1:3] == (1, 1) or self.num_heads == self.num_key_heads:
             return bias
-        sentences, _, _, key_length = ops.shape(bias)
-        bias = ops.broadcast_to(bias, (sentences, self.num_heads, length, key_length))
-        return ops.reshape(bias, (sentences, *self._grouped(length), key_length))
+        batch, _, _, key_length = ops.shape(bias)
+        bias = ops.broadcast_to(bias, (batch, self.num_heads, length, key_length))
+        return ops.reshape(bias, (batch, *self._grouped(length), key_length))
 
     def project(self, context):
-        """The output projection of a context, to `(batch * length, dim)`."""
+        """Applies the output projection to a context; returns `(batch * length, dim)`."""
         if context.shape[2] != 1:
             context = ops.transpose(context, (0, 2, 1, 3))
         return self.output_projection(ops.reshape(context, (-1, self.num_heads * self.head_dim)))
 
 
 class SelfAttention(MultiHeadAttention):
-    """Attention of a sequence over itself; query, key and value come of one product."""
+    """Attention of a sequence over itself; query, key and value are one product."""
 
-    state_names = ("self_keys", "self_values", "new_keys_values")
-    grows = True
+    has_cache = True
 
     def __init__(self, dim, num_heads, num_key_heads, **kwargs):
         super().__init__(dim, num_heads, num_key_heads, **kwargs)
@@ -111,81 +100,70 @@ class SelfAttention(MultiHeadAttention):
             kernel_initializer=_glorot_of_parts(sum(sizes) / dim),
             name="query_key_value",
         )
-        # Over all three, before they part: so the converter takes it into the weights.
+        # Applied before the split, so that the converter folds it into the kernel.
         self.scale = [self.head_dim**-0.5] * dim + [1.0] * (2 * self.key_dim)
-        # Three equal parts are an op that more runtimes make fast.
+        # More runtimes have a fast op for a split into equal parts.
         self.parts = 3 if num_heads == num_key_heads else [dim, dim + self.key_dim]
 
     def build(self, shape):
         super().build(shape)
         self.query_key_value.build(shape)
 
-    def call(self, x, bias, turn=None, *, batch):
-        """`x` `(batch * length, dim)`; `bias` as in `attend`; `turn` of positions, if rotary."""
+    def call(self, x, bias, rotation=None, *, batch):
+        """Attends over all positions at once.
+
+        Args:
+            x: `(batch * length, dim)`.
+            bias: As in `attend`.
+            rotation: `positions.rotation` of all positions, with rotary positions.
+            batch: Number of sentences.
+
+        Returns:
+            `(batch * length, dim)`.
+        """
         query, key, value = self._split(x)
-        query = self.heads(query, self.num_heads, batch)
-        key = self.heads(key, self.num_key_heads, batch)
-        value = self.heads(value, self.num_key_heads, batch)
-        if turn is not None:
-            query, key = rotate(query, turn), rotate(key, turn)
+        query = self.split_heads(query, self.num_heads, batch)
+        key = self.split_heads(key, self.num_key_heads, batch)
+        value = self.split_heads(value, self.num_key_heads, batch)
+        if rotation is not None:
+            query, key = rotate(query, rotation), rotate(key, rotation)
         context, _ = self.attend(query, ops.swapaxes(key, 2, 3), value, bias)
         return self.project(context)
 
+    @property
+    def state_names(self):
+        """Names of the layer's tensors in the state."""
+        return kv_cache().layer_names
+
     def first_state(self, batch, slots):
-        """Keys and values of `slots` empty slots, and a room of one: see `step`."""
-        empty = self._empty(batch, self.num_key_heads, slots)
-        return [empty, empty, self._empty(batch, 2 * self.num_key_heads, 1)]
+        """The layer's KV cache with free slots only; `slots` as the layout starts with."""
+        return kv_cache().start_layer(self, batch, slots)
 
     def grow(self, cache, length):
-        """The cache with what its room holds among the old, and a new room of `length` slots."""
-        *old, room = cache
-        new = ops.split(room, 2, axis=1)
-        old = [ops.concatenate(pair, axis=2) for pair in zip(old, new, strict=True)]
-        return [*old, self._empty(ops.shape(room)[0], 2 * self.num_key_heads, length)]
+        """Adds `length` free slots to the layer's KV cache."""
+        return kv_cache().grow_layer(cache, length)
 
-    def _empty(self, batch, num_heads, slots):
-        return ops.zeros((batch, num_heads, slots, self.head_dim), self.compute_dtype)
-
-    def step(self, x, cache, bias, turn=None):
-        """One token further, as products and sums: a matrix product would pack all of the cache.
+    def step(self, x, cache, bias, rotation=None):
+        """Reads one token per sentence.
 
         Args:
             x: `(batch, dim)`.
-            cache: Keys and values of what was said before there was this room, each `(batch,
-                num_key_heads, slots, head_dim)`, which are only read; and the room, `(batch,
-                2 num_key_heads, room, head_dim)`, keys first, which `pushed` changes.
-            bias: `(batch, 1 or num_heads, 1, slots + room)`, a large negative number at empty slots.
-            turn: `rotation` of this token's position, if rotary.
+            cache: The layer's tensors of the KV cache.
+            bias: `(batch, 1 or num_heads, 1, slots)`: a large negative number at free slots.
+            rotation: `positions.rotation` of this token's position, with rotary positions.
 
         Returns:
-            `(batch, dim)`, and the cache.
+            `(batch, dim)`, and the cache with this token.
         """
-        keys, values, room = cache
-        query, key, value = self.of_one(x, turn)
-        room = pushed(room, ops.concatenate([key, value], axis=1), 2)
-        new_keys, new_values = ops.split(room, 2, axis=1)
-        if self.num_heads == self.num_key_heads:
-            scores = [ops.sum(query * k, axis=3, keepdims=True) for k in (keys, new_keys)]
-            scores = ops.transpose(ops.concatenate(scores, axis=2), (0, 1, 3, 2))
-            weights = ops.transpose(attention_weights(scores + bias), (0, 1, 3, 2))
-            size = ops.shape(room)[2]
-            context = ops.sum(weights[:, :, :-size] * values, axis=2, keepdims=True)
-            context += ops.sum(weights[:, :, -size:] * new_values, axis=2, keepdims=True)
-        else:
-            all_keys = ops.swapaxes(ops.concatenate([keys, new_keys], axis=2), 2, 3)
-            all_values = ops.concatenate([values, new_values], axis=2)
-            context, _ = self.attend(query, all_keys, all_values, bias)
-        return self.project(context), [keys, values, room]
-
-    def of_one(self, x, turn=None):
-        """Query, key and value of one token a sentence, `x (batch, dim)`, by heads, turned if rotary."""
         query, key, value = self._split(x)
-        query = self.heads_of_one(query, self.num_heads)
-        key = self.heads_of_one(key, self.num_key_heads)
-        value = self.heads_of_one(value, self.num_key_heads)
-        if turn is not None:
-            query, key = rotate(query, turn), rotate(key, turn)
-        return query, key, value
+        query = self.split_heads_of_token(query, self.num_heads)
+        key = self.split_heads_of_token(key, self.num_key_heads)
+        value = self.split_heads_of_token(value, self.num_key_heads)
+        if rotation is not None:
+            query, key = rotate(query, rotation), rotate(key, rotation)
+        layout = kv_cache()
+        cache = layout.append(cache, key, value)
+        return self.project(layout.attend(self, query, cache, bias)), cache
 
     def _split(self, x):
         """Query, scaled, key and value: `(rows, dim)` and twice `(rows, key_dim)`."""
@@ -211,21 +189,36 @@ class CrossAttention(MultiHeadAttention):
         self.key_value.build(shape)
 
     def keys_values(self, memory, batch):
-        """Encoder outputs to keys, transposed as scores need them, and values: once a sentence."""
+        """Encoder outputs to keys, transposed as scores need them, and values: once per source."""
         keys, values = ops.split(self.key_value(memory), 2, axis=-1)
         keys = ops.reshape(keys, (batch, -1, self.num_key_heads, self.head_dim))
-        return ops.transpose(keys, (0, 2, 3, 1)), self.heads(values, self.num_key_heads, batch)
+        values = self.split_heads(values, self.num_key_heads, batch)
+        return ops.transpose(keys, (0, 2, 3, 1)), values
 
-    def call(self, x, memory, bias, *, batch):
-        """`x` `(batch * length, dim)` and `keys_values` to the same shape, and the weights."""
-        return self._over(self.heads(self._query(x), self.num_heads, batch), memory, bias)
+    def call(self, x, keys_values, bias, *, batch):
+        """Attends from all positions at once.
 
-    def step(self, x, memory, bias):
-        """`call` for one token a sentence, `x (batch, dim)`."""
-        return self._over(self.heads_of_one(self._query(x), self.num_heads), memory, bias)
+        Args:
+            x: `(batch * length, dim)`.
+            keys_values: The result of `keys_values`.
+            bias: As in `attend`.
+            batch: Number of sentences.
 
-    def _over(self, query, memory, bias):
-        context, weights = self.attend(query, *memory, bias)
+        Returns:
+            `(batch * length, dim)`, and the weights as `attend` returns them.
+        """
+        return self._over(
+            keys_values, bias, self.split_heads(self._query(x), self.num_heads, batch)
+        )
+
+    def step(self, x, keys_values, bias):
+        """`call` for one token per sentence, `x (batch, dim)`."""
+        return self._over(
+            keys_values, bias, self.split_heads_of_token(self._query(x), self.num_heads)
+        )
+
+    def _over(self, keys_values, bias, query):
+        context, weights = self.attend(query, *keys_values, bias)
         return self.project(context), weights
 
     def _query(self, x):
@@ -233,9 +226,9 @@ class CrossAttention(MultiHeadAttention):
 
 
 def _glorot_of_parts(parts):
-    """Glorot uniform for a kernel that holds `parts` square ones side by side.
+    """Glorot uniform for a kernel of `parts` square kernels side by side.
 
-    Taken as one kernel its limit would be sqrt(6 / (1 + parts) dim), too small for each part.
+    As one kernel its limit would be sqrt(6 / (1 + parts) dim), too small for each part.
     """
     return keras.initializers.VarianceScaling(
         scale=(1 + parts) / 2, mode="fan_avg", distribution="uniform"
