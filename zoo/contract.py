@@ -114,10 +114,7 @@ class Seq2Seq(keras.Model):
         self.vocabulary_size = int(vocabulary_size)
         self.source_vocabulary_size = int(source_vocabulary_size)
         self.pad_id, self.start_id, self.end_id = map(int, ids.values())
-        # Tuples become lists, as they do in JSON.
-        self.options = plain(
-            {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
-        )
+        self.options = plain(options)
 
     def call(self, inputs, training=False, return_attention=False):
         raise NotImplementedError
@@ -179,7 +176,9 @@ class Seq2Seq(keras.Model):
 
     def get_config(self):
         names = "vocabulary_size", "pad_id", "start_id", "end_id", "source_vocabulary_size"
-        config = {name: getattr(self, name) for name in names} | self.options
+        config = {name: getattr(self, name) for name in names}
+        # Tuples become lists, as they do in JSON.
+        config |= {k: list(v) if isinstance(v, tuple) else v for k, v in self.options.items()}
         frozen = [path for path, layer in self._layers_by_path() if not layer.trainable]
         return {**config, **({"frozen_layers": frozen} if frozen else {}), "name": self.name}
 

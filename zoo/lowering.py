@@ -24,7 +24,7 @@ def call(function, *arguments):
 
 @dataclass(frozen=True)
 class Lowering:
-    """What a runtime needs of the graphs that layers are traced to.
+    """Choices for the graphs that layers are traced to; they depend on the runtime.
 
     Args:
         take_rows: Embedding look-up: table `(rows, dim)` and ids `(n,)` to rows `(n, dim)`.

@@ -1,5 +1,8 @@
 """Presets: named sizes of both families, from papers, for devices and to start with."""
 
+from collections.abc import Callable
+from typing import Any
+
 from .checks import require_one_of
 from .contract import Seq2Seq
 from .rnn.builder import rnn_seq2seq
@@ -7,11 +10,11 @@ from .rnn.model import RNNSeq2Seq
 from .transformer.builder import transformer
 from .transformer.model import Transformer
 
-BUILDERS = {"transformer": transformer, "rnn_seq2seq": rnn_seq2seq}
-FAMILIES = {"transformer": Transformer, "rnn_seq2seq": RNNSeq2Seq}
+BUILDERS: dict[str, Callable[..., Seq2Seq]] = {"transformer": transformer, "rnn_seq2seq": rnn_seq2seq}
+FAMILIES: dict[str, type[Seq2Seq]] = {"transformer": Transformer, "rnn_seq2seq": RNNSeq2Seq}
 
 
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     # Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, table 3: base and big.
     "transformer_base": {
         "builder": "transformer",

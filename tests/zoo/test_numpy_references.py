@@ -5,6 +5,7 @@ Where a builder's docstring says other than its paper, a comment says so.
 
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -485,7 +486,8 @@ def test_ssru_equals_the_paper_at_once_and_stepwise():
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "swiglu"])
 def test_feed_forward_equals_the_papers(activation):
-    layer = randomize(built(FeedForward(8, 12, activation, 0.1), (None, 8)), scale=2)
+    options = {"model_dim": 8, "feed_forward_dim": 12, "activation": activation, "dropout": 0.1}
+    layer = randomize(built(FeedForward(SimpleNamespace(**options)), (None, 8)), scale=2)
     x = np.random.default_rng(3).normal(size=(20, 8)).astype("float32")
     assert_equal(layer(x), feed_forward(layer, x))
 

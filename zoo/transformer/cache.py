@@ -77,7 +77,7 @@ class GrowingCache:
         """`MultiHeadAttention.attend` of one query per sentence over all slots, without weights.
 
         With a key head for each query head: products and sums. A matrix product would pack the whole
-        cache anew at each step.
+        cache at each step.
         """
         keys, values, new = layer
         new_keys, new_values = ops.split(new, 2, axis=1)
