@@ -1,7 +1,7 @@
-"""Subprocess of test_backends.py: what saved models answer under this process's Keras backend.
+"""Subprocess of test_backends.py that runs or trains models under the backend of its environment.
 
-`python backend_answers.py INPUTS.npz OUTPUTS.npz MODEL.keras ...`, or `--train MODEL.keras` for one
-that is built, trained and saved here.
+python backend_answers.py INPUTS.npz OUTPUTS.npz MODEL.keras ...
+python backend_answers.py --train MODEL.keras PRESET VOCABULARY_SIZE
 """
 
 import sys
@@ -14,7 +14,7 @@ from seq2lite import zoo
 
 
 def answer(inputs, output, *models):
-    """Writes each model's logits, its greedy tokens, and its beams' tokens and scores."""
+    """Write the logits, greedy tokens, beam tokens and beam scores of each model."""
     inputs = dict(np.load(inputs))
     answers = {}
     for path in models:
@@ -30,7 +30,7 @@ def answer(inputs, output, *models):
 
 
 def train(path, preset, vocabulary_size):
-    """Trains a small model to copy its source, and saves it."""
+    """Train a small model to copy its source, and save it."""
     small = {"transformer_tiny": {"model_dim": 32, "feed_forward_dim": 64}, "rnn_tiny": {}}[preset]
     keras.utils.set_random_seed(1)
     model = zoo.build(preset, vocabulary_size=int(vocabulary_size), dropout=0.1, **small)

@@ -1,4 +1,4 @@
-"""One `.keras` file under each Keras backend; TensorFlow's answers are this process's."""
+"""The same `.keras` file under each Keras backend. This process runs TensorFlow."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ CASES = [
 
 
 def run(backend, *arguments):
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, SCRIPT, *map(str, arguments)],
         env={**os.environ, "KERAS_BACKEND": backend},
         capture_output=True,
@@ -37,12 +37,12 @@ def run(backend, *arguments):
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A folder with each case's model, the ids they read, and the models by name."""
+    """The folder of all saved models, their input ids, and the models by case."""
     folder = tmp_path_factory.mktemp("saved")
     rng = np.random.default_rng(1)
     inputs = {"source": random_ids(rng, [7, 4, 1]), "target": random_ids(rng, [6, 6, 3])}
@@ -62,7 +62,7 @@ def answers(request, saved):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_same_file_gives_the_same_logits(case, saved, answers):
+def test_a_saved_model_has_the_same_logits(case, saved, answers):
     _, inputs, models = saved
     expected = np.array(models[case](inputs))
     assert np.abs(expected).max() > 0.5
@@ -70,10 +70,10 @@ def test_the_same_file_gives_the_same_logits(case, saved, answers):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_same_file_finds_the_same_tokens(case, saved, answers):
+def test_a_saved_model_generates_the_same_tokens(case, saved, answers):
     _, inputs, models = saved
     tokens, lengths = zoo.greedy_search(models[case], inputs["source"], 20)
-    found = answers[f"{case}/tokens"][:, : tokens.shape[1]]  # JAX leaves the padding
+    found = answers[f"{case}/tokens"][:, : tokens.shape[1]]  # JAX keeps the padding.
     np.testing.assert_array_equal(found, tokens)
     np.testing.assert_array_equal(answers[f"{case}/lengths"], lengths)
     beams, lengths, scores = zoo.beam_search(models[case], inputs["source"], 20, num_hypotheses=2)
@@ -83,7 +83,7 @@ def test_the_same_file_finds_the_same_tokens(case, saved, answers):
 
 
 @pytest.mark.parametrize("preset", ["transformer_tiny", "rnn_tiny"])
-def test_a_model_trained_under_jax_is_exported_here(preset, tmp_path):
+def test_a_model_trained_under_jax_can_be_exported(preset, tmp_path):
     run("jax", "--train", tmp_path / "model.keras", preset, 1000)
     model = keras.saving.load_model(tmp_path / "model.keras")
     search = interpreter_search(float32_file(model, tmp_path), 1, "model.tflite")

@@ -1,6 +1,7 @@
-"""Whole Transformers against CTranslate2 in float32, with the same weights.
+"""Complete Transformers compared with CTranslate2 in float32, with the same weights.
 
-It has all options of `zoo.transformer` but SSRUs; those are in `test_numpy_references.py`.
+CTranslate2 supports all options of `zoo.transformer` except SSRUs. `test_numpy_transformer_references.py`
+tests those.
 """
 
 import keras
@@ -12,7 +13,7 @@ from random_models import TRANSFORMERS, VOCABULARY, random_ids, randomize
 from seq2lite import zoo
 
 CASES = {name: case for name, case in TRANSFORMERS.items() if case.get("decoder") != "ssru"}
-# What no other case has together.
+# Combinations of options that no other case has.
 CASES["transformer-post-norm-rms-gelu-relative-grouped-separate"] = {
     "norm_first": False,
     "norm": "rms",
@@ -38,8 +39,8 @@ def model(request):
     model = zoo.transformer(vocabulary_size=VOCABULARY, **{**sizes, **CASES[request.param]})
     randomize(model)
     bias = model.output_projection.bias.numpy()
-    bias[[model.pad_id, 1, model.start_id]] = -1e4  # CTranslate2 has no numbers for them
-    bias[model.end_id] += 0.5  # some sentences end
+    bias[[model.pad_id, 1, model.start_id]] = -1e4  # Their CTranslate2 tokens are not numbers.
+    bias[model.end_id] += 0.5  # Some outputs then end.
     model.output_projection.bias.assign(bias)
     return model
 
@@ -57,25 +58,25 @@ def tokens(ids):
 
 def test_log_probabilities_of_given_targets_equal_ctranslate2(model, translator):
     rng = np.random.default_rng(1)
-    # Long enough for relative positions that share a bucket.
+    # Long enough that relative positions share a bucket.
     source = random_ids(rng, [30, 7, 1])
     target = random_ids(rng, [25, 9, 2])
-    read = np.pad(target, ((0, 0), (1, 0)))
-    read[:, 0] = model.start_id
-    logits = model({"source": source, "target": read})
+    inputs = np.pad(target, ((0, 0), (1, 0)))
+    inputs[:, 0] = model.start_id
+    logits = model({"source": source, "target": inputs})
     log_probabilities = keras.ops.convert_to_numpy(keras.ops.log_softmax(logits))
     results = translator.score_batch(tokens(source), tokens(target))
-    for row, given, result in zip(log_probabilities, target, results, strict=True):
-        given = [*given[given != 0], model.end_id]
-        assert len(result.log_probs) == len(given)
-        actual = row[np.arange(len(given)), given]
+    for row, ids, result in zip(log_probabilities, target, results, strict=True):
+        ids = [*ids[ids != 0], model.end_id]
+        assert len(result.log_probs) == len(ids)
+        actual = row[np.arange(len(ids)), ids]
         np.testing.assert_allclose(actual, result.log_probs, rtol=0, atol=5e-6)
 
 
 def test_greedy_tokens_equal_ctranslate2(model, translator):
     source = random_ids(np.random.default_rng(2), [9, 5, 3, 1, 7, 7, 2, 4, 8, 8, 6, 3])
     found, lengths = (np.array(x) for x in zoo.greedy_search(model, source, max_length=12))
-    assert len({tuple(row) for row in found}) > 2  # they depend on the source
+    assert len({tuple(row) for row in found}) > 2  # The outputs depend on the source.
     results = translator.translate_batch(
         tokens(source), beam_size=1, max_decoding_length=12, min_decoding_length=0
     )
@@ -86,7 +87,7 @@ def test_greedy_tokens_equal_ctranslate2(model, translator):
 
 @pytest.mark.parametrize("num_beams", [2, 5])
 def test_the_best_beams_equal_ctranslate2(model, translator, num_beams):
-    """Ranked by probability: both know then when nothing better can come."""
+    """Without a length penalty, because both searches then stop exactly at the optimum."""
     source = random_ids(np.random.default_rng(3), [9, 5, 3, 1, 7, 7, 2, 4])
     found, lengths, scores = (
         np.array(x)

@@ -1,4 +1,4 @@
-"""Dropout: the zoo's own draws, of 16 bits an element."""
+"""The Dropout layer of the zoo, which draws 16 random bits per element."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ def test_the_rate_is_dropped_and_the_rest_scaled(rate, dtype):
     x = np.ones((400, 1000), "float32")
     y = np.float32(keras.ops.cast(Dropout(rate, seed=1, dtype=dtype)(x, training=True), "float32"))
     kept = y != 0
-    # Five standard deviations of the part of 400,000 that are dropped.
+    # Five standard deviations of the dropped fraction of 400,000 elements.
     assert abs(1 - kept.mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / x.size)
     np.testing.assert_allclose(y[kept], 1 / (1 - rate), rtol=1e-4 if dtype == "float32" else 8e-3)
 
@@ -22,18 +22,18 @@ def test_the_rate_is_dropped_and_the_rest_scaled(rate, dtype):
 def test_elements_are_dropped_independently():
     dropped = np.array(Dropout(0.3, seed=2)(np.ones((1000, 1001)), training=True)) == 0
     centred = dropped.ravel() - dropped.mean()
-    for apart in (1, 2, 3, 4, 8, 1001):
-        together = np.mean(centred[apart:] * centred[:-apart]) / centred.var()
-        assert abs(together) < 5 / np.sqrt(centred.size), apart
+    for distance in (1, 2, 3, 4, 8, 1001):
+        correlation = np.mean(centred[distance:] * centred[:-distance]) / centred.var()
+        assert abs(correlation) < 5 / np.sqrt(centred.size), distance
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (1,), (5, 7), (3, 2, 3)])
-def test_any_number_of_elements_has_its_draws(shape):
+def test_inputs_of_any_size_are_supported(shape):
     layer = Dropout(0.5, seed=3)
     assert layer(np.ones(shape), training=True).shape == shape
 
 
-def test_each_call_draws_anew_and_the_seed_decides():
+def test_each_call_draws_new_values_determined_by_the_seed():
     x = np.ones((8, 64))
     layer, same, other = Dropout(0.5, seed=4), Dropout(0.5, seed=4), Dropout(0.5, seed=5)
     first, second = np.array(layer(x, training=True)), np.array(layer(x, training=True))
@@ -41,7 +41,7 @@ def test_each_call_draws_anew_and_the_seed_decides():
     np.testing.assert_array_equal(first, same(x, training=True))
 
 
-def test_a_gradient_passes_where_the_element_did():
+def test_gradients_flow_through_kept_elements_only():
     layer, x = Dropout(0.4, seed=6), tf.ones((9, 11))
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -49,7 +49,7 @@ def test_a_gradient_passes_where_the_element_did():
     np.testing.assert_array_equal(tape.gradient(y, x), y)
 
 
-def test_a_graph_of_unknown_shape_and_xla_draw_the_same():
+def test_eager_mode_graphs_of_unknown_shape_and_xla_draw_the_same():
     x = np.ones((6, 10), "float32")
 
     def graph(**options):
@@ -61,7 +61,7 @@ def test_a_graph_of_unknown_shape_and_xla_draw_the_same():
     np.testing.assert_array_equal(graph(), graph(jit_compile=True))
 
 
-def test_all_is_dropped_at_rate_one():
+def test_everything_is_dropped_at_rate_one():
     assert not np.array(Dropout(1.0)(np.ones((4, 4)), training=True)).any()
 
 
@@ -70,7 +70,7 @@ def test_a_noise_shape_drops_rows_together():
     assert (y == y[:, :1]).all() and 0 < y[:, 0].astype(bool).sum() < 64
 
 
-def test_nothing_is_dropped_out_of_training():
+def test_nothing_is_dropped_outside_training():
     x = np.ones((4, 4), "float32")
     np.testing.assert_array_equal(Dropout(0.9)(x), x)
     np.testing.assert_array_equal(Dropout(0.0)(x, training=True), x)

@@ -1,4 +1,4 @@
-"""Gradients of attention and SSRU, in float64, against central differences."""
+"""Gradients of attention and SSRU compared with central differences, in float64."""
 
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ from seq2lite.zoo.transformer.ssru import SSRU
 
 BATCH, LENGTH, MEMORY_LENGTH, DIM, NUM_HEADS = 2, 3, 5, 8, 4
 TOKEN = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], bool)
-# Of the difference itself the error is about STEP^2, of its rounding 2^-53 / STEP.
+# The truncation error of a difference is about STEP^2, its rounding error 2^-53 / STEP.
 STEP, TOLERANCE = 1e-5, 1e-8
 
 
@@ -33,12 +33,12 @@ def normal(*shape, seed=0):
 
 
 def assert_gradients(layer, inputs, function):
-    """Along random directions of each input and weight, of random sums of all that comes out.
+    """Check the gradient of a random sum of all outputs, in a random direction of each variable.
 
     Args:
-        layer: The layer.
-        inputs: Variables.
-        function: Takes `inputs`, gives a list of tensors.
+        layer: Layer whose weights are checked.
+        inputs: List of variables, which are checked too.
+        function: Function from `inputs` to a list of tensors.
     """
     rng = np.random.default_rng(5)
     factors = None
@@ -57,7 +57,7 @@ def assert_gradients(layer, inputs, function):
     variables = [*inputs, *weights]
     for variable, gradient in zip(variables, tape.gradient(value, variables), strict=True):
         assert gradient is not None, variable.name
-        gradient = tf.convert_to_tensor(gradient)  # of a table it comes by rows
+        gradient = tf.convert_to_tensor(gradient)  # The gradient of a table is an IndexedSlices.
         start = variable.numpy()
         for _ in range(3):
             direction = rng.normal(size=start.shape)
@@ -73,43 +73,43 @@ def assert_gradients(layer, inputs, function):
 
 
 @pytest.mark.parametrize("score", ["additive", "dot", "general", "concat"])
-def test_global_attention(score):
+def test_gradients_of_global_attention(score):
     memory_dim = DIM if score == "dot" else 6
     layer = built(GlobalAttention(score, 7), [(None, DIM), (None, None, memory_dim)])
     randomize(layer, scale=2)
     memory = normal(BATCH, MEMORY_LENGTH, memory_dim, seed=1)
     bias = PADDING_BIAS * (~TOKEN).astype("float64")
 
-    def of(attend):
+    def outputs_of(attend):
         return lambda query, memory: attend(query, layer.keys(memory), memory, bias)
 
-    assert_gradients(layer, [normal(BATCH, DIM), memory], of(layer))
-    assert_gradients(layer, [normal(BATCH, LENGTH, DIM), memory], of(layer.over_sequence))
+    assert_gradients(layer, [normal(BATCH, DIM), memory], outputs_of(layer))
+    assert_gradients(layer, [normal(BATCH, LENGTH, DIM), memory], outputs_of(layer.over_sequence))
 
 
 @pytest.mark.parametrize("is_rotary", [False, True])
 @pytest.mark.parametrize("num_key_heads", [1, 2, 4])
-def test_self_attention(num_key_heads, is_rotary):
+def test_gradients_of_self_attention(num_key_heads, is_rotary):
     layer = randomize(built(SelfAttention(DIM, NUM_HEADS, num_key_heads), (None, DIM)), scale=2)
     future = np.triu(np.ones((MEMORY_LENGTH, MEMORY_LENGTH), bool), 1)
     bias = PADDING_BIAS * (future | ~TOKEN[:, None, None]).astype("float64")
-    turn = rotation(np.arange(MEMORY_LENGTH), DIM // NUM_HEADS) if is_rotary else None
+    angles = rotation(np.arange(MEMORY_LENGTH), DIM // NUM_HEADS) if is_rotary else None
     x = normal(BATCH * MEMORY_LENGTH, DIM)
-    assert_gradients(layer, [x], lambda x: [layer(x, bias, turn, batch=BATCH)])
+    assert_gradients(layer, [x], lambda x: [layer(x, bias, angles, batch=BATCH)])
 
 
 @pytest.mark.parametrize("is_bidirectional", [False, True])
-def test_self_attention_with_relative_positions(is_bidirectional):
+def test_gradients_of_self_attention_with_relative_positions(is_bidirectional):
     attention = randomize(built(SelfAttention(DIM, NUM_HEADS, 2), (None, DIM)), scale=2)
     relative = randomize(built(RelativeBias(NUM_HEADS, is_bidirectional), None), scale=2)
     both = SimpleNamespace(trainable_variables=[*attention.weights, *relative.weights])
-    place = np.arange(MEMORY_LENGTH)
+    position = np.arange(MEMORY_LENGTH)
     x = normal(BATCH * MEMORY_LENGTH, DIM)
-    assert_gradients(both, [x], lambda x: [attention(x, relative(place, place), batch=BATCH)])
+    assert_gradients(both, [x], lambda x: [attention(x, relative(position, position), batch=BATCH)])
 
 
 @pytest.mark.parametrize("num_key_heads", [1, 2, 4])
-def test_cross_attention(num_key_heads):
+def test_gradients_of_cross_attention(num_key_heads):
     layer = randomize(built(CrossAttention(DIM, NUM_HEADS, num_key_heads), (None, DIM)), scale=2)
     bias = PADDING_BIAS * (~TOKEN[:, None, None]).astype("float64")
 
@@ -120,7 +120,7 @@ def test_cross_attention(num_key_heads):
     assert_gradients(layer, inputs, attend)
 
 
-def test_ssru():
+def test_gradients_of_ssru():
     layer = randomize(built(SSRU(DIM), (None, DIM)), scale=2)
     x = normal(BATCH * LENGTH, DIM)
     assert_gradients(layer, [x], lambda x: [layer(x, batch=BATCH)])

@@ -1,4 +1,4 @@
-"""Layers and whole Transformers against PyTorch in float64, with the same weights."""
+"""Layers and complete Transformers compared with PyTorch in float64, with the same weights."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ CELLS = {"lstm": (nn.LSTM, nn.LSTMCell), "gru": (nn.GRU, nn.GRUCell)}
 
 
 def assert_equal(actual, expected, tolerance=5e-6):
-    """To some forty roundings of float32, of values as large as the largest."""
+    """Compare with a tolerance of about 40 float32 roundings of the largest value."""
     expected = expected.detach().numpy() if torch.is_tensor(expected) else expected
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
@@ -37,7 +37,7 @@ def double(x):
 
 
 def fill(module, **values):
-    """Sets parameters by their names."""
+    """Set parameters by name."""
     for name, value in values.items():
         parameter = getattr(module, name)
         assert parameter.shape == value.shape, name
@@ -45,10 +45,10 @@ def fill(module, **values):
 
 
 def fill_cell(module, recurrence, suffix):
-    """Both have i, f, g, o; of the GRU torch has r, z, n where Keras has z, r, n."""
+    """Set the weights of a cell. PyTorch orders the GRU's gates r, z, n, and Keras z, r, n."""
     cell = recurrence.layer.cell
     bias = convert_to_numpy(cell.bias)
-    # The sum of both biases is the LSTM's.
+    # PyTorch's LSTM adds two biases.
     bias, recurrent_bias = (bias, np.zeros_like(bias)) if recurrence.cell == "lstm" else bias
     values = {
         "weight_ih": convert_to_numpy(cell.kernel).T,
@@ -92,12 +92,12 @@ def multi_head_attention():
 
 
 def future(length):
-    """True where a query, along the first axis, must not look."""
+    """Return a mask that is True where a query (first axis) must not attend."""
     return np.triu(np.ones((length, length), bool), 1)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_two_recurrences_are_a_bidirectional_layer_of_torch(cell):
+def test_two_recurrences_equal_a_bidirectional_torch_layer(cell):
     units, dim = 5, 4
     directions = [
         randomize(built(Recurrence(cell, units, backward), (None, None, dim)), seed, scale=2)
@@ -121,8 +121,8 @@ def test_two_recurrences_are_a_bidirectional_layer_of_torch(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_recurrence_goes_on_from_a_state_as_torch_does(cell):
-    """What a decoder does: all tokens at once in training, one by one in a search."""
+def test_a_recurrence_with_an_initial_state_equals_torch(cell):
+    """As in a decoder: all tokens at once in training, one by one in a search."""
     units, dim = 5, 4
     recurrence = randomize(built(Recurrence(cell, units), (None, None, dim)), scale=2)
     module = CELLS[cell][1](dim, units, dtype=torch.float64)
@@ -144,7 +144,7 @@ def test_a_recurrence_goes_on_from_a_state_as_torch_does(cell):
         assert_equal(actual, state)
 
 
-def test_self_attention_equals_torch_causal_with_padding_and_stepwise():
+def test_causal_self_attention_equals_torch_with_padding_and_stepwise():
     layer = randomize(built(SelfAttention(DIM, NUM_HEADS, NUM_HEADS), (None, DIM)), scale=2)
     module = multi_head_attention()
     fill_self_attention(module, layer)
@@ -157,20 +157,20 @@ def test_self_attention_equals_torch_causal_with_padding_and_stepwise():
     bias = PADDING_BIAS * (future(6) | ~TOKEN[:, None, None]).astype("float32")
     at_once = layer(x.reshape(-1, DIM), bias, batch=3)
     assert_equal(np.reshape(at_once, x.shape)[TOKEN], expected[TOKEN])
-    # Empty slots hold anything: the bias keeps them out. The last t + 1 slots are full.
-    old, room = (3, NUM_HEADS, 2, DIM // NUM_HEADS), (3, 2 * NUM_HEADS, 4, DIM // NUM_HEADS)
-    cache = [np.full(shape, 7, "float32") for shape in (old, old, room)]
+    # Empty slots contain arbitrary values, which the bias masks. The last t + 1 slots are in use.
+    old, recent = (3, NUM_HEADS, 2, DIM // NUM_HEADS), (3, 2 * NUM_HEADS, 4, DIM // NUM_HEADS)
+    cache = [np.full(shape, 7, "float32") for shape in (old, old, recent)]
     for t in range(6):
         if t in (4, 5):
             cache = layer.grow(cache, 1)
         slots = cache[0].shape[2] + cache[2].shape[2]
         empty = PADDING_BIAS * (np.arange(slots) < slots - t - 1).astype("float32")
         step, cache = layer.step(x[:, t], cache, empty[None, None, None])
-        real = TOKEN[:, t]
-        assert_equal(np.array(step)[real], expected[real, t])
+        is_token = TOKEN[:, t]
+        assert_equal(np.array(step)[is_token], expected[is_token, t])
 
 
-def test_cross_attention_equals_torch_and_so_do_its_weights():
+def test_cross_attention_and_its_weights_equal_torch():
     layer = randomize(built(CrossAttention(DIM, NUM_HEADS, NUM_HEADS), (None, DIM)), scale=2)
     module = multi_head_attention()
     fill_cross_attention(module, layer)
@@ -196,10 +196,10 @@ def heads(x, num_heads):
 
 
 @pytest.mark.parametrize("num_key_heads", [1, 2])
-def test_grouped_queries_read_the_heads_that_torch_has_them_read(num_key_heads):
+def test_grouped_query_attention_equals_torch(num_key_heads):
     sizes = DIM, NUM_HEADS, num_key_heads
     key_dim = DIM // NUM_HEADS * num_key_heads
-    itself = randomize(built(SelfAttention(*sizes), (None, DIM)), scale=2)
+    self_attention = randomize(built(SelfAttention(*sizes), (None, DIM)), scale=2)
     cross = randomize(built(CrossAttention(*sizes), (None, DIM)), scale=2)
     x, memory = normal(3, 6, DIM), normal(3, 6, DIM, seed=4)
 
@@ -220,11 +220,11 @@ def test_grouped_queries_read_the_heads_that_torch_has_them_read(num_key_heads):
     def dense(layer, x):
         return x @ convert_to_numpy(layer.kernel) + layer.bias
 
-    parts = np.split(dense(itself.query_key_value, x), [DIM, DIM + key_dim], axis=-1)
+    parts = np.split(dense(self_attention.query_key_value, x), [DIM, DIM + key_dim], axis=-1)
     allowed = ~future(6) & TOKEN[:, None, None]
     bias = PADDING_BIAS * (~allowed).astype("float32")
-    at_once = np.reshape(itself(x.reshape(-1, DIM), bias, batch=3), x.shape)
-    assert_equal(at_once[TOKEN], np.array(expected(itself, *parts, allowed))[TOKEN])
+    at_once = np.reshape(self_attention(x.reshape(-1, DIM), bias, batch=3), x.shape)
+    assert_equal(at_once[TOKEN], np.array(expected(self_attention, *parts, allowed))[TOKEN])
 
     parts = [dense(cross.query, x), *np.split(dense(cross.key_value, memory), 2, axis=-1)]
     allowed = TOKEN[:, None, None]
@@ -234,7 +234,7 @@ def test_grouped_queries_read_the_heads_that_torch_has_them_read(num_key_heads):
     assert_equal(np.reshape(at_once, x.shape), expected(cross, *parts, allowed))
 
 
-# Small values too, of which epsilon is a part.
+# Small values too, where epsilon matters.
 @pytest.mark.parametrize("size", [1e-3, 1.0, 30.0])
 def test_normalizations_equal_torch(size):
     x = size * (normal(5, DIM) + 0.5)
@@ -289,7 +289,7 @@ def torch_transformer(model, activation):
         if model.norm_first:
             fill_norm(stack.norm, getattr(model, last_norm))
         else:
-            stack.norm = None  # torch normalizes once more than the paper
+            stack.norm = None  # PyTorch has one normalization more than the paper.
     for theirs, ours in zip(module.decoder.layers, model.decoder_layers, strict=True):
         fill_cross_attention(theirs.multihead_attn, ours.cross_attention)
         fill_norm(theirs.norm2, ours.cross_attention_norm)
