@@ -1,4 +1,4 @@
-"""Presets, and what a wrong option says."""
+"""Presets and builder options; errors name the wrong option."""
 
 import re
 
