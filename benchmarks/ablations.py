@@ -26,7 +26,6 @@ import keras
 from seq2lite.recipes import pronounce, summarize, translate
 from seq2lite.recipes.run.command_line import parse_config
 from seq2lite.recipes.run.folder import differing_options
-from seq2lite.recipes.run.model_options import training_of
 from seq2lite.zoo.presets import PRESETS
 
 RECIPES = {"translate": translate, "summarize": summarize, "pronounce": pronounce}
@@ -72,8 +71,8 @@ FAMILY_CHANGES = {
 
 def changes_of(recipe, preset):
     """Return all changes of a recipe with a preset: name to flags."""
-    config = RECIPES[recipe].Config(preset=preset)
-    rate, batch = training_of(config).learning_rate, config.training.batch_tokens
+    config = RECIPES[recipe].Config.of(preset=preset)
+    rate, batch = config.model.peak_learning_rate, config.training.batch_tokens
     values = {
         "half": rate / 2,
         "twice": 2 * rate,
@@ -81,7 +80,7 @@ def changes_of(recipe, preset):
         "twice_batch": 2 * batch,
     }
     changes = CHANGES | FAMILY_CHANGES[PRESETS[preset]["builder"]]
-    if subwords := getattr(config, "vocabulary_size", None):
+    if subwords := getattr(config.data, "vocabulary_size", None):
         values |= {"half_subwords": subwords // 2, "twice_subwords": 2 * subwords}
         changes |= SUBWORD_CHANGES
     return {name: flags.format(**values) for name, flags in changes.items()}
@@ -124,7 +123,7 @@ def parse_options():
     )
     parser.add_argument("changes", nargs="*", metavar="CHANGE", help="default: all changes")
     options = parser.parse_intermixed_args()
-    options.preset = options.preset or RECIPES[options.recipe].Config().preset
+    options.preset = options.preset or RECIPES[options.recipe].Config().model.preset
     options.all_changes = changes_of(options.recipe, options.preset)
     options.changes = options.changes or list(options.all_changes)
     if unknown := [name for name in options.changes if name not in options.all_changes]:
@@ -135,7 +134,7 @@ def parse_options():
     for name in options.changes:
         folder, flags = folder_of(name, options), flags_of(name, options)
         config = parse_config(None, RECIPES[options.recipe].Config, flags)
-        if folder.exists() and (names := differing_options(config, config.inputs)):
+        if folder.exists() and (names := differing_options(config)):
             parser.error(
                 f"{folder} must have the same {', '.join(names)} as this command. "
                 f"Try another --output"

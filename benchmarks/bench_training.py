@@ -178,7 +178,7 @@ def pipeline_table(turns):
     batches = Batches(
         data.train.pairs,
         data.tokenizer,
-        max_length=config.max_length,
+        max_length=config.data.max_lengths,
         batch_tokens=config.training.batch_tokens,
     )
     tokens = sum(num_tokens(batch) for batch in batches.dataset().as_numpy_iterator())

@@ -20,7 +20,7 @@ from seq2lite.recipes.data.pairs import read_pairs
 from seq2lite.recipes.data.splits import held_out_files
 from seq2lite.recipes.options import option
 from seq2lite.recipes.run.command_line import run_recipe
-from seq2lite.recipes.run.folder import check_run_folder
+from seq2lite.recipes.run.folder import prepare_run
 from seq2lite.recipes.training.options import Training
 
 TRAINING = Training(epochs=8, score_pairs=0)
@@ -45,7 +45,7 @@ def train(config):
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"`KERAS_BACKEND` must be tensorflow. Received: {keras.backend.backend()}")
     runs = {
-        family: translate.Config(
+        family: translate.Config.of(
             output=f"{config.output}/{options['preset']}",
             overwrite=config.overwrite,
             training=TRAINING,
@@ -54,12 +54,12 @@ def train(config):
         for family, options in FAMILIES.items()
     }
     for run in runs.values():
-        check_run_folder(run, run.inputs)
+        prepare_run(run)
     results = {}
     for family, run in runs.items():
         print(f"\n{family}", flush=True)
         results[family] = translate.train(run)
-    pairs = read_pairs(*held_out_files(run.train, run.valid))
+    pairs = read_pairs(*held_out_files(run.data.train, run.data.valid))
     files = {
         family: {
             quantization: export.load(report.path)

@@ -23,18 +23,19 @@ from pathlib import Path
 import keras
 from rich.progress import track
 
-from seq2lite import export, zoo
+from seq2lite import export
 from seq2lite.export.runtime.checks import require_positive
 from seq2lite.export.runtime.container import is_bundle
 from seq2lite.recipes.ask import CONTEXT_WORDS, read_questions
+from seq2lite.recipes.data.options import DataOptions
 from seq2lite.recipes.data.pairs import Pairs, read_pairs
-from seq2lite.recipes.data.prepare import make_batches, training_batches
+from seq2lite.recipes.data.prepare import make_data, training_batches
 from seq2lite.recipes.data.samples import VSCODE_TRAIN
-from seq2lite.recipes.data.splits import for_training, input_files, read_splits, spread
+from seq2lite.recipes.data.splits import for_training, read_splits, spread
 from seq2lite.recipes.distributed import processes
-from seq2lite.recipes.distributed.precision import precision
-from seq2lite.recipes.evaluation.bundles import bundle_decoder, export_bundles
-from seq2lite.recipes.evaluation.decoding import Decoder, Score, Search
+from seq2lite.recipes.distributed.backend import can_export
+from seq2lite.recipes.evaluation.bundles import bundle_decoder, export_model
+from seq2lite.recipes.evaluation.decoding import Decoder, Score
 from seq2lite.recipes.evaluation.evaluate import evaluate
 from seq2lite.recipes.evaluation.metrics import (
     error_rates,
@@ -42,14 +43,14 @@ from seq2lite.recipes.evaluation.metrics import (
     rouge_scores,
     translation_scores,
 )
-from seq2lite.recipes.options import check_choices, option, require_files
+from seq2lite.recipes.options import check_choices, option
 from seq2lite.recipes.pronounce import pronunciations, read_words
 from seq2lite.recipes.run.command_line import run_recipe
-from seq2lite.recipes.run.folder import DISTILLED, check_run_folder, open_run, save_model, save_text
-from seq2lite.recipes.run.model_options import builder_options, check_model, training_of
+from seq2lite.recipes.run.config import RecipeConfig, RunOptions
+from seq2lite.recipes.run.folder import DISTILLED, open_run, prepare_run, save_text
+from seq2lite.recipes.run.model import ModelOptions, build_model
 from seq2lite.recipes.run.report import write_report
 from seq2lite.recipes.training.fit import fit
-from seq2lite.recipes.training.options import Training
 
 Task = namedtuple("Task", ["read", "references", "score", "mode", "measure"])
 # How the teacher's recipe reads its files and what it scores against; the number that chooses the best
@@ -63,65 +64,55 @@ TASKS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """What a run depends on; each field is a flag."""
+class DistillationData(DataOptions):
+    """Data options; each field is a flag."""
 
-    teacher: str = option("runs/translate", "run folder of a recipe, a .keras file, or a bundle")
     train: tuple[str, ...] = option(
-        (str(VSCODE_TRAIN),), "source, tab, target a line; or a file of each; .gz or plain"
+        (str(VSCODE_TRAIN),), "lines of source, tab, target; or a file of each; plain or .gz"
     )
-    valid: tuple[str, ...] = option(
-        (),
-        "held-out pairs of the same form, which choose the best round; default: a part of --train",
-    )
-    test: tuple[str, ...] = option((), "files of pairs to score in the end; default: --valid")
-    references: bool = option(False, "train on the references too, not on the teacher's alone")
-    output: str = option("runs/distill", "run folder")
-    overwrite: bool = option(
-        False, "replace the run in the folder: a finished one, or one of other options"
-    )
-    preset: str = option("student_tiny", f"one of {', '.join(zoo.list_presets())}")
-    dropout: float = option(0.1, "of the preset's layers")
-    architecture: tuple[str, ...] = option(
-        (), "what differs from the preset, as num_layers=3 (docs/zoo.md has all options)"
-    )
-    max_source_length: int = option(96, "tokens of a source; what is longer is cut")
-    max_target_length: int = option(96, "tokens of a target")
-    measured_as: str = option("translation", f"what a target is; of {', '.join(TASKS)}")
-    context_words: int = option(CONTEXT_WORDS, "of a question's JSON, as the teacher reads it")
-    languages: tuple[str, ...] = option((), "tags of source and target, if they are translations")
-    quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each of {', '.join(export.QUANTIZATIONS)}; alone: none"
-    )
-    training: Training = Training()
-    search: Search = Search()
+    references: bool = option(False, "train on the references too, not only on teacher outputs")
+    max_source_length: int = option(96, "maximum source length in tokens; longer ones are cut")
+    max_target_length: int = option(96, "maximum target length in tokens")
+    context_words: int = option(CONTEXT_WORDS, "`--context-words` of a teacher of questions")
 
     def __post_init__(self):
-        check_model(self)
-        require_files(self.train, self.valid)
-        check_choices("measured_as", [self.measured_as], TASKS)
+        super().__post_init__()
         require_positive(context_words=self.context_words)
+
+    @property
+    def max_lengths(self):
+        """Maximum source and target length in tokens."""
+        return self.max_source_length, self.max_target_length
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(RecipeConfig):
+    """Options of a distillation run; each field of a group is a flag."""
+
+    teacher: str = option("runs/translate", "run folder of a recipe, a .keras file, or a bundle")
+    data: DistillationData = DistillationData()
+    run: RunOptions = RunOptions(output="runs/distill")
+    model: ModelOptions = ModelOptions(preset="student_tiny")
+    measured_as: str = option("translation", f"kind of target: {', '.join(TASKS)}")
+    languages: tuple[str, ...] = option((), "language tags of source and target; default: none")
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choices("measured_as", [self.measured_as], TASKS)
         if len(self.languages) not in (0, 2):
             raise ValueError(f"`languages` must be two tags. Received: {' '.join(self.languages)}")
 
     @property
-    def lengths(self):
-        """Most tokens of a source and of a target."""
-        return self.max_source_length, self.max_target_length
-
-    @property
     def inputs(self):
-        """The data files, the teacher's among them."""
+        """The data files, and those of the teacher."""
         teacher = Path(self.teacher)
         folder = teacher.parent if teacher.suffix == ".keras" else teacher
         named = [folder / name for name in ("model.keras", "tokenizer.model", "bundle.json")]
         teachers = [str(file) for file in dict.fromkeys((teacher, *named)) if file.is_file()]
-        return (*input_files(self), *teachers)
+        return (*super().inputs, *teachers)
 
 
-Data = namedtuple("Data", ["tokenizer", "train", "valid", "tests"])
 Teacher = namedtuple("Teacher", ["say", "tokenizer", "megabytes"])
-Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 CHUNK = 512  # sources that are written down at a time, so that a stop loses no more
 
 
@@ -144,7 +135,7 @@ def load_teacher(config):
         )
     model = keras.saving.load_model(file)
     tokenizer = export.Tokenizer(file.parent / "tokenizer.model")
-    decode = Decoder(tokenizer, config.search, config.lengths)
+    decode = Decoder(tokenizer, config.search, config.data.max_lengths)
     return Teacher(lambda texts: decode(model, texts), tokenizer, 4 * model.count_params() / 1e6)
 
 
@@ -152,8 +143,8 @@ def read_data(config):
     """Reads the pairs, as they are."""
     read = TASKS[config.measured_as].read
     if read is read_questions:
-        read = functools.partial(read, context_words=config.context_words)
-    return read_splits(config, read)
+        read = functools.partial(read, context_words=config.data.context_words)
+    return read_splits(config.data, read)
 
 
 def _said(file, teacher, sources):
@@ -182,54 +173,43 @@ def distilled(config, teacher, pairs, folder):
             f"`teacher` must give targets. Received: {config.teacher}, which gave empty ones alone, "
             f"to {len(sources)} sources"
         )
-    if config.references:
+    if config.data.references:
         both, lines = [*pairs, *taught], [*pairs.lines, *taught.lines]
         taught = Pairs(both, lines, taught.origin, taught.dropped)
     return for_training(taught)
 
 
-def build_model(config, teacher):
-    """The student, over the teacher's tokens."""
-    keras.utils.set_random_seed(config.training.seed)
-    with precision(config.training.precision):
-        options = builder_options(config.preset, config.architecture)
-        return zoo.build(
-            config.preset, dropout=config.dropout, **options, **teacher.tokenizer.vocabulary
-        )
-
-
 def train(config):
-    """Asks the teacher, trains the student, exports, compares."""
-    check_run_folder(config, config.inputs)
+    """Asks the teacher, trains the student, exports, compares; returns a `RunResult`."""
+    config = prepare_run(config)
     teacher = load_teacher(config)
     train, valid, tests = read_data(config)
-    model = build_model(config, teacher)
-    decode = Decoder(teacher.tokenizer, config.search, config.lengths)
+    model = build_model(config.model, config.training, teacher.tokenizer)
+    decode = Decoder(teacher.tokenizer, config.search, config.data.max_lengths)
     task = TASKS[config.measured_as]
     score = Score(task.score, task.measure, decode, task.references(valid), task.mode)
-    # As many batches as the teacher's targets will make, about: too few are refused before it speaks.
-    pairs = Pairs([*train, *train]) if config.references else train
-    training_batches(pairs, teacher.tokenizer, config.training, config.lengths)
-    with open_run(config, config.inputs) as folder:
+    # About as many batches as the teacher's targets will make: too few are refused before it runs.
+    pairs = Pairs([*train, *train]) if config.data.references else train
+    training_batches(config, pairs, teacher.tokenizer)
+    with open_run(config) as folder:
         pairs = distilled(config, teacher, train, folder)
-        tokenizer, lengths = teacher.tokenizer, config.lengths
-        batches = make_batches(pairs, valid, tests, tokenizer, config.training, lengths)
+        data = make_data(config, pairs, valid, tests, teacher.tokenizer)
         tests = {name: task.references(pairs) for name, pairs in tests.items()}
-        data = Data(tokenizer, *batches, tests)
-        model, history = fit(model, data.train, data.valid, training_of(config), folder, score)
-        save_model(model, data.tokenizer, folder)
-        reports = export_bundles(config, folder, model, data, config.languages or None)
-        scores, examples = evaluate(model, reports, score, tests, {"teacher": teacher.say})
-        add_size_and_speed(scores, config, teacher, reports, valid)
-        write_report(config, folder, model, data, history, score, reports, scores, examples)
-    return Result(model, data.tokenizer, scores, reports)
+        data = dataclasses.replace(data, tests=tests)
+        result = fit(model, data, config.training, folder, score)
+        if can_export():  # under JAX, `run_recipe` starts a second command for the rest
+            result = export_model(result, config, config.languages or None)
+            result = evaluate(result, score, {"teacher": teacher.say})
+            add_size_and_speed(result, config, teacher, valid)
+            write_report(result, config)
+    return result
 
 
-def add_size_and_speed(scores, config, teacher, reports, pairs):
+def add_size_and_speed(result, config, teacher, pairs):
     """Adds megabytes and milliseconds a sentence, one at a time, measured in turns."""
     sources = [source for source, _ in spread(pairs, 24)]
     sayers = {"teacher": teacher.say}
-    sayers |= {name: bundle_decoder(r.path, config.search) for name, r in reports.items()}
+    sayers |= {name: bundle_decoder(r.path, config.search) for name, r in result.reports.items()}
     seconds = {name: [] for name in sayers}
     for say in sayers.values():  # the first ones open files and trace graphs
         for source in sources[:2]:
@@ -239,8 +219,8 @@ def add_size_and_speed(scores, config, teacher, reports, pairs):
             start = time.perf_counter()
             say([source])
             seconds[name].append(time.perf_counter() - start)
-    sizes = {name: report.file_size / 1e6 for name, report in reports.items()}
-    for by in scores.values():
+    sizes = {name: report.file_size / 1e6 for name, report in result.reports.items()}
+    for by in result.scores.values():
         for name, values in by.items():
             times = seconds.get(name)
             values["MB"] = sizes.get(name, teacher.megabytes if name == "teacher" else None)

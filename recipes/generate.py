@@ -14,101 +14,84 @@ import itertools
 import math
 import random
 import re
-from collections import namedtuple
 
-import keras
-
-from seq2lite import export, zoo
+from seq2lite import export
 from seq2lite.export.runtime.checks import require_positive
 from seq2lite.export.runtime.host_search import check_sampling
 from seq2lite.recipes.data.batches import Batches
+from seq2lite.recipes.data.options import DataOptions
 from seq2lite.recipes.data.pairs import Pairs
-from seq2lite.recipes.data.prepare import make_batches
+from seq2lite.recipes.data.prepare import make_data
 from seq2lite.recipes.data.samples import VSCODE_TRAIN
-from seq2lite.recipes.data.splits import for_training, input_files, read_splits, spread
+from seq2lite.recipes.data.splits import for_training, read_splits, spread
 from seq2lite.recipes.data.text_files import DataError, read_lines
 from seq2lite.recipes.data.tokenizers import learn_tokenizer
-from seq2lite.recipes.distributed.precision import precision
-from seq2lite.recipes.evaluation.bundles import export_bundles
-from seq2lite.recipes.evaluation.decoding import Search
+from seq2lite.recipes.distributed.backend import can_export
+from seq2lite.recipes.evaluation.bundles import export_model
 from seq2lite.recipes.evaluation.evaluate import NUM_EXAMPLES
 from seq2lite.recipes.options import option
 from seq2lite.recipes.run.command_line import run_recipe
-from seq2lite.recipes.run.folder import check_run_folder, open_run, save_model
-from seq2lite.recipes.run.model_options import builder_options, check_model, training_of
+from seq2lite.recipes.run.config import RecipeConfig, RunOptions
+from seq2lite.recipes.run.folder import open_run, prepare_run
+from seq2lite.recipes.run.model import build_model
 from seq2lite.recipes.run.report import write_report
-from seq2lite.recipes.training.evaluations import nats_a_token
 from seq2lite.recipes.training.fit import fit
-from seq2lite.recipes.training.options import Training
+from seq2lite.recipes.training.loss import cross_entropy
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """What a run depends on; each field is a flag."""
+class TextData(DataOptions):
+    """Data options; each field is a flag."""
 
     train: tuple[str, ...] = option(
-        (str(VSCODE_TRAIN),), "text, a paragraph a line, up to a tab if it has one; .gz or plain"
+        (str(VSCODE_TRAIN),),
+        "text, one paragraph per line, up to a tab if the line has one; plain or .gz",
     )
-    valid: tuple[str, ...] = option(
-        (), "held-out text, which chooses the best round; default: a part of --train"
-    )
-    test: tuple[str, ...] = option((), "files of text to score in the end; default: --valid")
-    output: str = option("runs/generate", "run folder")
-    overwrite: bool = option(
-        False, "replace the run in the folder: a finished one, or one of other options"
-    )
-    preset: str = option("rnn_tiny", f"one of {', '.join(zoo.list_presets())}")
-    dropout: float = option(0.1, "of the preset's layers")
-    architecture: tuple[str, ...] = option(
-        (), "what differs from the preset, as num_layers=3 (docs/zoo.md has all options)"
-    )
-    vocabulary_size: int = option(4000, "pieces of the SentencePiece model")
-    context_words: int = option(48, "words before a place that the model reads")
-    max_source_length: int = option(96, "tokens of them")
-    max_target_length: int = option(48, "tokens that follow")
-    places: int = option(3, "examples of a sentence: its beginning is cut at so many places")
-    temperature: float = option(0.8, "of the samples in the report")
-    top_p: float = option(0.9, "of the samples in the report")
-    quantizations: tuple[str, ...] = option(
-        ("float32", "int8"), f"a bundle for each of {', '.join(export.QUANTIZATIONS)}; alone: none"
-    )
-    training: Training = Training()
-    search: Search = Search()
+    vocabulary_size: int = option(4000, "number of subwords of the vocabulary")
+    context_words: int = option(48, "maximum number of words that the model reads")
+    max_source_length: int = option(96, "maximum length in tokens of the text that it reads")
+    max_target_length: int = option(48, "maximum length in tokens of the text that follows")
+    places: int = option(3, "number of examples per sentence, cut at different places")
 
     def __post_init__(self):
-        check_model(self)
         if not self.train:
             raise ValueError("`train` must be a file of text, or several. Received: none")
-        check_sampling(self.temperature, None, self.top_p)
         require_positive(context_words=self.context_words, places=self.places)
 
     @property
-    def lengths(self):
-        """Most tokens of a source and of a target."""
+    def max_lengths(self):
+        """Maximum source and target length in tokens."""
         return self.max_source_length, self.max_target_length
 
-    @property
-    def inputs(self):
-        """The data files."""
-        return input_files(self)
+
+@dataclasses.dataclass(frozen=True)
+class Config(RecipeConfig):
+    """Options of a text generation run; each field of a group is a flag."""
+
+    data: TextData = TextData()
+    run: RunOptions = RunOptions(output="runs/generate")
+    temperature: float = option(0.8, "temperature of the samples in the report")
+    top_p: float = option(0.9, "nucleus probability of the samples in the report")
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_sampling(self.temperature, None, self.top_p)
 
 
 SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]]*$")  # of Chinese and Japanese too
-Data = namedtuple("Data", ["tokenizer", "train", "valid", "tests"])
-Result = namedtuple("Result", ["model", "tokenizer", "scores", "reports"])
 
 
 def build_data(config):
     """Reads the pairs, learns the tokenizer, and makes the batches."""
-    train, held_out, tests = read_splits(config, read_paragraphs)
+    train, held_out, tests = read_splits(config.data, read_paragraphs)
     known = {s for text in (held_out, *tests.values()) for s, *_ in sentences_of(text)}
     valid = beginnings(held_out, config)
     tests = {name: beginnings(text, config) for name, text in tests.items()}
     # Sentences are held out, not what many of them begin with.
     train = for_training(beginnings(train, config, known))
-    tokenizer = learn_tokenizer((text for pair in train for text in pair), config.vocabulary_size)
-    batches = make_batches(train, valid, tests, tokenizer, config.training, config.lengths)
-    return Data(tokenizer, *batches, tests)
+    texts = (text for pair in train for text in pair)
+    tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)
+    return make_data(config, train, valid, tests, tokenizer)
 
 
 def read_paragraphs(*paths):
@@ -137,11 +120,11 @@ def beginnings(text, config, known=frozenset()):
     pairs = Pairs([], [], text.origin, text.dropped)
     num_known = 0
     for sentence, number, words, start, end in sentences_of(text):
-        places = sorted(chance.sample(range(start, end), min(config.places, end - start)))
+        places = sorted(chance.sample(range(start, end), min(config.data.places, end - start)))
         num_known += sentence in known
         for place in places if sentence not in known else ():
             if place > 0:  # something has begun
-                source = words[max(0, place - config.context_words) : place]
+                source = words[max(0, place - config.data.context_words) : place]
                 pairs.append((" ".join(source), " ".join(words[place:end])))
                 pairs.lines.append(number)
     if not pairs:
@@ -169,42 +152,34 @@ def sentences(words):
     return list(itertools.pairwise(bounds))
 
 
-def build_model(config, data):
-    """The preset, with random weights."""
-    keras.utils.set_random_seed(config.training.seed)
-    with precision(config.training.precision):
-        options = builder_options(config.preset, config.architecture)
-        return zoo.build(
-            config.preset, dropout=config.dropout, **options, **data.tokenizer.vocabulary
-        )
-
-
 def train(config):
-    """Trains, exports, scores."""
-    check_run_folder(config, config.inputs)
+    """Trains, exports and scores a model; returns a `RunResult`."""
+    config = prepare_run(config)
     data = build_data(config)
-    model = build_model(config, data)
-    with open_run(config, config.inputs) as folder:
-        model, history = fit(model, data.train, data.valid, training_of(config), folder)
-        save_model(model, data.tokenizer, folder)
-        reports = export_bundles(config, folder, model, data)
-        scores = {
-            test: perplexities(config, model, data, pairs) for test, pairs in data.tests.items()
-        }
-        examples = {test: samples(config, reports, pairs) for test, pairs in data.tests.items()}
-        write_report(config, folder, model, data, history, None, reports, scores, examples)
-    return Result(model, data.tokenizer, scores, reports)
+    model = build_model(config.model, config.training, data.tokenizer)
+    with open_run(config) as folder:
+        result = fit(model, data, config.training, folder)
+        if can_export():  # under JAX, `run_recipe` starts a second command for the rest
+            result = export_model(result, config)
+            tests, model, reports = data.tests.items(), result.model, result.reports
+            result = dataclasses.replace(
+                result,
+                scores={name: perplexities(config, model, data, pairs) for name, pairs in tests},
+                examples={name: samples(config, reports, pairs) for name, pairs in tests},
+            )
+            write_report(result, config)
+    return result
 
 
 def perplexities(config, model, data, pairs):
     """Of what follows, given what came before: a token, a word, and bits a character."""
-    options = {"max_length": config.lengths, "batch_tokens": config.training.batch_tokens}
+    options = {"max_length": config.data.max_lengths, "batch_tokens": config.training.batch_tokens}
     batches = Batches(pairs, data.tokenizer, **options)
     num_tokens = sum(float(weight.sum()) for *_, weight in batches.dataset().as_numpy_iterator())
-    nats = nats_a_token(model, batches) * num_tokens
+    nats = cross_entropy(model, batches) * num_tokens
     # What is cut off is not predicted either.
     rows = data.tokenizer.encode([target for _, target in pairs])
-    targets = data.tokenizer.decode([ids[: config.max_target_length - 1] for ids in rows])
+    targets = data.tokenizer.decode([ids[: config.data.max_target_length - 1] for ids in rows])
     return {
         "Keras": {
             "perplexity a token": _perplexity(nats / num_tokens),

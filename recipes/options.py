@@ -1,27 +1,79 @@
-"""Command-line options as dataclass fields."""
+"""Options as dataclass fields: read from a command line, replaced by name, written to a record."""
 
 import dataclasses
 
 
 def option(default, text):
-    """A field of a Config, with what --help says of its flag."""
+    """Return a dataclass field that is a command-line flag.
+
+    Args:
+        default: Default value.
+        text: Help text of the flag.
+    """
     return dataclasses.field(default=default, metadata={"help": text})
 
 
+def flatten(options):
+    """Return all options by name, those of nested groups among them.
+
+    Args:
+        options: Dataclass; a field that is a dataclass itself is a group of options.
+
+    Example:
+        >>> from seq2lite.recipes.options import flatten
+        >>> from seq2lite.recipes.translate import Config
+        >>> flatten(Config())["epochs"]
+        8
+    """
+    values = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        values |= flatten(value) if dataclasses.is_dataclass(value) else {field.name: value}
+    return values
+
+
+def replace(options, **values):
+    """Return a copy with other values, like `dataclasses.replace`, but by name across groups.
+
+    Args:
+        options: Dataclass; a field that is a dataclass itself is a group of options.
+        **values: New values; the name of an option in any group, or of a group.
+
+    Raises:
+        TypeError: No option has the name.
+        ValueError: A value is invalid.
+
+    Example:
+        >>> from seq2lite.recipes.options import replace
+        >>> from seq2lite.recipes.translate import Config
+        >>> config = replace(Config(), preset="transformer_tiny", epochs=2)
+        >>> config.model.preset, config.training.epochs
+        ('transformer_tiny', 2)
+    """
+    changes = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if field.name in values:
+            value = changes[field.name] = values.pop(field.name)
+        if dataclasses.is_dataclass(value):
+            of_group = {name: values.pop(name) for name in flatten(value) if name in values}
+            if of_group:
+                changes[field.name] = replace(value, **of_group)
+    if values:
+        raise TypeError(f"Options must exist. Received: {', '.join(values)}")
+    return dataclasses.replace(options, **changes)
+
+
 def check_choices(name, chosen, allowed):
-    """Raises ValueError unless all that is chosen is allowed."""
+    """Raise ValueError unless every chosen value is allowed.
+
+    Args:
+        name: Name of the option.
+        chosen: Values to check.
+        allowed: Values that are allowed.
+    """
     if not set(chosen) <= set(allowed):
         raise ValueError(
-            f"`{name}` must be of {', '.join(map(str, allowed))}. "
+            f"`{name}` must be one of {', '.join(map(str, allowed))}. "
             f"Received: {' '.join(map(str, chosen))}"
         )
-
-
-def require_files(train, valid):
-    """Raises ValueError unless `train` names a file or two, and `valid` as many or none."""
-    for name, paths, least in (("train", train, 1), ("valid", valid, 0)):
-        if not least <= len(paths) <= 2:
-            raise ValueError(
-                f"`{name}` must be a file of pairs, or a file of sources and one of targets. "
-                f"Received: {' '.join(paths) or 'none'}"
-            )

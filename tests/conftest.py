@@ -82,7 +82,7 @@ def trained(request, pairs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     (folder / "train.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs), "utf-8")
     (folder / "valid.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs[:24]), "utf-8")
-    config = translate.Config(
+    config = translate.Config.of(
         train=(str(folder / "train.tsv"),),
         valid=(str(folder / "valid.tsv"),),
         output=str(folder / "run"),

@@ -1,41 +1,53 @@
 """From text pairs to training batches."""
 
+import dataclasses
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from seq2lite.export.runtime.tokenizer import Tokenizer
 
-from ..distributed import processes
 from .batches import Batches
 from .pairs import Pairs
 
 
-def make_batches(
-    train: Pairs,
-    valid: Pairs,
-    tests: dict[str, Pairs],
-    tokenizer: Tokenizer,
-    training,
-    max_lengths: tuple[int, int],
-) -> tuple[Batches, Batches]:
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The data of a run.
+
+    Attributes:
+        tokenizer: A `Tokenizer`, or one for each side.
+        train: `Batches` to train on.
+        valid: Held-out `Batches`.
+        tests: (source, reference) pairs to score after training, by name of the test.
+    """
+
+    tokenizer: Tokenizer
+    train: Batches
+    valid: Batches
+    tests: dict[str, Sequence[tuple]]
+
+
+def make_data(
+    config, train: Pairs, valid: Pairs, tests: dict[str, Pairs], tokenizer: Tokenizer
+) -> Data:
     """Makes the training and held-out batches of a recipe, and prints what they contain.
 
     Args:
+        config: The recipe's Config.
         train: Pairs to train on.
         valid: Held-out pairs.
         tests: Pairs to score after training, by name. `valid` may be among them.
         tokenizer: A `Tokenizer`, or one for each side.
-        training: The recipe's `Training` options.
-        max_lengths: Maximum source and target length in tokens.
 
     Returns:
-        The `Batches` of `train` and of `valid`.
+        The `Data`.
 
     Raises:
         ValueError: There are too few batches to change any weight.
     """
-    batches = training_batches(train, tokenizer, training, max_lengths)
-    held_out = Batches(valid, tokenizer, **_options(training, max_lengths))
+    batches = training_batches(config, train, tokenizer)
+    held_out = Batches(valid, tokenizer, **_batch_options(config))
+    max_lengths = config.data.max_lengths
     other_tests = [pairs for pairs in tests.values() if pairs.origin != valid.origin]
     print("\n".join([*describe(batches, held_out), *dropped_lines(other_tests)]), flush=True)
     if batches.num_cut or held_out.num_cut:
@@ -50,14 +62,12 @@ def make_batches(
                 f"{num_cut:,} sources of {pairs.origin} are longer than {max_lengths[0]} tokens and "
                 "are cut"
             )
-    return batches, held_out
+    return Data(tokenizer, batches, held_out, tests)
 
 
-def training_batches(
-    train: Pairs, tokenizer: Tokenizer, training, max_lengths: tuple[int, int]
-) -> Batches:
+def training_batches(config, train: Pairs, tokenizer: Tokenizer) -> Batches:
     """Makes the batches to train on; raises ValueError if they are too few to change any weight."""
-    options = _options(training, max_lengths)
+    training, options = config.training, _batch_options(config)
     batches = Batches(train, tokenizer, seed=training.seed, alpha=training.alpha or None, **options)
     num_batches = training.epochs * batches.num_batches
     # The learning rate of the very first batch is 0.
@@ -87,10 +97,10 @@ def dropped_lines(parts: Iterable[Pairs]) -> Iterator[str]:
             yield f"{pairs.origin}: {count:,} lines dropped ({reason})"
 
 
-def _options(training, max_lengths):
+def _batch_options(config):
     """Returns the options that training and held-out batches share."""
-    shape = {"max_length": max_lengths, "batch_tokens": training.batch_tokens}
-    return shape | processes.batch_options()
+    shape = {"max_length": config.data.max_lengths, "batch_tokens": config.training.batch_tokens}
+    return shape | config.machine.batch_options
 
 
 def _warn(message):

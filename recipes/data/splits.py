@@ -13,12 +13,12 @@ MAX_HELD_OUT = 1000  # sources
 
 
 def read_splits(
-    config, read: Callable[..., Pairs] = read_pairs
+    options, read: Callable[..., Pairs] = read_pairs
 ) -> tuple[Pairs, Pairs, dict[str, Pairs]]:
     """Reads the training, held-out and test pairs of a recipe.
 
     Args:
-        config: A recipe's Config, with the files `train`, `valid` and `test`.
+        options: The recipe's `DataOptions`, with the files `train`, `valid` and `test`.
         read: Function that reads the files of one split as `Pairs`.
 
     Returns:
@@ -29,8 +29,8 @@ def read_splits(
     Raises:
         DataError: A file cannot be used, or no pairs remain to train on.
     """
-    train, valid = read(*config.train), held_out_files(config.train, config.valid)
-    tests = {path: read(path) for path in config.test}
+    train, valid = read(*options.train), held_out_files(options.train, options.valid)
+    tests = {path: read(path) for path in options.test}
     if valid:
         held_out, name = read(*valid), valid[0]
     else:
@@ -38,11 +38,6 @@ def read_splits(
         name = held_out.origin
     tests = tests or {name: held_out}
     return for_training(train, held_out, *tests.values()), held_out, tests
-
-
-def input_files(config) -> tuple[str, ...]:
-    """Lists all data files that a recipe's Config reads."""
-    return (*config.train, *held_out_files(config.train, config.valid), *config.test)
 
 
 def held_out_files(train: Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:

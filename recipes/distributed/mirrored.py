@@ -1,57 +1,58 @@
-"""Under TensorFlow: the devices of one host, whose update is that of one device with the joint batch.
+"""Several devices of one host under TensorFlow, with the update of one device on the joint batch.
 
-Keras 3 alone takes the mean of the replicas' means, though their numbers of tokens differ, and clips
+Keras 3 alone averages the means of the replicas, although their numbers of tokens differ, and clips
 the gradient of each replica by itself.
 """
-
-import functools
 
 import keras
 
 
-def devices():
-    """Those that share each batch: all GPUs that TensorFlow sees, or CPUs."""
+def devices() -> list:
+    """Return the devices that share each batch: all GPUs that TensorFlow sees, or all CPUs."""
     import tensorflow as tf
 
     return tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
 
 
-@functools.cache
 def strategy():
-    """TensorFlow's, of all devices."""
+    """Return a `tf.distribute.MirroredStrategy` of all devices."""
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy([device.name for device in devices()])
 
 
-def share_of_joint(weight):
-    """How many times its even share of the batch's weight a replica has, under `MirroredStrategy`.
+def replica_weight(weight):
+    """Return the weight of this replica's loss among those of all replicas; 1 without replicas.
 
-    Replicas' losses are means over their own tokens, and Keras takes the mean of those. With this
-    factor it is the mean over all tokens, as on one device.
+    The loss of a replica is a mean over its own tokens, and Keras averages the losses of the
+    replicas. With this factor the average is the mean over all tokens, as on one device.
 
     Args:
-        weight: Scalar, the weight of this replica's tokens.
+        weight: Scalar, the sum of the weights of this replica's tokens.
     """
-    if _replica_context() is None:
+    context = _replica_context()
+    if context is None:
         return 1.0
     import tensorflow as tf
 
-    joint = _replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, weight)
-    return tf.math.divide_no_nan(weight, joint)
+    mean = context.all_reduce(tf.distribute.ReduceOp.MEAN, weight)
+    return tf.math.divide_no_nan(weight, mean)
 
 
-def joint_clipping(kind):
-    """`kind`, a Keras optimizer's class, whose gradients are clipped as on one device.
+def with_joint_clipping(optimizer_class):
+    """Return an optimizer class that clips the gradient of all replicas together.
 
-    Under `MirroredStrategy` Keras clips those of each replica and then sums them up.
+    Under `MirroredStrategy` Keras clips the gradient of each replica and then sums them up.
+
+    Args:
+        optimizer_class: Class of a Keras optimizer. With one device it is returned unchanged.
     """
     if not _is_tensorflow() or len(devices()) == 1:
-        return kind
+        return optimizer_class
 
-    class Mirrored(kind):
+    class Mirrored(optimizer_class):
         def __init__(self, *args, global_clipnorm=None, **options):
-            # What is clipped is the mean of what Keras sums up afterwards.
+            # The mean of the gradients is clipped, and Keras sums the clipped ones up.
             if global_clipnorm is not None:
                 global_clipnorm /= len(devices())
             super().__init__(*args, global_clipnorm=global_clipnorm, **options)
@@ -59,12 +60,12 @@ def joint_clipping(kind):
         def apply(self, grads, trainable_variables=None):
             import tensorflow as tf
 
-            if _replica_context() is not None:
+            if (context := _replica_context()) is not None:
                 grads = [tf.convert_to_tensor(g) for g in grads]
-                grads = _replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, grads)
+                grads = context.all_reduce(tf.distribute.ReduceOp.MEAN, grads)
             super().apply(grads, trainable_variables)
 
-    Mirrored.__name__ = kind.__name__
+    Mirrored.__name__ = optimizer_class.__name__
     return Mirrored
 
 
@@ -73,11 +74,9 @@ def _is_tensorflow():
 
 
 def _replica_context():
-    """TensorFlow's, within one of several replicas; else None."""
+    """Return TensorFlow's replica context; None outside of a replica."""
     if not _is_tensorflow():
         return None
     import tensorflow as tf
 
-    if not tf.distribute.has_strategy():
-        return None
-    return tf.distribute.get_replica_context()
+    return tf.distribute.get_replica_context() if tf.distribute.has_strategy() else None

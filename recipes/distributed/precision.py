@@ -1,40 +1,36 @@
-"""The precision that trains fastest on this machine and loses no quality."""
+"""Compute dtype of a training."""
 
 import contextlib
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from . import handover
-
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
-def choose_precision(name="auto"):
-    """The dtype policy that `name` asks for; of "auto", the one that trains fastest here.
+def choose_precision(name: str = "auto") -> str:
+    """Return the Keras dtype policy for a precision; for `"auto"`, the fastest on this machine.
 
-    Where a training is exported that was under JAX, "auto" is what it was there.
+    Measured on an AMD EPYC (Zen 4: AVX-512 with `avx512_bf16`, no AMX) with TensorFlow 2.21 and two
+    threads: minimum time in ms of a training step of 64 x (32 + 32) tokens, on a machine that also
+    ran other work. `ONEDNN_MAX_CPU_ISA` restricted oneDNN to an instruction set.
 
-    Measured on an AMD EPYC of the Zen 4 kind (AVX-512 with its bfloat16 part, no AMX) with
-    TensorFlow 2.21, two threads, `transformer_small` and `rnn_small`, least ms of a step of 64 x
-    (32 + 32) tokens on a machine that had other work too; oneDNN held to a set of instructions by
-    `ONEDNN_MAX_CPU_ISA`:
-
-    | instructions | Transformer float32 | bfloat16 | RNN float32 | bfloat16 |
+    | instruction set | `transformer_small` float32 | bfloat16 | `rnn_small` float32 | bfloat16 |
     |---|---|---|---|---|
     | all | 962 | 702 | 817 | 591 |
     | `AVX512_CORE` | 930 | 2130 | 896 | 1777 |
-    | `AVX2` | 1044 | the process dies | 946 | the process dies |
+    | `AVX2` | 1044 | crash | 946 | crash |
 
-    XLA in float32 took 1115 and 1164 there. Under JAX, which compiles by XLA, bfloat16 took 1.06 and
-    1.21 times as long as float32 (another machine, with AMX; least of 6 turns on one busy core). No GPU
-    was measured; under JAX none is looked for.
+    With XLA, float32 took 1115 and 1164 ms. Under JAX, which always compiles with XLA, bfloat16 took
+    1.06 and 1.21 times as long as float32 (another machine, with AMX; minimum of 6 runs on one busy
+    core), so `"auto"` is float32 there. No GPU was measured; under JAX none is considered.
 
     Args:
-        name: One of PRECISIONS.
+        name: One of PRECISIONS. Default: `"auto"`.
 
     Returns:
         Name of a `keras.DTypePolicy`.
@@ -46,30 +42,31 @@ def choose_precision(name="auto"):
     """
     if name != "auto":
         return name
-    if trained := handover.received():
-        return trained["precision"]
     if keras.backend.backend() != "tensorflow":
         return "float32"
     capability = gpu_capability()
     if capability is None:
         return "mixed_bfloat16" if multiplies_bfloat16() else "float32"
-    # Tensor cores multiply float16 from 7.0 (Volta), bfloat16 from 8.0 (Ampere) on.
+    # Tensor cores multiply float16 from 7.0 (Volta) and bfloat16 from 8.0 (Ampere).
     if capability >= (8, 0):
         return "mixed_bfloat16"
     return "mixed_float16" if capability >= (7, 0) else "float32"
 
 
-def gpu_capability():
-    """The least compute capability of the GPUs that TensorFlow sees, as (8, 0); None without one."""
+def gpu_capability() -> tuple[int, int] | None:
+    """Return the minimum compute capability of all GPUs, such as (8, 0); None without a GPU."""
     details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
     return min((each.get("compute_capability", (0, 0)) for each in details), default=None)
 
 
-def multiplies_bfloat16(cpuinfo="/proc/cpuinfo"):
-    """Whether TensorFlow's products in bfloat16 run on instructions of this processor for them.
+def multiplies_bfloat16(cpuinfo: str | os.PathLike = "/proc/cpuinfo") -> bool:
+    """Return whether the processor has bfloat16 instructions that TensorFlow uses.
 
-    They do through oneDNN, on x86-64 with AMX or AVX-512's bfloat16 part. Where the system does not
-    say what the processor has (only Linux does, in a file), the answer is no, which costs time only.
+    TensorFlow uses them through oneDNN, on x86-64 with AMX or `avx512_bf16`. Only Linux lists the
+    instructions, in a file. Elsewhere the answer is no, which costs only time.
+
+    Args:
+        cpuinfo: File that lists the processor's flags.
     """
     if platform.machine() not in ("x86_64", "AMD64"):
         return False
@@ -80,8 +77,12 @@ def multiplies_bfloat16(cpuinfo="/proc/cpuinfo"):
 
 
 @contextlib.contextmanager
-def precision(name="auto"):
-    """Keras's dtype policy for the time of a `with`: what is built there computes so."""
+def precision(name: str = "auto") -> Iterator[None]:
+    """Set Keras's dtype policy for the time of a `with`: models built in it compute in it.
+
+    Args:
+        name: One of PRECISIONS, or any Keras dtype policy. Default: `"auto"`.
+    """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(choose_precision(name))
     try:

@@ -4,48 +4,48 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from seq2lite.export import load, to_bundle
-from seq2lite.export.bundle import Report
-from seq2lite.zoo import Seq2Seq
+from seq2lite.export.system.atomic import write_atomically
 
 from ..data.splits import spread
+from ..training.fit import save_tokenizer
+from ..training.result import RunResult
 from .decoding import Search
 
 NUM_CALIBRATION = 256  # training sources that 4-bit weights and integer files are calibrated on
 
 
-def export_bundles(
-    config, folder: Path, model: Seq2Seq, data, languages: Sequence[str] | None = None
-) -> dict[str, Report]:
-    """Exports a bundle for each quantization mode of a run.
+def export_model(result: RunResult, config, languages: Sequence[str] | None = None) -> RunResult:
+    """Saves `model.keras` and `tokenizer.model`, and exports a bundle for each quantization mode.
 
     Args:
-        config: The recipe's Config, with `quantizations`, `search` and `lengths`.
-        folder: The run folder.
-        model: The trained model.
-        data: The recipe's Data: its tokenizer, and its training and held-out `Batches`.
+        result: The `RunResult` of the training.
+        config: The recipe's Config.
         languages: Language tags of source and target. Default: none.
 
     Returns:
-        The `export.Report` of each bundle, by quantization mode; empty if none is requested.
+        The `RunResult` with the `export.Report` of each bundle.
     """
-    if not config.quantizations:
-        return {}
-    max_source_length, max_target_length = config.lengths
-    return to_bundle(
-        model,
-        folder,
+    data, modes = result.data, config.run.quantizations
+    write_atomically(result.folder / "model.keras", lambda partial: result.model.save(partial))
+    save_tokenizer(data.tokenizer, result.folder)
+    if not modes:
+        return result
+    max_source_length, max_target_length = config.data.max_lengths
+    reports = to_bundle(
+        result.model,
+        result.folder,
         data.tokenizer,
         data.valid.pairs,
-        quantization=config.quantizations,
+        quantization=modes,
         calibration=[source for source, _ in spread(data.train.pairs, NUM_CALIBRATION)],
         max_source_length=max_source_length,
         max_target_length=max_target_length,
         languages=languages,
         **dataclasses.asdict(config.search),
     )
+    return dataclasses.replace(result, reports=reports)
 
 
 def bundle_decoder(path: str | os.PathLike, search: Search) -> Callable[[Sequence[str]], list[str]]:

@@ -12,7 +12,7 @@ from seq2lite.export.runtime.tokenizer import Tokenizer, Tokenizers
 from seq2lite.zoo import Seq2Seq, beam_search
 
 from ..data.bucketing import round_up
-from ..distributed.processes import JIT_COMPILE
+from ..distributed.backend import JIT_COMPILE
 from ..options import option
 
 

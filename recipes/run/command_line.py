@@ -1,102 +1,129 @@
-"""A recipe's command line, made from its Config."""
+"""The command line of a recipe, made from its Config."""
 
 import argparse
 import dataclasses
+import os
+import shlex
 import sys
 import typing
+from collections.abc import Callable
 
 from seq2lite.export.system.isolation import ConversionError
 from seq2lite.export.verification.parity import ParityError
 
 from ..distributed import processes
+from ..distributed.backend import can_export
+from ..options import replace
 
-GOES_ON = (
-    "the same command goes on from the last checkpoint, and with --finish exports the best round"
+RESUME = (
+    "give the same command to resume from the last checkpoint, or add --finish to export the best "
+    "one"
 )
 
 
-def run_recipe(description, config_class, run, arguments=None, after_stop=GOES_ON):
-    """Reads flags into a Config and runs the recipe.
+def run_recipe(
+    description: str,
+    config_class: type,
+    train: Callable,
+    arguments: list[str] | None = None,
+    after_stop: str = RESUME,
+):
+    """Read flags into a Config and run the recipe.
 
-    A user's mistake (ValueError, OSError, a refused export) ends with one sentence and status 1.
+    A user's mistake (ValueError, OSError) or a refused export ends with one sentence and status 1.
+    Under a backend that cannot export, process 0 trains and then becomes a second command that
+    exports under TensorFlow: the same flags with `--finish`.
 
     Args:
         description: The recipe's docstring, for --help.
-        config_class: Frozen dataclass; a field `batch_tokens` becomes `--batch-tokens`.
-        run: Takes the Config.
-        arguments: List of str. Default: the command line.
-        after_stop: What is said of how it goes on after Ctrl-C.
+        config_class: Class of the Config, a dataclass; its option `batch_tokens` becomes the flag
+            `--batch-tokens`.
+        train: Function that runs the recipe, given the Config.
+        arguments: Flags. Default: those of this process.
+        after_stop: Advice after Ctrl-C. Default: resume with the same command.
     """
+    flags = sys.argv[1:] if arguments is None else list(map(str, arguments))
     try:
-        config = parse_config(description, config_class, arguments)
-        flags = sys.argv[1:] if arguments is None else map(str, arguments)
-        with processes.run([*_program(run), *flags]):
-            run(config)
+        config = parse_config(description, config_class, flags)
+        with processes.joined_processes():
+            train(config)
+            exports_next = processes.is_first() and not can_export()
     except (ValueError, OSError, ConversionError, ParityError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print(f"stopped; {after_stop}", file=sys.stderr)
         sys.exit(130)
+    if exports_next:
+        _export_under_tensorflow([*_module_arguments(train), *flags])
 
 
-def _program(run):
-    """What follows `python` in the command line of the recipe that `run` is of."""
-    return program() if run.__module__ == "__main__" else ["-m", run.__module__]
+def _export_under_tensorflow(command):
+    """Replace this process by a command that exports what it has trained, and frees its memory."""
+    command = [*command, "--finish"]
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
+    for name in (processes.ADDRESS, processes.NUM_PROCESSES, processes.PROCESS_ID):
+        environment.pop(name, None)
+    print(f"export: KERAS_BACKEND=tensorflow {shlex.join(['python', *command])}", flush=True)
+    sys.stderr.flush()
+    os.execve(sys.executable, [sys.executable, *command], environment)
 
 
-def program():
-    """What follows `python` in the command line of this process."""
+def _module_arguments(train):
+    """Return what follows `python` in the command line of the recipe that `train` belongs to."""
+    return program() if train.__module__ == "__main__" else ["-m", train.__module__]
+
+
+def program() -> list[str]:
+    """Return what follows `python` in the command line of this process, without flags."""
     spec = sys.modules["__main__"].__spec__
     return ["-m", spec.name] if spec else [sys.argv[0]]
 
 
-def parse_config(description, config_class, arguments=None):
-    """The Config that `arguments` (default: the command line) ask for.
+def parse_config(description: str, config_class: type, arguments: list[str] | None = None):
+    """Parse flags into a Config.
 
-    A field that is a dataclass itself, such as `Training`, is a group of flags.
+    Args:
+        description: Text of --help.
+        config_class: Class of the Config; a field that is a dataclass is a group of flags.
+        arguments: Flags. Default: those of this process.
+
+    Returns:
+        An instance of `config_class`.
     """
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    _add_flags(parser, config_class)
-    return _filled(config_class, vars(parser.parse_args(arguments)))
+    default = config_class()
+    _add_flags(parser, default)
+    values = vars(parser.parse_args(arguments))
+    values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+    return replace(default, **values)
 
 
-def _add_flags(parser, group):
-    """The flags of a Config's class, or of a dataclass that is a field's default."""
-    for field in dataclasses.fields(group):
-        default = getattr(group, field.name)
+def _add_flags(parser, options):
+    """Add a flag for each option, in a group of flags for each group of options."""
+    for field in dataclasses.fields(options):
+        default = getattr(options, field.name)
         if dataclasses.is_dataclass(default):
             _add_flags(parser.add_argument_group(field.name), default)
-            continue
-        flag = "--" + field.name.replace("_", "-")
+        elif "help" in field.metadata:
+            _add_flag(parser, field, default)
+
+
+def _add_flag(parser, field, default):
+    flag, text = "--" + field.name.replace("_", "-"), field.metadata["help"]
+    if default not in ((), ""):
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-        text = field.metadata.get("help", "")
-        if default not in ((), ""):
-            text += f" (default: {shown})"
-        text = text.strip().replace("%", "%%")
-        if field.type is bool:
-            parser.add_argument(
-                flag, action=argparse.BooleanOptionalAction, default=default, help=text
-            )
-        elif typing.get_origin(field.type) is tuple:
-            item = typing.get_args(field.type)[0]
-            parser.add_argument(flag, nargs="*", type=item, default=default, help=text)
-        else:
-            parser.add_argument(flag, type=field.type, default=default, help=text)
-
-
-def _filled(group, values):
-    """`group` with the flags' values, and those of the groups in it."""
-    given = {}
-    for field in dataclasses.fields(group):
-        default = getattr(group, field.name)
-        if dataclasses.is_dataclass(default):
-            given[field.name] = _filled(default, values)
-        else:
-            value = values[field.name]
-            given[field.name] = tuple(value) if isinstance(value, list) else value
-    return group(**given) if isinstance(group, type) else type(group)(**given)
+        text += f" (default: {shown})"
+    text = text.replace("%", "%%")
+    if field.type is bool:
+        action = argparse.BooleanOptionalAction
+        parser.add_argument(flag, action=action, default=default, help=text)
+    elif typing.get_origin(field.type) is tuple:
+        item = typing.get_args(field.type)[0]
+        parser.add_argument(flag, nargs="*", type=item, default=default, help=text)
+    else:
+        parser.add_argument(flag, type=field.type, default=default, help=text)

@@ -1,284 +1,227 @@
-"""A run's folder: made once, gone on with after a stop, never overwritten unasked."""
+"""The folder of a run: created once, resumed after a stop, never overwritten unless requested."""
 
 import contextlib
-import dataclasses
-import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import keras
 from filelock import FileLock, Timeout
 
 from seq2lite.export.quantization.modes import QUANTIZATIONS
 from seq2lite.export.system.atomic import write_atomically
 
 from ..distributed import processes
+from ..distributed.backend import IS_JAX, can_export
 from ..distributed.data_service import require_reachable
-from ..training.checkpoints import FILES
-from .model_options import training_of
-
-RECORD = "seq2lite-run.json"  # the run's options; by it a folder is known as a run's
-
-
-CHECKPOINTS = "checkpoints"  # folder, in that of the run, of what a stopped training goes on from
-
-
-TOKENIZER = "tokenizer.model"
-
+from ..distributed.devices import num_devices
+from ..training import checkpoints
+from ..training.fit import TARGET_TOKENIZER, TOKENIZER
+from .config import RecipeConfig
+from .record import RECORD, differing, make_record, read_record, resolve, shared_options
 
 DONE = "done"
-
-
 LOCK = ".lock"
+DISTILLED = "distilled"  # folder of a teacher's outputs
+
+# Everything that a run writes, and that `overwrite` removes.
+_FILES = {RECORD, checkpoints.FOLDER, DONE, DISTILLED, "tensorboard", TOKENIZER, TARGET_TOKENIZER}
+_FILES |= {"model.keras", "report.md", "curves.png", "history.json", "scores.json", *QUANTIZATIONS}
 
 
-DISTILLED = "distilled"  # folder of what a teacher has said
-
-
-# All that a run writes, and that `overwrite` removes.
-OF_A_RUN = {RECORD, CHECKPOINTS, TOKENIZER, DONE, DISTILLED, "tensorboard", "model.keras"}
-
-
-OF_A_RUN |= {"report.md", "curves.png", "history.json", "scores.json", *QUANTIZATIONS}
-
-
-_CONTENT = "content of"  # how the names of data files' checksums begin, among the options
-
-
-# What has no part in the weights, so that a stopped run may go on with others.
-FREE = ("overwrite", "finish", "quantizations", "tensorboard", "data_service", "processes")
-
-
-def check_run_folder(config, inputs=()):
-    """Raises ValueError, before work begins, unless the run may have its folder.
+def prepare_run(config: RecipeConfig) -> RecipeConfig:
+    """Check, before any work, that a run can start; change nothing on the disk.
 
     Args:
-        config: The recipe's Config, with `output` and `overwrite`.
-        inputs: Paths of the data files, whose content is an option too.
+        config: The recipe's Config.
+
+    Returns:
+        The Config with automatic options resolved for this machine.
 
     Raises:
-        ValueError: The folder holds something else: a finished run, a run of other options or of
-            other data, one that another process is at work on, the run's own inputs, or files of
-            another origin; nothing is touched. Or this backend, or these devices, cannot do the run.
-        OSError: The data service does not answer.
+        ValueError: The folder is unsuitable: it contains a finished run, a run with other options
+            or data, a run in progress, input files of this run, or other files. Or the backend or
+            the devices cannot train with these options.
+        OSError: The data service does not respond.
     """
-    folder, training = Path(config.output), config.training
-    processes.require_able(training)
-    if training.data_service and not (training.finish or processes.is_trained()):
+    config = resolve(config)
+    training, folder = config.training, Path(config.run.output)
+    _check_backend(training)
+    if training.data_service and not training.finish:
         require_reachable(training.data_service)
     if not processes.is_first():
-        return
+        return config
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`output` must be a folder. Received: {folder}, which is a file")
-    if training.finish and not any((folder / CHECKPOINTS).glob(FILES)):
+    if training.finish and not any((folder / checkpoints.FOLDER).glob(checkpoints.FILES)):
         raise ValueError(
-            "`finish` must find a round that an earlier run of the same options has ended. "
+            "`finish` must find a checkpoint of an earlier run with the same options. "
             f"Received: {folder}, which has none"
         )
-    for path in inputs:
+    for path in config.inputs:
         if folder.resolve() in Path(path).resolve().parents:
             raise ValueError(
                 f"`output` must not be a folder that the run reads from. Received: {folder}, which "
-                f"holds {path}"
+                f"contains {path}"
             )
-    if not folder.is_dir() or all(_is_nothing(path.name) for path in folder.iterdir()):
+    if folder.is_dir() and not all(_is_ignored(path.name) for path in folder.iterdir()):
+        _check_existing(folder, config)
+    return config
+
+
+@contextlib.contextmanager
+def open_run(config: RecipeConfig) -> Iterator[Path]:
+    """Open the run folder, locked, for the time of a `with`; create, resume or replace it.
+
+    At the end of the `with` the run is marked as finished and its checkpoints are removed, unless
+    another backend has to export it.
+
+    Args:
+        config: The recipe's Config, from `prepare_run`.
+
+    Yields:
+        The path of the folder. A stopped run finds its files there.
+    """
+    config = prepare_run(config)
+    folder, record = Path(config.run.output), make_record(config)
+    processes.require_same(**shared_options(record))
+    if not processes.is_first():
+        yield folder  # of process 0
         return
-    here = Path.cwd()
-    if not (folder / RECORD).is_file() or folder.resolve() in (here, *here.parents):
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        if (folder / RECORD).is_file() and not _is_resumable(folder, record):
+            _remove_run(folder)  # `prepare_run` has checked `overwrite`
+        if read_record(folder) != record:
+            save_text(folder / RECORD, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+        yield folder
+        if can_export():
+            (folder / DONE).touch()
+            _remove_checkpoints(folder)
+            (folder / LOCK).unlink(missing_ok=True)
+
+
+def differing_options(config: RecipeConfig) -> list[str]:
+    """Return the names of options that differ from those of the run in the folder."""
+    config = resolve(config)
+    return differing(read_record(config.run.output), make_record(config))
+
+
+def save_text(path: Path, text: str):
+    """Write a text file atomically."""
+    write_atomically(path, lambda partial: partial.write_text(text, "utf-8"))
+
+
+def _check_backend(training):
+    """Raise ValueError if this backend or these devices cannot train."""
+    backend = keras.backend.backend()
+    if not (can_export() or IS_JAX):
+        raise ValueError(f"`KERAS_BACKEND` must be tensorflow or jax. Received: {backend}")
+    # Under JAX each process accumulates by itself.
+    if training.accumulate > 1 and not (IS_JAX or training.finish) and num_devices() > 1:
+        raise ValueError(
+            f"`accumulate` must be 1 on several devices. Received: {training.accumulate}"
+        )
+
+
+def _check_existing(folder, config):
+    """Raise ValueError if the run can neither resume nor replace what the folder contains."""
+    cwd = Path.cwd()
+    if not (folder / RECORD).is_file() or folder.resolve() in (cwd, *cwd.parents):
         raise ValueError(
             f"`output` must be a new folder, or one of an earlier run. Received: {folder}"
         )
-    options = _options(config, inputs)
-    # A training that a process before this one has ended is never to be overwritten.
-    if training.finish or processes.is_trained() or not config.overwrite:
-        _require_same_run(folder, options)
-    elif not _can_go_on(folder, options):
-        _require_nothing_else(folder)
+    record = make_record(config)
+    if config.training.finish or not config.run.overwrite:
+        _require_resumable(folder, record)
+    elif not _is_resumable(folder, record):
+        _require_only_run(folder)
     if (folder / LOCK).exists():
-        with _alone(folder):
+        with _locked(folder):
             pass
 
 
-def differing_options(config, inputs=()):
-    """Names of the options by which the run in the folder is another than this one."""
-    return _differing(_recorded(Path(config.output)), _options(config, inputs))
+def _require_resumable(folder, record):
+    """Raise ValueError if the folder contains a finished run, or one with other options."""
+    if (folder / DONE).exists():
+        raise ValueError(
+            f"{folder} contains a finished run. Give another --output, or --overwrite to replace it"
+        )
+    earlier = read_record(folder)
+    changes = [
+        f"{name}={record.get(name)!r} (recorded: {earlier.get(name)!r})"
+        for name in differing(earlier, record)
+    ]
+    if changes:
+        raise ValueError(
+            f"{folder} contains a run with other options. Give the same options to resume it, "
+            f"another --output, or --overwrite. Received: {', '.join(changes)}"
+        )
 
 
-def _is_nothing(name):
-    """Whether it is what a process leaves that is killed before it has begun, or a system's own."""
+def _is_resumable(folder, record):
+    """Return whether the folder contains an unfinished run with these options."""
+    return not (folder / DONE).exists() and not differing(read_record(folder), record)
+
+
+def _require_only_run(folder):
+    """Raise ValueError if the folder contains more than a run, as only a run may be replaced."""
+    names = {path.name for path in folder.iterdir()} - _FILES
+    others = sorted(name for name in names if not (_is_ignored(name) or _is_partial(name)))
+    others += [f"{checkpoints.FOLDER}/{path.name}" for path in _not_checkpoints(folder)]
+    if others:
+        raise ValueError(
+            f"`output` must contain only a run to be replaced. Received: {folder}, which contains "
+            f"{', '.join(others)}"
+        )
+
+
+def _is_ignored(name):
+    """Return whether a file is left by a process killed before its run began, or by the system."""
     return name in (LOCK, ".DS_Store") or name.startswith(f".{RECORD}.partial-")
 
 
 def _is_partial(name):
-    """Whether `write_atomically`, killed, has left it."""
+    """Return whether a file is left by a process killed while it wrote atomically."""
     return name.startswith(".") and ".partial-" in name
 
 
-def _require_nothing_else(folder):
-    """Raises ValueError where there is more in the folder than a run, which alone may be replaced."""
-    names = [path.name for path in folder.iterdir() if path.name not in OF_A_RUN]
-    more = sorted(name for name in names if not (_is_nothing(name) or _is_partial(name)))
-    more += [f"{CHECKPOINTS}/{path.name}" for path in _besides_checkpoints(folder)]
-    if more:
-        raise ValueError(
-            f"`output` must hold nothing but a run, if it is to be replaced. Received: {folder}, which holds "
-            f"{', '.join(more)}"
-        )
-
-
-def _besides_checkpoints(folder):
-    """What stands among the checkpoints and is none: a copy of the user's, say."""
-    paths = sorted((folder / CHECKPOINTS).glob("*"))
-    return [path for path in paths if not (path.match(FILES) or _is_partial(path.name))]
+def _not_checkpoints(folder):
+    """Return other files in the folder of checkpoints, such as a user's copy of one."""
+    paths = sorted((folder / checkpoints.FOLDER).glob("*"))
+    return [p for p in paths if not (p.match(checkpoints.FILES) or _is_partial(p.name))]
 
 
 def _remove_checkpoints(folder):
-    """Removes a run's checkpoints; their folder with them, if it has nothing else."""
-    if _besides_checkpoints(folder):
-        for path in (folder / CHECKPOINTS).glob(FILES):
+    """Remove the checkpoints of a run, and their folder if nothing else is in it."""
+    if _not_checkpoints(folder):
+        for path in (folder / checkpoints.FOLDER).glob(checkpoints.FILES):
             path.unlink()
     else:
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        shutil.rmtree(folder / checkpoints.FOLDER, ignore_errors=True)
 
 
-def _can_go_on(folder, options):
-    """Whether the folder is of an unfinished run of these options."""
-    return not (folder / DONE).exists() and not _differing(_recorded(folder), options)
-
-
-def _differing(earlier, options):
-    """Names of the options, but for the free ones, that are not the same."""
-    names = sorted({*options, *earlier} - {*FREE})
-    return [name for name in names if options.get(name) != earlier.get(name)]
-
-
-@contextlib.contextmanager
-def _alone(folder):
-    """The folder for this process alone; the system frees it too if the process is killed."""
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ValueError(
-            "`output` must be a folder that no other process is at work on. "
-            f"Received: {folder}, where a run is going on"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def open_run(config, inputs=()):
-    """The folder of a run that `check_run_folder` allows, for the time of the run.
-
-    Args:
-        config: The recipe's Config.
-        inputs: Paths of the data files.
-
-    Yields:
-        The folder's path. A run that was stopped finds what it had left there.
-    """
-    check_run_folder(config, inputs)
-    folder, options = Path(config.output), _options(config, inputs)
-    processes.require_same(**_joint(options))
-    if not processes.is_first():
-        yield folder  # which is process 0's
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
-        if (folder / RECORD).is_file() and not _can_go_on(folder, options):
-            _remove(folder)  # as `overwrite` says
-        if _recorded(folder) != options:
-            text = json.dumps(options, ensure_ascii=False, indent=1) + "\n"
-            save_text(folder / RECORD, text)
-        yield folder
-        (folder / DONE).touch()
-        _remove_checkpoints(folder)
-        (folder / LOCK).unlink(missing_ok=True)
-
-
-def _joint(options):
-    """What must be so in every process: all that has a part in the weights; paths may differ."""
-    digests = [value for name, value in options.items() if name.startswith(_CONTENT)]
-    alone = (*FREE, "output", "train", "valid", "test", "teacher")
-    names = [name for name in options if name not in alone and not name.startswith(_CONTENT)]
-    return {name: options[name] for name in names} | {"content of the data": digests}
-
-
-def _options(config, inputs):
-    """Every option by name, as what it stands for here; and the checksum of every data file."""
-    options = {}
-    for name, value in dataclasses.asdict(config).items():
-        options |= value if isinstance(value, dict) else {name: value}
-    del options["overwrite"]
-    options["learning_rate"] = training_of(config).learning_rate
-    options |= processes.run_options(options["precision"])
-    for path in inputs:
-        content = Path(path).read_bytes() if Path(path).is_file() else b""
-        options[f"{_CONTENT} {path}"] = hashlib.sha256(content).hexdigest()
-    return json.loads(json.dumps(options))
-
-
-def _recorded(folder):
-    try:
-        return json.loads((folder / RECORD).read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-
-
-def _remove(folder):
-    """Removes a run; the record last, so that a kill leaves what is known as a run."""
+def _remove_run(folder):
+    """Remove a run; its record last, so that the folder is still a run's if the process is killed."""
     for path in folder.iterdir():
         if path.name not in (RECORD, LOCK):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     (folder / RECORD).unlink()
 
 
-def _require_same_run(folder, options):
-    if (folder / DONE).exists():
+@contextlib.contextmanager
+def _locked(folder):
+    """Lock the folder for this process; the system releases the lock if the process is killed."""
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
         raise ValueError(
-            f"{folder} holds a finished run. Give another --output, or --overwrite to replace it"
-        )
-    earlier = _recorded(folder)
-    differing = [
-        f"{name}={options.get(name)!r} (there: {earlier.get(name)!r})"
-        for name in _differing(earlier, options)
-    ]
-    if differing:
-        raise ValueError(
-            f"{folder} holds a run of other options. Give the same ones to go on with it, another "
-            f"--output, or --overwrite. Received: {', '.join(differing)}"
-        )
-
-
-def save_text(path, text):
-    """Writes a text file whole or not at all."""
-    write_atomically(path, lambda partial: partial.write_text(text, "utf-8"))
-
-
-def save_model(model, tokenizer, folder):
-    """`model.keras`, without optimizer and loss, and `tokenizer.model`: they load with the zoo alone."""
-    write_atomically(Path(folder) / "model.keras", lambda partial: model.save(partial))
-    save_tokenizer(tokenizer, folder)
-
-
-def save_tokenizer(tokenizer, folder):
-    """`tokenizer.model`."""
-    write_atomically(
-        Path(folder) / TOKENIZER, lambda partial: partial.write_bytes(tokenizer.model_bytes)
-    )
-
-
-def require_same_tokenizer(tokenizer, folder):
-    """Raises ValueError where the training in `folder` was begun with another tokenizer.
-
-    Another release of SentencePiece may learn another one from the same text.
-    """
-    path = Path(folder) / TOKENIZER
-    if not path.is_file() or path.read_bytes() != tokenizer.model_bytes:
-        raise ValueError(
-            f"{path} must be the tokenizer that this run learns from its data, as when it was begun. "
-            "Received: another one, of another release of sentencepiece perhaps"
-        )
+            f"`output` must be a folder without a run in progress. Received: {folder}, which "
+            "another process uses"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,14 +1,14 @@
-"""What came out of a run: scores of Keras and of every bundle, curves, examples, and how to repeat it."""
+"""The report of a run: scores, curves, examples, and how to repeat it."""
 
 import inspect
 import json
 import platform
 import shlex
 import sys
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-import keras
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -20,9 +20,12 @@ from seq2lite.export.system.atomic import write_atomically
 from ..data.pairs import PART
 from ..data.prepare import describe
 from ..evaluation.metrics import signatures
-from ..training.evaluations import best_round
+from ..training.history import History
+from ..training.result import RunResult
 from .command_line import program
-from .folder import RECORD, save_text
+from .config import RecipeConfig
+from .folder import save_text
+from .record import read_record
 
 PACKAGES = (
     "seq2lite",
@@ -37,174 +40,187 @@ PACKAGES = (
 )
 
 
-def write_report(config, folder, model, data, history, score, reports, scores, examples):
-    """Writes `report.md`, its curves, and the same numbers as JSON; prints the scores.
+def write_report(result: RunResult, config: RecipeConfig):
+    """Write `report.md`, its curves, and its numbers as JSON; print the scores.
 
     Args:
+        result: The complete `RunResult`.
         config: The recipe's Config.
-        folder: The run's folder.
-        model: The trained model.
-        data: The recipe's Data, with the `Batches` that it was trained on and held-out ones.
-        history: List of dicts, one a round, as `fit` gives it.
-        score: The `Score` that chose the best round; None: the loss on held-out text did.
-        reports: dict, quantization to the `export.Report` of its bundle.
-        scores: As `evaluate` gives them.
-        examples: As `evaluate` gives them.
     """
-    draw_curves(history, score and score.name, folder / "curves.png")
-    save_text(folder / "history.json", json.dumps(history, indent=1))
-    save_text(folder / "scores.json", json.dumps(scores, indent=1, ensure_ascii=False))
-    lines = _report(config, folder, model, data, history, score, reports, scores, examples)
-    save_text(folder / "report.md", "\n".join(lines) + "\n")
-    Console(width=None if Console().is_terminal else 120).print(score_table(scores))
+    folder, history = result.folder, result.history
+    draw_curves(history, folder / "curves.png")
+    save_text(folder / "history.json", json.dumps(history.evaluations, indent=1))
+    save_text(folder / "scores.json", json.dumps(result.scores, indent=1, ensure_ascii=False))
+    save_text(folder / "report.md", "\n".join(_report(result, config)) + "\n")
+    Console(width=None if Console().is_terminal else 120).print(score_table(result.scores))
     print(f"report: {folder / 'report.md'}", flush=True)
 
 
-def score_table(scores):
-    """The scores as a `rich.Table`."""
+def score_table(scores: dict) -> Table:
+    """Return the scores as a table for the terminal.
+
+    Args:
+        scores: The scores of a `RunResult`.
+    """
     metrics = _metrics(scores)
     table = Table(title="Scores")
-    table.add_column("held-out text")
-    table.add_column("by")
+    table.add_column("test data")
+    table.add_column("model")
     for metric in metrics:
         table.add_column(metric, justify="right")
-    for test, by in scores.items():
+    for test, candidates in scores.items():
         part = PART if test.startswith(PART) else ""
         test = part + Path(test.removeprefix(part)).name
-        for name, values in by.items():
+        for name, values in candidates.items():
             cells = [test, name, *(_score(values.get(metric)) for metric in metrics)]
-            table.add_row(*map(Text, cells))  # as they are: a name may have brackets
+            table.add_row(*map(Text, cells))  # `Text`: a name may contain brackets
             test = ""
         table.add_section()
     return table
 
 
-def draw_curves(history, name, path):
-    """Losses and the score of every round, a PNG.
+def draw_curves(history: History, path: Path):
+    """Draw the losses and the score of every evaluation as a PNG file.
 
     Args:
-        history: List of dicts, one a round.
-        name: Of the score that chose the best one; None: the loss did.
+        history: The `History` of the training.
         path: File to write.
     """
     figure = Figure(figsize=(8, 3), layout="constrained")
-    losses, scored = figure.subplots(1, 2)
-    rounds = range(1, len(history) + 1)
-    for key, label in (("loss", "training, smoothed"), ("val_loss", "held out")):
-        losses.plot(rounds, [h[key] for h in history], marker=".", label=label)
-    losses.set(xlabel="round", ylabel="nats a token")
+    losses, scores = figure.subplots(1, 2)
+    numbers = range(1, len(history) + 1)
+    for key, label in (("loss", "training, smoothed"), ("val_loss", "held-out")):
+        losses.plot(numbers, [e[key] for e in history.evaluations], marker=".", label=label)
+    losses.set(xlabel="evaluation", ylabel="cross-entropy (nats per token)")
     losses.legend(frameon=False)
-    if name in history[0]:
-        scored.plot(rounds, [h[name] for h in history], marker=".", color="tab:green")
-        scored.set(xlabel="round", ylabel=f"{name}, held out")
+    if history.metric == "val_loss":
+        scores.axis("off")
     else:
-        scored.axis("off")
-    for axes in (losses, scored):
+        values = [evaluation[history.metric] for evaluation in history.evaluations]
+        scores.plot(numbers, values, marker=".", color="tab:green")
+        scores.set(xlabel="evaluation", ylabel=f"{history.metric}, held-out")
+    for axes in (losses, scores):
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
     write_atomically(path, lambda partial: figure.savefig(partial, dpi=120))
 
 
-def _report(config, folder, model, data, history, score, reports, scores, examples):
-    options = json.loads((folder / RECORD).read_text("utf-8"))
-    recipe = inspect.getfile(type(config))  # a copy of one has its own name
-    yield f"# {Path(recipe).stem}: {config.preset}\n"
+def describe_weights(result: RunResult) -> str:
+    """Return sentences that say which evaluations the exported weights come from, and why.
+
+    Args:
+        result: The `RunResult` of a training.
+    """
+    history, averaged = result.history, list(result.averaged)
+    if len(averaged) == 1:
+        source = f"The exported weights are those of {_evaluations(averaged)}"
+    else:
+        source = f"The exported weights are the mean of those of {_evaluations(averaged)}"
+    reason = "lowest loss" if history.metric == "val_loss" else f"best {history.metric}"
+    text = f"{source}, selected by the {reason} on held-out data."
+    if lost := history.lost():
+        text += f" Ignored, because the checkpoint is corrupted or deleted: {_evaluations(lost)}."
+    return text
+
+
+def _report(result, config):
+    """Yield the lines of the report."""
+    record = read_record(result.folder)
+    history, reports = result.history, result.reports
+    recipe = inspect.getfile(type(config))  # a copy of a recipe has its own name
+    minutes = sum(evaluation["seconds"] for evaluation in history.evaluations) / 60
+    yield f"# {Path(recipe).stem}: {config.model.preset}\n"
     yield (
-        f"`{model.name}`, {model.count_params():,} parameters. {len(history)} rounds took "
-        f"{sum(h['seconds'] for h in history) / 60:.1f} minutes, the scores after each among them. "
-        f"{_shipped(config, history, score)}\n"
+        f"`{result.model.name}`, {result.model.count_params():,} parameters. Training took "
+        f"{minutes:.1f} minutes, including {len(history)} evaluations. {describe_weights(result)}\n"
     )
-    yield from (f"- {line}" for line in describe(data.train, data.valid))
+    yield from (f"- {line}" for line in describe(result.data.train, result.data.valid))
     yield "\n## Scores\n"
-    metrics = _metrics(scores)
+    metrics = _metrics(result.scores)
+    sizes = {name: f"{report.file_size / 1e6:.2f}" for name, report in reports.items()}
     yield from _table(
-        ["held-out text", "by", "file, MB", *metrics],
+        ["test data", "model", "file (MB)", *metrics],
         [
-            [test, name, f"{reports[name].file_size / 1e6:.2f}" if name in reports else ""]
-            + [_score(values.get(metric)) for metric in metrics]
-            for test, by in scores.items()
-            for name, values in by.items()
+            [test, name, sizes.get(name, ""), *(_score(values.get(metric)) for metric in metrics)]
+            for test, candidates in result.scores.items()
+            for name, values in candidates.items()
         ],
     )
     if "BLEU" in metrics or "chrF" in metrics:
-        yield "\n" + ", ".join(f"{name} `{said}`" for name, said in signatures().items())
-    greedy = [name for name in reports if load(reports[name].path).beam_ids is None]
+        yield "\n" + ", ".join(f"{name} `{text}`" for name, text in signatures().items())
+    greedy = [name for name, report in reports.items() if load(report.path).beam_ids is None]
     if greedy and config.search.num_beams > 1:
-        yield f"\nWhere Keras has {config.search.num_beams} beams, {', '.join(greedy)} has one: it searches greedily."
-    yield "\n## Curves\n\n![Loss and score of each round](curves.png)\n"
-    columns = [name for name in history[0] if name not in ("is_lost", "began")]
-    yield from _table(columns, [[_number(row[name]) for name in columns] for row in history])
+        yield (
+            f"\nKeras searches with beam size {config.search.num_beams}; {', '.join(greedy)} "
+            "searches greedily, because the file contains no beam search."
+        )
+    yield "\n## Curves\n\n![Loss and score of each evaluation](curves.png)\n"
+    columns = [name for name in history.evaluations[0] if name != "is_lost"]
+    rows = [[_number(evaluation[name]) for name in columns] for evaluation in history.evaluations]
+    yield from _table(columns, rows)
     yield "\n## Examples\n"
-    for test, rows in examples.items():
-        names = list(rows[0][2])
+    for test, examples in result.examples.items():
         yield f"{test}\n"
         yield from _table(
-            ["source", "reference", *names],
-            [[source, _text(reference), *outputs.values()] for source, reference, outputs in rows],
+            ["source", "reference", *examples[0][2]],
+            [
+                [
+                    source,
+                    reference if isinstance(reference, str) else " / ".join(reference),
+                    *out.values(),
+                ]
+                for source, reference, out in examples
+            ],
         )
         yield ""
     yield "## How to repeat it\n"
-    if config.training.finish:
-        yield f"`--finish` exported this after round {len(history)}; the command goes on to the end.\n"
-    yield "```sh"
-    backend = options.get("backend", keras.backend.backend())
-    arguments = [argument for argument in sys.argv[1:] if argument != "--finish"]
-    yield ("KERAS_BACKEND=jax " if backend == "jax" else "") + shlex.join(
-        ["python", *program(), *arguments]
-    )
-    yield "```\n"
+    if not result.is_complete:
+        yield (
+            f"This exports the training after evaluation {len(history)}. The command trains to the "
+            "end.\n"
+        )
+    yield from _command(record)
     yield from _table(
-        ["option", "value"], [[k, json.dumps(v, ensure_ascii=False)] for k, v in options.items()]
+        ["option", "value"], [[k, json.dumps(v, ensure_ascii=False)] for k, v in record.items()]
     )
     yield ""
-    yield from _table(
-        ["", "version"],
-        [
-            ["Python", platform.python_version()],
-            ["Keras backend of the training", backend],
-            *([name, version(name)] for name in PACKAGES),
-            *([["jax", version("jax")]] if backend == "jax" else []),
-        ],
-    )
+    packages = [*PACKAGES, *(["jax"] if record["backend"] == "jax" else [])]
+    versions = [
+        ["Python", platform.python_version()],
+        *([name, version(name)] for name in packages),
+    ]
+    yield from _table(["package", "version"], versions)
     if reports:
-        yield "\nEach bundle has a report of its own: " + ", ".join(
-            f"[{name}]({name}/report.md)" for name in reports
-        )
+        links = ", ".join(f"[{name}]({name}/report.md)" for name in reports)
+        yield f"\nEach bundle has its own report: {links}"
+
+
+def _command(record):
+    """Yield the command of this process as a block of Markdown."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--finish"]
+    prefix = "KERAS_BACKEND=jax " if record["backend"] == "jax" else ""
+    yield "```sh"
+    yield prefix + shlex.join(["python", *program(), *arguments])
+    yield "```\n"
 
 
 def _metrics(scores):
-    """Names of all numbers; a test need not have those of the others."""
-    every = (values for by in scores.values() for values in by.values())
-    return list(dict.fromkeys(metric for values in every for metric in values))
+    """Return the names of all metrics; tests may have different ones."""
+    values = (values for candidates in scores.values() for values in candidates.values())
+    return list(dict.fromkeys(metric for each in values for metric in each))
 
 
-def _shipped(config, history, score):
-    """Which round's weights these are."""
-    best = best_round(history, score)
-    lost = [h["round"] for h in history if h.get("is_lost")]
-    first = max(1, best - config.training.average + 1)
-    rounds = [number for number in range(first, best + 1) if number not in lost]
-    is_scored = score is not None and score.name in history[0]
-    why = f"best {score.name}" if is_scored else "least loss"
-    which = f"Round {best} ships" if rounds == [best] else f"The mean of {_rounds(rounds)} ships"
-    said = f" Lost, as torn or no longer kept: {_rounds(lost)}." if lost else ""
-    return f"{which}, by the {why} on held-out text.{said}"
+def _evaluations(numbers):
+    *others, last = map(str, numbers)
+    return f"evaluations {', '.join(others)} and {last}" if others else f"evaluation {last}"
 
 
-def _rounds(numbers):
-    *some, last = map(str, numbers)
-    return f"rounds {', '.join(some)} and {last}" if some else f"round {last}"
-
-
-def _table(header, rows):
+def _table(header: Iterable[str], rows: Iterable[Iterable]) -> Iterator[str]:
+    """Yield the lines of a Markdown table."""
     yield "| " + " | ".join(header) + " |"
     yield "|" + "---|" * len(header)
     for row in rows:
         yield "| " + " | ".join(str(c).replace("|", "\\|").replace("\n", " ") for c in row) + " |"
-
-
-def _text(reference):
-    return reference if isinstance(reference, str) else " / ".join(reference)
 
 
 def _score(value):

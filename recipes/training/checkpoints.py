@@ -1,8 +1,10 @@
-"""All of a training's state in one file, again and again: what a stopped run goes on from."""
+"""Checkpoints: the complete state of a training in one file, from which it resumes exactly."""
 
+import collections
 import io
 import json
 import math
+import os
 import shutil
 import sys
 import zipfile
@@ -14,214 +16,258 @@ import numpy as np
 from seq2lite.export.system.atomic import write_atomically
 
 from ..distributed import processes
+from ..distributed.backend import IS_JAX
 
-FILES = f"round-{'[0-9]' * 6}.npz"
+FOLDER = "checkpoints"  # in a run folder
+FILES = f"checkpoint-{'[0-9]' * 6}.npz"
 
 
 class Checkpoints:
     """The checkpoints of a run, in a folder.
 
-    A checkpoint is an `.npz` with every variable of the model (the states of its random numbers among them)
-    and of the optimizer (its step and its averages among them), and the run's history. It
-    appears whole or not at all; one that was torn all the same is noticed by its checksums.
+    A checkpoint is an `.npz` file with every variable of the model (states of random numbers
+    included) and of the optimizer (its step and averages included), keyed by the variable's path,
+    and the training history. It is written atomically, and its checksums reveal corruption.
 
     Args:
-        folder: Where they are.
+        folder: Folder of the checkpoints.
         model: A compiled Keras model.
-        keep: How many of the last ones stay.
+        keep: Number of the latest checkpoints to keep. Default: 2.
 
     Example:
         >>> from seq2lite.recipes.training.checkpoints import Checkpoints
         >>> model.compile("adam", "mse")
         >>> checkpoints = Checkpoints(folder / "checkpoints", model)
-        >>> checkpoints.save([{"loss": 2.0}])
+        >>> checkpoints.save(1, {"loss": 2.0})
         >>> checkpoints.restore()
-        [{'loss': 2.0}]
+        {'loss': 2.0}
     """
 
-    def __init__(self, folder, model, keep=2):
+    def __init__(self, folder: str | os.PathLike, model: keras.Model, keep: int = 2):
         self.folder = Path(folder)
         self.model = model
         self.keep = keep
         model.optimizer.build(model.trainable_variables)
-        # In float16 Keras wraps it, to scale the loss.
+        # In float16 Keras wraps the optimizer to scale the loss.
         self._optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
-    def save(self, history, also_keep=()):
-        """Writes the state after `len(history)` rounds, then removes what is older than `keep`.
+    def save(self, number: int, metadata, also_keep=()):
+        """Write a checkpoint, then remove all but the latest `keep` ones.
 
         Args:
-            history: List of dicts, what was measured in each round.
-            also_keep: Numbers of rounds whose checkpoints stay all the same.
+            number: Number of the checkpoint, from 1.
+            metadata: Data to save with it, such as the history; serializable as JSON.
+            also_keep: Numbers of older checkpoints to keep. Default: none.
 
         Raises:
-            OSError: It could not be written, for want of space, say; the earlier ones are left.
+            OSError: The file cannot be written, for example because the disk is full. Earlier
+                checkpoints remain.
         """
-        arrays = {
-            name: keras.ops.convert_to_numpy(variable)
-            for name, variable in self._variables().items()
-        }
+        variables = self._variables()
+        arrays = {name: keras.ops.convert_to_numpy(v) for name, v in variables.items()}
         if self._optimizer.use_ema:
-            arrays |= {f"average{i:05}": w for i, w in enumerate(self.weights())}
-        arrays["history"] = np.frombuffer(json.dumps(history).encode(), np.uint8)
+            arrays |= dict(zip(self._names("average"), self.weights(), strict=True))
+        arrays["metadata"] = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
         try:
-            write_atomically(self._path(len(history)), lambda partial: _write(partial, arrays))
+            write_atomically(self._path(number), lambda partial: _write(partial, arrays))
         except OSError as error:
             size = sum(array.nbytes for array in arrays.values())
             raise OSError(
-                f"A checkpoint of {size / 1e6:.0f} MB must be written to {self.folder}, and could not "
-                f"be: {error}. The same command goes on from the last one that could"
+                f"A checkpoint of {size / 1e6:.0f} MB must be written to {self.folder}. Received: "
+                f"{error}. The same command resumes from the previous checkpoint"
             ) from error
         for old in set(self._numbers()[: -self.keep]) - set(also_keep):
             self._path(old).unlink()
 
-    def require_space(self, num_rounds):
-        """Raises OSError, before work begins, where the disk has no room for all that may lie there.
+    def require_space(self, num_checkpoints: int):
+        """Raise OSError if the disk has no space for the checkpoints that exist at the same time.
 
-        Those are the last ones, as many each of two best ones, and the one that is written, of
-        `num_rounds` at most; what lies there already takes no more room.
+        These are the latest ones, as many for each of two best ones, and the one being written.
+
+        Args:
+            num_checkpoints: Number of checkpoints that the training writes in all.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         variables = list(self._variables().values())
         variables += self.model.weights if self._optimizer.use_ema else []
         size = sum(4 * math.prod(variable.shape) for variable in variables)
-        there = sum(path.stat().st_size for path in self.folder.glob(FILES))
-        count = min(self.keep + 2 * (self.keep - 1) + 1, num_rounds)
-        needed = count * size - there
+        existing = sum(path.stat().st_size for path in self.folder.glob(FILES))
+        count = min(self.keep + 2 * (self.keep - 1) + 1, num_checkpoints)
+        required = count * size - existing
         free = shutil.disk_usage(self.folder).free
-        if free < needed:
+        if free < required:
             raise OSError(
-                f"{self.folder} must have room for {needed / 1e6:.0f} MB of checkpoints. "
+                f"{self.folder} must have {required / 1e6:.0f} MB of free space for checkpoints. "
                 f"Received: {free / 1e6:.0f} MB"
             )
 
     def restore(self):
-        """Sets model and optimizer to the newest whole checkpoint.
+        """Set the model and the optimizer to the latest intact checkpoint.
 
         Returns:
-            The history that was saved with it; an empty list if there is none.
+            The metadata that was saved with it; None without a checkpoint.
 
         Raises:
-            ValueError: A whole checkpoint is of another model.
+            ValueError: The checkpoint has other variables than this model and optimizer.
         """
-        history, arrays = self._newest() if processes.is_first() else ([], {})
-        history = processes.from_first(lambda: history)
-        if history:
+        metadata, arrays = self._latest() if processes.is_first() else (None, {})
+        metadata = processes.from_first(lambda: metadata)
+        if metadata is not None:
             variables = self._variables()
             empty = {name: np.zeros(v.shape, v.dtype) for name, v in variables.items()}
             arrays = processes.broadcast(arrays or empty)
             for name, variable in variables.items():
                 variable.assign(arrays[name])
-        return history
+        return metadata
 
-    def _newest(self):
-        """History and arrays of the newest whole checkpoint."""
-        for number in reversed(self._numbers()):
-            arrays = self._read(number)
-            if arrays is None:
-                print(
-                    f"warning: {self._path(number)} is torn; the one before it is used",
-                    file=sys.stderr,
-                )
-                self._path(number).unlink()  # its round is trained again
-                continue
-            history = json.loads(arrays.pop("history").tobytes())
-            return history, self._of_this_model(arrays, self._path(number))
-        return [], {}
-
-    def weights(self):
-        """The model's weights as they would ship now: the optimizer's averages, if it has any."""
+    def weights(self) -> list[np.ndarray]:
+        """Return the weights as they would be exported: averaged by the optimizer, if it does."""
         optimizer, variables = self._optimizer, self.model.trainable_variables
         if not optimizer.use_ema:
             return self.model.get_weights()
-        # JAX's arrays do not change, and to assign others takes all processes.
-        raw = [v.value if processes.IS_JAX else keras.ops.convert_to_numpy(v) for v in variables]
+        # JAX's arrays are immutable, and assigning others requires all processes.
+        raw = [v.value if IS_JAX else keras.ops.convert_to_numpy(v) for v in variables]
         optimizer.finalize_variable_values(variables)
         averages = self.model.get_weights()
         for variable, value in zip(variables, raw, strict=True):
             variable.assign(value)
         return averages
 
-    def averaged(self, number, count, now=None):
-        """The mean of the weights of `count` rounds that end with round `number`.
+    def averaged_weights(self, number: int, count: int, current: int | None = None):
+        """Average the weights of `count` checkpoints, up to checkpoint `number`.
 
         Args:
-            number: Of a round.
-            count: How many; fewer if there were no more, or if an earlier one is torn or not there.
-            now: Number of the round that ends now, which has no checkpoint yet.
+            number: Number of the last checkpoint.
+            count: Number of checkpoints. Fewer are averaged if there are fewer intact ones.
+            current: Number of the checkpoint that is not written yet: the weights of the model.
+                Default: None, all are read from files.
 
         Returns:
-            List of float32 arrays, as `model.get_weights()`, or None if round `number` itself is torn
-            or not there; and a list, the numbers of the rounds that are.
+            A list of float32 arrays, like `model.get_weights()`, or None if checkpoint `number`
+            itself is corrupted or missing; and the list of numbers that are.
         """
         numbers = range(max(1, number - count + 1), number + 1)
-        rounds = {n: self.weights() if n == now else self._weights_of(n) for n in numbers}
-        lost = [n for n, weights in rounds.items() if weights is None]
+        found = {n: self.weights() if n == current else self._weights_of(n) for n in numbers}
+        lost = [n for n, weights in found.items() if weights is None]
         if number in lost:
             return None, lost
-        there = [weights for weights in rounds.values() if weights is not None]
+        intact = [weights for weights in found.values() if weights is not None]
         mean = [
             np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype)
-            for arrays in zip(*there, strict=True)
+            for arrays in zip(*intact, strict=True)
         ]
         return mean, lost
 
+    def _latest(self):
+        """Return metadata and arrays of the latest intact checkpoint."""
+        for number in reversed(self._numbers()):
+            path = self._path(number)
+            arrays = self._read(number)
+            if arrays is not None:
+                metadata = json.loads(arrays.pop("metadata").tobytes())
+                return metadata, self._checked(arrays, path)
+            print(f"warning: {path} is corrupted; the previous one is used", file=sys.stderr)
+            path.unlink()  # so that it is trained and written again
+        return None, {}
+
     def _weights_of(self, number):
+        """Return the weights in a checkpoint as they would be exported; None if it is lost."""
         try:
-            arrays, what = self._read(number), "torn"
+            arrays, problem = self._read(number), "corrupted"
         except FileNotFoundError:
-            arrays, what = None, "not there"
+            arrays, problem = None, "missing"
         if arrays is None:
-            print(f"warning: {self._path(number)} is {what}, and left out", file=sys.stderr)
+            print(f"warning: {self._path(number)} is {problem} and ignored", file=sys.stderr)
             return None
-        prefix = "average" if self._optimizer.use_ema else "model"
-        names = {f"{prefix}{i:05}" for i, _ in enumerate(self.model.weights)}
-        return [arrays[name] for name in sorted(names)]
+        kind = "average" if self._optimizer.use_ema else "model"
+        return [arrays[name] for name in self._names(kind)]
+
+    def _names(self, kind):
+        """Return a name in the checkpoint for each weight of the model."""
+        return _unique(f"{kind}/{weight.path}" for weight in self.model.weights)
 
     def _variables(self):
-        # `weights` first, then what is no weight: the states of random numbers.
-        weights = self.model.weights
-        known = {id(v) for v in weights}
-        others = [v for v in self.model.variables if id(v) not in known]
-        variables = {f"model{i:05}": v for i, v in enumerate([*weights, *others])}
-        return variables | {
-            f"optimizer{i:05}": v for i, v in enumerate(self.model.optimizer.variables)
-        }
+        """Return all variables of model and optimizer by their names in the checkpoint."""
+        names, variables = self._names("model"), [*self.model.weights]
+        weights = {id(weight) for weight in variables}
+        # Keras names states of random numbers by the order of creation in the process.
+        for path, variable in _owned_variables(self.model):
+            if id(variable) not in weights:
+                names.append(f"random/{path}")
+                variables.append(variable)
+        for variable in self.model.optimizer.variables:
+            # Without the optimizer's own name, which Keras numbers too.
+            names.append(f"optimizer/{variable.path.partition('/')[2]}")
+            variables.append(variable)
+        return dict(zip(_unique(names), variables, strict=True))
 
-    def _of_this_model(self, arrays, path):
-        """The arrays of model and optimizer, without averages."""
-        variables = self._variables()
-        found = {n: array.shape for n, array in arrays.items() if not n.startswith("average")}
-        expected = {name: tuple(variable.shape) for name, variable in variables.items()}
-        if found != expected:
-            raise ValueError(f"{path} must hold this model and optimizer. Received: another one's")
-        return {name: arrays[name] for name in variables}
+    def _checked(self, arrays, path):
+        """Return the arrays of model and optimizer; raise ValueError if they are of another model."""
+        arrays = {name: a for name, a in arrays.items() if not name.startswith("average/")}
+        found = {name: a.shape for name, a in arrays.items()}
+        expected = {name: tuple(v.shape) for name, v in self._variables().items()}
+        if found == expected:
+            return arrays
+        different = [
+            f"{name} {found.get(name, 'missing')} (model: {expected.get(name, 'missing')})"
+            for name in sorted({*found, *expected})
+            if found.get(name) != expected.get(name)
+        ]
+        more = f" and {len(different) - 5} more" if len(different) > 5 else ""
+        raise ValueError(
+            f"{path} must contain the variables of this model and optimizer. Received other names "
+            f"or shapes: {', '.join(different[:5])}{more}. Resume with the model that wrote it"
+        )
 
     def _path(self, number):
-        return self.folder / f"round-{number:06}.npz"  # one of FILES
+        return self.folder / f"checkpoint-{number:06}.npz"  # matches FILES
 
     def _numbers(self):
-        return sorted(int(path.stem.removeprefix("round-")) for path in self.folder.glob(FILES))
+        return sorted(int(path.stem.rpartition("-")[2]) for path in self.folder.glob(FILES))
 
     def _read(self, number):
-        """The arrays of a checkpoint by name; None if it is torn.
+        """Return the arrays of a checkpoint by name; None if it is corrupted.
 
-        One that cannot be read (rights, a failing disk, too little memory) need not be: that is raised.
+        A file that cannot be read (permissions, a failing disk, no memory) may be intact: then the
+        error is raised.
         """
         content = io.BytesIO(self._path(number).read_bytes())
         try:
             with zipfile.ZipFile(content) as file:
-                is_whole = file.testzip() is None
-        except Exception:  # what zipfile raises on damage is more than it says
-            is_whole = False
-        if not is_whole:
+                is_intact = file.testzip() is None
+        except Exception:  # zipfile raises more on damage than it documents
+            is_intact = False
+        if not is_intact:
             return None
         content.seek(0)
         with np.load(content) as arrays:
             read = dict(arrays)
-        return read if "history" in read else None
+        return read if "metadata" in read else None
 
 
 def _write(path, arrays):
     with path.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def _unique(names):
+    """Return the names in order, a number added to each that occurred before."""
+    counts = collections.Counter()
+    unique = []
+    for name in names:
+        counts[name] += 1
+        unique.append(name if counts[name] == 1 else f"{name}#{counts[name]}")
+    return unique
+
+
+def _owned_variables(layer, path=""):
+    """Yield (path of names of layers, variable) of a layer and of all layers in it, each once."""
+    seen = set()
+    for child in layer._flatten_layers(recursive=False, include_self=False):
+        for name, variable in _owned_variables(child, f"{path}{child.name}/"):
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                yield name, variable
+    for variable in layer.variables:
+        if id(variable) not in seen:
+            yield f"{path}{variable.name}", variable

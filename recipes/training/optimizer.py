@@ -1,26 +1,31 @@
-"""Optimizer and compilation."""
+"""Optimizer of a training."""
 
 import keras
 
-from seq2lite.zoo.rnn.model import RNNSeq2Seq
+from seq2lite.zoo import Seq2Seq
 
-from ..distributed import processes
-from ..distributed.mirrored import joint_clipping
+from ..distributed.backend import JIT_COMPILE
+from ..distributed.mirrored import with_joint_clipping
 from .loss import SmoothedCrossentropy
-from .schedules import peak_learning_rate, schedule
+from .options import Training
+from .schedules import schedule
 
 
-def compile_for_training(model, training, num_batches):
-    """Compiles `model` with AdamW, the schedule and the smoothed loss that `training` asks for.
+def compile_for_training(model: Seq2Seq, training: Training, num_batches: int):
+    """Compile a model with AdamW, the schedule and the smoothed loss.
 
     Args:
         model: A `zoo.Seq2Seq`.
-        training: A `Training`.
-        num_batches: Batches of all of the training.
+        training: The `Training` options.
+        num_batches: Number of batches of the whole training.
     """
-    learning_rate = peak_learning_rate(training.learning_rate, isinstance(model, RNNSeq2Seq))
-    optimizer = joint_clipping(keras.optimizers.AdamW)(
-        schedule(training.schedule, learning_rate, training.warmup_steps, num_batches),
+    optimizer = with_joint_clipping(keras.optimizers.AdamW)(
+        schedule(
+            training.schedule,
+            training.learning_rate or model.peak_learning_rate,
+            training.warmup_steps,
+            num_batches,
+        ),
         weight_decay=training.weight_decay,
         beta_2=0.98,
         global_clipnorm=training.clip_norm or None,
@@ -28,13 +33,10 @@ def compile_for_training(model, training, num_batches):
         use_ema=training.ema > 0,
         ema_momentum=training.ema,
     )
-    # As is usual: biases and scales of normalizations are left alone.
+    # As usual, biases and the scales of normalizations do not decay.
     optimizer.exclude_from_weight_decay(
         var_list=[w for w in model.trainable_variables if len(w.shape) < 2 or w.name == "bias"]
     )
-    # One trace serves every shape of a batch; XLA would compile each.
     model.compile(
-        optimizer,
-        SmoothedCrossentropy(training.label_smoothing),
-        jit_compile=processes.JIT_COMPILE,
+        optimizer, SmoothedCrossentropy(training.label_smoothing), jit_compile=JIT_COMPILE
     )

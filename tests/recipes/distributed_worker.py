@@ -17,9 +17,11 @@ import tensorflow as tf
 from seq2lite import zoo
 from seq2lite.recipes.data.batches import Batches
 from seq2lite.recipes.data.pairs import read_pairs
+from seq2lite.recipes.data.prepare import Data
 from seq2lite.recipes.data.samples import VSCODE_VALID
 from seq2lite.recipes.data.tokenizers import learn_tokenizer
 from seq2lite.recipes.distributed import processes
+from seq2lite.recipes.distributed.machine import this_machine
 from seq2lite.recipes.evaluation.decoding import Decoder, Score, Search
 from seq2lite.recipes.evaluation.metrics import translation_scores
 from seq2lite.recipes.training.fit import fit
@@ -36,7 +38,8 @@ def build(family, training, dropout):
     keras.utils.set_random_seed(training.seed)
     pairs = read_pairs(VSCODE_VALID)
     tokenizer = learn_tokenizer((text for pair in pairs for text in pair), 1000)
-    shared = {"rows_multiple": 2} | processes.batch_options()
+    shared = this_machine().batch_options
+    shared["rows_multiple"] = max(2, shared["rows_multiple"])  # the same for 1 and 2 devices
     lengths = {"max_length": 8, "batch_tokens": 256}
     train = Batches(pairs[:72], tokenizer, seed=training.seed, **lengths, **shared)
     valid = Batches(pairs[72:80], tokenizer, **lengths, **shared)
@@ -51,7 +54,8 @@ def train(family, folder, dropout=0.1, **options):
         **{"epochs": 2, "precision": "float32", "score_pairs": 0, "learning_rate": 0.02, **options}
     )
     model, batches, valid, score = build(family, training, dropout)
-    return fit(model, batches, valid, training, Path(folder), score)
+    data = Data(batches.tokenizer, batches, valid, {})
+    return fit(model, data, training, Path(folder), score)
 
 
 if __name__ == "__main__":
@@ -61,8 +65,7 @@ if __name__ == "__main__":
         (cpu,) = tf.config.list_physical_devices("CPU")
         logical = [tf.config.LogicalDeviceConfiguration() for _ in range(devices)]
         tf.config.set_logical_device_configuration(cpu, logical)
-    again = [__file__, *sys.argv[1:]] if "EXPORT" in os.environ else ["-c", "print('exports')"]
-    with processes.run(again):
-        model, history = train(family, folder, **options)
-        np.savez(Path(folder) / "exported.npz", *model.get_weights())
-        print(f"exports after {len(history)} rounds")
+    with processes.joined_processes():
+        result = train(family, folder, **options)
+        index, _ = processes.shard()
+        np.savez(Path(folder) / f"result-{index}.npz", *result.model.get_weights())

@@ -1,4 +1,4 @@
-"""A small run of a recipe with everything that has a state, for tests that kill it."""
+"""A small run of a recipe that uses every kind of state, for tests that kill it."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from seq2lite.zoo.presets import PRESETS
 TRAINING = Training(
     epochs=3,
     batch_tokens=128,
-    checkpoint_steps=7,  # no divisor of the epoch's: rounds begin within epochs
+    checkpoint_steps=7,  # does not divide an epoch: intervals begin within epochs
     warmup_steps=3,
     accumulate=2,
     ema=0.9,
@@ -33,9 +33,9 @@ SIZES = {
 
 
 def run(preset, folder, data):
-    """Trains in `folder` on `data`, unless that has been done; then reads what came out."""
+    """Train in `folder` on `data`, unless the run is finished."""
     PRESETS[preset] |= SIZES[preset]
-    config = translate.Config(
+    config = translate.Config.of(
         train=(str(data),),
         output=str(folder),
         preset=preset,
@@ -51,8 +51,8 @@ def run(preset, folder, data):
 
 
 def result_of(folder):
-    """Every weight that ships, and the history but for its times."""
+    """Return the exported weights, and the history without its times."""
     model = keras.saving.load_model(Path(folder) / "model.keras")
     history = json.loads((Path(folder) / "history.json").read_text("utf-8"))
-    rounds = [{name: v for name, v in row.items() if name != "seconds"} for row in history]
-    return [np.array(json.dumps(rounds)), *model.get_weights()]
+    evaluations = [{name: v for name, v in row.items() if name != "seconds"} for row in history]
+    return [np.array(json.dumps(evaluations)), *model.get_weights()]

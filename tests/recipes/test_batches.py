@@ -5,12 +5,12 @@ import collections
 import numpy as np
 import pytest
 
+from seq2lite.recipes import summarize, translate
 from seq2lite.recipes.data.batches import Batches
 from seq2lite.recipes.data.bucketing import MAX_ADDED_PADDING, merge_shapes
 from seq2lite.recipes.data.pairs import Pairs
-from seq2lite.recipes.data.prepare import make_batches
+from seq2lite.recipes.data.prepare import make_data
 from seq2lite.recipes.data.tokenizers import learn_tokenizer
-from seq2lite.recipes.training.options import Training
 
 
 def rows_of(dataset):
@@ -113,7 +113,8 @@ def test_dropped_and_cut_test_pairs_are_reported(tokenizer, capsys):
     train, valid = Pairs([("a", "b")] * 3), Pairs([("c", "d")])
     test = Pairs([("long " * 50, "길다")], origin="test.tsv", dropped={"empty side": 2})
     tests = {"test": test, "valid": valid}
-    make_batches(train, valid, tests, tokenizer, Training(batch_tokens=64), (12, 8))
+    config = summarize.Config.of(batch_tokens=64, max_source_length=12, max_target_length=8)
+    make_data(config, train, valid, tests, tokenizer)
     printed = capsys.readouterr()
     assert "test.tsv: 2 lines dropped (empty side)" in printed.out
     assert printed.err == "warning: 1 sources of test.tsv are longer than 12 tokens and are cut\n"
@@ -135,7 +136,7 @@ def test_dropped_and_cut_test_pairs_are_reported(tokenizer, capsys):
 def test_a_training_that_would_change_no_weight_is_refused(tokenizer, options, message):
     pairs = Pairs([("a", "b")])
     with pytest.raises(ValueError, match=message):
-        make_batches(pairs, pairs, {}, tokenizer, Training(**options), 8)
+        make_data(translate.Config.of(max_length=8, **options), pairs, pairs, {}, tokenizer)
 
 
 def test_a_long_pair_is_cut_and_counted(tokenizer):

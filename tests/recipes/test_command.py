@@ -4,18 +4,19 @@ import dataclasses
 
 import pytest
 
+from seq2lite.recipes.options import option
 from seq2lite.recipes.run.command_line import parse_config
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Of every type that a recipe uses."""
+    """Options of every type that recipes use."""
 
-    output: str = dataclasses.field(default="runs", metadata={"help": "50% of a folder"})
-    batch_tokens: int = 10
-    dropout: float = 0.1
-    overwrite: bool = False
-    languages: tuple[str, ...] = ("en", "ko")
+    output: str = option("runs", "50% of a folder")
+    batch_tokens: int = option(10, "tokens")
+    dropout: float = option(0.1, "rate")
+    overwrite: bool = option(False, "replace")
+    languages: tuple[str, ...] = option(("en", "ko"), "tags")
 
 
 def test_no_flags_give_the_defaults():
@@ -36,7 +37,7 @@ def test_a_wrong_flag_is_named(flags, capsys):
     assert flags[0] in capsys.readouterr().err
 
 
-def test_help_says_what_each_flag_does(capsys):
+def test_help_describes_each_flag(capsys):
     with pytest.raises(SystemExit):
         parse_config("What it does.", Config, ["--help"])
     text = capsys.readouterr().out

@@ -76,23 +76,23 @@ def test_no_text_of_test_or_held_out_data_is_trained_on(tmp_path):
     train = squad("train.json", cities, "big")
     valid, test = squad("valid.json", cities[:3], "is"), squad("test.json", cities[3:7], "is")
     for config in (
-        ask.Config(train=(train,), test=(test,)),
-        ask.Config(train=(train,), valid=(valid,), test=(test,)),
+        ask.Config.of(train=(train,), test=(test,)),
+        ask.Config.of(train=(train,), valid=(valid,), test=(test,)),
     ):
         # Without `valid`, one more text is held out of the training data.
-        trained, held_out, tests = read_splits(config, ask.read_questions)
+        trained, held_out, tests = read_splits(config.data, ask.read_questions)
         known = {*held_out.groups, *tests[test].groups}
         assert trained and not known & {*trained.groups}
-        assert trained.dropped["held-out text"] == 12 - len(trained) - (not config.valid)
+        assert trained.dropped["held-out text"] == 12 - len(trained) - (not config.data.valid)
 
 
 def test_held_out_pairs_are_unique_and_not_in_a_test(tmp_path):
     mine, test = tmp_path / "mine.tsv", tmp_path / "test.tsv"
     lines = [f"{a}{b}\t{b}\n" for a in "abcdefgh" for b in "ijklmnop"]
-    _, held_out, _ = read_splits(translate.Config(train=(str(write(mine, lines)),)))
+    _, held_out, _ = read_splits(translate.Config.of(train=(str(write(mine, lines)),)).data)
     write(test, [f"{source}\tanother\n" for source, _ in held_out[:2]])
-    config = translate.Config(train=(str(write(mine, lines * 3)),), test=(str(test),))
-    train, held_out, tests = read_splits(config)
+    config = translate.Config.of(train=(str(write(mine, lines * 3)),), test=(str(test),))
+    train, held_out, tests = read_splits(config.data)
     known = {source for source, _ in tests[str(test)]}
     assert not known & {source for source, _ in [*held_out, *train]}
     assert len({*held_out}) == len(held_out) and len(train) + len(held_out) == 62
@@ -118,7 +118,7 @@ def test_one_source_cannot_be_split():
 def test_a_file_of_pairs_is_enough(tmp_path):
     mine = tmp_path / "mine.tsv"
     mine.write_text("".join(f"{a}{b}\t{b}{a}\n" for a in "abcdefgh" for b in "ijklmnop"), "utf-8")
-    train, valid, tests = read_splits(translate.Config(train=(str(mine),)))
+    train, valid, tests = read_splits(translate.Config.of(train=(str(mine),)).data)
     assert (len(train), len(valid)) == (60, 4)
     assert tests == {f"held-out part of {mine}": valid}
     assert not {source for source, _ in train} & {source for source, _ in valid}

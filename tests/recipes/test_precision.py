@@ -1,4 +1,4 @@
-"""The setting that trains fastest, chosen by what the machine has."""
+"""The compute dtype that trains fastest on a machine."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from seq2lite.recipes.distributed.precision import choose_precision, multiplies_
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Sets what the machine is said to have."""
+    """Function that replaces what the machine has."""
 
     def has(gpu=None, bfloat16=False):
         monkeypatch.setattr(precision, "gpu_capability", lambda: gpu)
@@ -29,7 +29,7 @@ def test_xla_on_a_processor_gains_nothing_by_bfloat16(machine, monkeypatch):
     assert choose_precision() == "float32"
 
 
-def test_what_is_asked_for_is_what_is_given(machine):
+def test_a_given_precision_is_used(machine):
     machine(bfloat16=True)
     assert choose_precision("float32") == "float32"
 
@@ -47,7 +47,7 @@ def test_a_gpu_gets_what_its_tensor_cores_multiply(machine, capability, policy):
     ("flags", "expected"),
     [("fpu avx2", False), ("avx512f avx512_bf16 fsrm", True), ("amx_bf16 amx_tile", True)],
 )
-def test_the_processor_is_asked_for_its_flags(tmp_path, monkeypatch, flags, expected):
+def test_the_flags_of_the_processor_are_read(tmp_path, monkeypatch, flags, expected):
     monkeypatch.setattr(precision.platform, "machine", lambda: "x86_64")
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     path = tmp_path / "cpuinfo"
@@ -57,5 +57,5 @@ def test_the_processor_is_asked_for_its_flags(tmp_path, monkeypatch, flags, expe
     assert multiplies_bfloat16(path) is False
 
 
-def test_where_the_system_says_nothing_it_is_float32(tmp_path):
+def test_without_a_list_of_processor_flags_it_is_float32(tmp_path):
     assert multiplies_bfloat16(tmp_path / "none") is False

@@ -1,4 +1,4 @@
-"""What a training shows: a line a round, and the rate of its batches alone."""
+"""Progress of a training: a line for each evaluation, and the rate of the batches only."""
 
 import pytest
 
@@ -7,13 +7,13 @@ from seq2lite.recipes.training import progress
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A function that lets seconds pass."""
+    """Function that advances the clock by some seconds."""
     now = [0.0]
     monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
     return lambda seconds: now.__setitem__(0, now[0] + seconds)
 
 
-def test_the_rate_of_a_round_is_of_its_batches_and_not_of_its_scores(clock, capsys):
+def test_the_rate_excludes_evaluations_and_checkpoints(clock, capsys):
     shown = progress.Progress(num_batches=4, first=0, batch_tokens=1000)
     for epoch, seconds in enumerate((2.0, 0.5)):
         shown.on_epoch_begin(epoch)
@@ -25,12 +25,12 @@ def test_the_rate_of_a_round_is_of_its_batches_and_not_of_its_scores(clock, caps
         clock(100.0)  # scores, a checkpoint
         shown.on_epoch_end(epoch, {"loss": 3.0, "val_loss": 2.5})
     assert capsys.readouterr().out.splitlines() == [
-        "round 1: loss 3.000  val_loss 2.500  500 tokens/s",
-        "round 2: loss 3.000  val_loss 2.500  2,000 tokens/s",
+        "evaluation 1: loss 3.000  val_loss 2.500  500 tokens/s",
+        "evaluation 2: loss 3.000  val_loss 2.500  2,000 tokens/s",
     ]
 
 
-def test_the_bar_has_batches_loss_rate_and_time_left(clock, monkeypatch):
+def test_the_bar_shows_batches_loss_rate_and_remaining_time(clock, monkeypatch):
     class Terminal(progress.Console):
         is_terminal = True
 
@@ -48,4 +48,4 @@ def test_the_bar_has_batches_loss_rate_and_time_left(clock, monkeypatch):
     text = [
         column.render(task).plain for column in shown.bar.columns if hasattr(column, "text_format")
     ]
-    assert text == ["round 2", "5/10 batches  loss 3.000", "500 tokens/s"]
+    assert text == ["until evaluation 2", "5/10 batches  loss 3.000", "500 tokens/s"]

@@ -1,10 +1,10 @@
 """What each recipe makes of its data, and `list` and `cp`."""
 
-import dataclasses
 import json
 import math
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +17,8 @@ from seq2lite.recipes.data.squad import Example
 from seq2lite.recipes.data.text_files import DataError
 from seq2lite.recipes.evaluation.bundles import bundle_decoder
 from seq2lite.recipes.evaluation.decoding import Decoder, Search
+from seq2lite.recipes.options import replace
+from seq2lite.recipes.run.model import build_model
 from seq2lite.recipes.training.options import Training
 from seq2lite.zoo.presets import PRESETS
 
@@ -47,7 +49,7 @@ def test_a_word_has_all_of_its_pronunciations(tmp_path):
 def test_the_summary_to_beat_is_the_first_words():
     assert summarize.lead(["a b c d", "e"], 2) == ["a b", "e"]
     with pytest.raises(ValueError, match=r"`baseline_words` must be .*Received: -1"):
-        summarize.Config(baseline_words=-1)
+        summarize.Config.of(baseline_words=-1)
 
 
 def test_a_text_without_spaces_is_one_word_and_no_overflow():
@@ -91,15 +93,15 @@ def test_all_questions_on_a_text_are_held_out_together(tmp_path):
             for text, start in spans]}  # fmt: skip
 
     squad = {"data": [{"paragraphs": [paragraph(letter) for letter in "abcdefghijklm"]}]}
-    config = ask.Config(train=(write(tmp_path, "squad.json", json.dumps(squad)),))
-    train, held_out, _ = read_splits(config, ask.read_questions)
+    config = ask.Config.of(train=(write(tmp_path, "squad.json", json.dumps(squad)),))
+    train, held_out, _ = read_splits(config.data, ask.read_questions)
     assert (len(train), len(held_out)) == (36, 3)
     assert not {*train.groups} & {*held_out.groups}
 
 
 def test_a_beginning_and_what_follows_are_a_sentence_of_the_text(tmp_path):
     text = "One two three. Four five six seven?\n\nEight nine\n"
-    config = generate.Config(context_words=4, places=2)
+    config = generate.Config.of(context_words=4, places=2)
     text_file = generate.read_paragraphs(write(tmp_path, "a.txt", text))
     found = generate.beginnings(text_file, config)
     assert found == generate.beginnings(text_file, config)  # by the seed
@@ -111,7 +113,7 @@ def test_a_beginning_and_what_follows_are_a_sentence_of_the_text(tmp_path):
 
 def test_no_sentence_is_both_trained_on_and_held_out(tmp_path):
     train = write(tmp_path, "a.txt", "One two three. Four five six.\n")
-    config = generate.Config(train=(train,), places=2)
+    config = generate.Config.of(train=(train,), places=2)
     paragraphs = generate.read_paragraphs(train)
     found = generate.beginnings(paragraphs, config, known={"Four five six."})
     assert {target.split()[-1] for _, target in found} == {"three."}
@@ -121,7 +123,7 @@ def test_no_sentence_is_both_trained_on_and_held_out(tmp_path):
 def test_what_many_sentences_begin_with_is_trained_on(tmp_path):
     train = write(tmp_path, "a.txt", "The cat sleeps.\nThe cat eats.\n\nThe cat eats.\nA dog.\n")
     valid = write(tmp_path, "b.txt", "The cat runs.\n A dog. \n")
-    config = generate.Config(train=(train,), valid=(valid,), vocabulary_size=274)
+    config = generate.Config.of(train=(train,), valid=(valid,), vocabulary_size=274)
     data = generate.build_data(config)
     assert data.train.num_pairs == 4 and data.valid.num_pairs == 3
     assert sorted(data.tests[valid]) == [("A", "dog."), ("The", "cat runs."), ("The cat", "runs.")]
@@ -138,7 +140,9 @@ def test_a_teacher_is_asked_once_for_each_source(tmp_path):
 
     teacher = distill.Teacher(say, None, 0)
     for references in (False, True):  # the second time it is read
-        taught = distill.distilled(distill.Config(references=references), teacher, pairs, tmp_path)
+        taught = distill.distilled(
+            distill.Config.of(references=references), teacher, pairs, tmp_path
+        )
         assert asked == [source for source, _ in pairs]
         assert ("source 0", "SOURCE 0") in taught and len(taught) == len(pairs) * (
             1 + references
@@ -146,7 +150,7 @@ def test_a_teacher_is_asked_once_for_each_source(tmp_path):
         assert taught.dropped == {"empty teacher output": 1}
     file = sorted((tmp_path / "distilled").iterdir())[1]
     file.unlink()  # a stop before the second chunk was written
-    taught = distill.distilled(distill.Config(), teacher, Pairs(again), tmp_path)
+    taught = distill.distilled(distill.Config.of(), teacher, Pairs(again), tmp_path)
     assert len(asked) == len(pairs) + 3
     assert taught.dropped == {"empty teacher output": 1, "duplicate": 1}
     assert taught.lines == [1, *range(3, len(pairs) + 1)]
@@ -157,7 +161,7 @@ def test_a_student_reads_the_words_round_an_answer_that_its_teacher_does(tmp_pat
         {"question": "Which?", "answers": [{"text": city, "answer_start": 0}]}]}
         for city in ("Seoul", "Busan", "Daegu")]}]}  # fmt: skip
     path = write(tmp_path, "squad.json", json.dumps(squad))
-    config = distill.Config(train=(path,), measured_as="question", context_words=3)
+    config = distill.Config.of(train=(path,), measured_as="question", context_words=3)
     train, held_out, _ = distill.read_data(config)
     for source, _ in [*train, *held_out]:
         city = source.split()[1]
@@ -167,13 +171,14 @@ def test_a_student_reads_the_words_round_an_answer_that_its_teacher_does(tmp_pat
 def test_a_teacher_that_says_nothing_is_told(tmp_path):
     teacher = distill.Teacher(lambda sources: [""] * len(sources), None, 1)
     with pytest.raises(ValueError, match=r"gave empty ones alone, to 2 sources"):
-        distill.distilled(distill.Config(), teacher, Pairs([("a", "b"), ("c", "d")]), tmp_path)
+        distill.distilled(distill.Config.of(), teacher, Pairs([("a", "b"), ("c", "d")]), tmp_path)
 
 
 def test_one_held_out_pair_is_enough_to_time_a_student():
     teacher = distill.Teacher(lambda sources: ["짧다"] * len(sources), None, 3)
     scores = {"test": {"teacher": {}}}
-    distill.add_size_and_speed(scores, distill.Config(), teacher, {}, [("short", "짧다")])
+    result = SimpleNamespace(scores=scores, reports={})
+    distill.add_size_and_speed(result, distill.Config(), teacher, [("short", "짧다")])
     assert scores["test"]["teacher"]["MB"] == 3
     assert scores["test"]["teacher"]["ms a sentence"] > 0
 
@@ -181,7 +186,7 @@ def test_one_held_out_pair_is_enough_to_time_a_student():
 @pytest.mark.parametrize("config", [ask.Config, distill.Config, generate.Config])
 def test_no_words_are_no_context(config):
     with pytest.raises(ValueError, match=r"`context_words` must be .*Received: 0"):
-        config(context_words=0)
+        config.of(context_words=0)
 
 
 def test_a_file_of_tabs_is_no_text(tmp_path):
@@ -191,7 +196,7 @@ def test_a_file_of_tabs_is_no_text(tmp_path):
 
 def test_what_is_no_teacher_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"`teacher` must be a bundle, a folder .* Received"):
-        distill.load_teacher(distill.Config(teacher=str(tmp_path)))
+        distill.load_teacher(distill.Config.of(teacher=str(tmp_path)))
 
 
 @pytest.fixture
@@ -205,13 +210,13 @@ def run(recipe, tmp_path, lines, **options):
     """The run of a recipe on one file, some of which is held out."""
     data = write(tmp_path, "data.txt", "".join(f"{line}\n" for line in lines))
     training = Training(epochs=1, batch_tokens=512, score_pairs=2)
-    config = recipe.Config(
+    config = recipe.Config.of(
         train=(data,), output=str(tmp_path / "run"), training=training, preset="transformer_tiny",
         search=Search(num_beams=2), **{"vocabulary_size": 420, "quantizations": (), **options},
     )  # fmt: skip
     result = recipe.train(config)
     report = (tmp_path / "run" / "report.md").read_text("utf-8")
-    assert "Round 1 ships, by the " in report and " held-out pairs; " in report
+    assert "those of evaluation 1, selected by the " in report and " held-out pairs; " in report
     ((name, scores),) = result.scores.items()
     assert name == f"held-out part of {data}"
     return scores, report
@@ -239,11 +244,11 @@ def test_a_way_to_say_a_word_is_scored_and_taught(a_tiny_transformer, tmp_path):
     data = write(tmp_path, "words.tsv", "\n".join(lines))
     teacher = tmp_path / "teacher"
     options = {"train": (data,), "quantizations": (), "training": training}
-    result = pronounce.train(pronounce.Config(output=str(teacher), **config, **options))
+    result = pronounce.train(pronounce.Config.of(output=str(teacher), **config, **options))
     (scores,) = result.scores.values()
     assert scores["Keras"]["PER"] >= 0 and scores["Keras"]["WER"] <= 100
     student = distill.train(
-        distill.Config(
+        distill.Config.of(
             teacher=str(teacher / "model.keras"), measured_as="phones", preset="transformer_tiny",
             output=str(tmp_path / "student"), max_source_length=8, max_target_length=8, **options,
         )
@@ -252,7 +257,7 @@ def test_a_way_to_say_a_word_is_scored_and_taught(a_tiny_transformer, tmp_path):
     assert scores["teacher"]["WER"] == result.scores.popitem()[1]["Keras"]["WER"]
     taught = json.loads((tmp_path / "student/distilled/00000000.json").read_text("utf-8"))
     student_pairs, *_ = distill.read_data(
-        distill.Config(teacher=str(teacher), measured_as="phones", train=(data,))
+        distill.Config.of(teacher=str(teacher), measured_as="phones", train=(data,))
     )
     assert len(taught) == len(student_pairs)
     assert all(" " not in source for source, _ in student_pairs)  # as the teacher was taught
@@ -262,7 +267,7 @@ def test_too_few_batches_are_refused_before_the_teacher_speaks(tokenizer, tmp_pa
     teacher = distill.Teacher(lambda sources: pytest.fail("it was asked"), tokenizer, 0)
     monkeypatch.setattr(distill, "load_teacher", lambda config: teacher)
     lines = [f"{a}{b}\t{b} {a}" for a in "abcdefgh" for b in "ijklmnop"]
-    config = distill.Config(
+    config = distill.Config.of(
         train=(write(tmp_path, "pairs.tsv", "\n".join(lines)),),
         output=str(tmp_path / "few"),
         preset="transformer_tiny",
@@ -281,12 +286,12 @@ def test_text_is_generated_and_only_what_is_predicted_is_counted(
     found = scores["Keras"]
     assert 1 < found["perplexity a token"] < 1000 and found["bits a character"] > 0
     # Words that are cut off make the text no easier.
-    config = generate.Config(
+    config = generate.Config.of(
         train=(str(tmp_path / "data.txt"),), vocabulary_size=420, preset="transformer_tiny"
     )
     data = generate.build_data(config)
-    config = dataclasses.replace(config, max_target_length=6)
-    model = generate.build_model(config, data)
+    config = replace(config, max_target_length=6)
+    model = build_model(config.model, config.training, data.tokenizer)
     short = generate.perplexities(config, model, data, [("It was", "saved now")])
     long = generate.perplexities(config, model, data, [("It was", "saved now" + " and on" * 50)])
     ratio = long["Keras"]["bits a character"] / short["Keras"]["bits a character"]
@@ -297,7 +302,7 @@ def test_text_is_generated_and_only_what_is_predicted_is_counted(
 @pytest.mark.parametrize("preset", ["transformer_tiny", "rnn_tiny"])
 def test_a_bundle_says_words_as_keras_does(preset, tmp_path):
     lines = [f"{a}{b}{c}\t{a.upper()} {c.upper()}" for a in "abcd" for b in "efgh" for c in "ijk"]
-    config = pronounce.Config(
+    config = pronounce.Config.of(
         train=(write(tmp_path, "words.tsv", "\n".join(lines)),),
         output=str(tmp_path / "run"),
         preset=preset,
@@ -310,7 +315,7 @@ def test_a_bundle_says_words_as_keras_does(preset, tmp_path):
     assert scores["float32"] == pytest.approx(scores["Keras"])
     words = ["aei", "bfj", "chk", "dgi"]
     said = bundle_decoder(result.reports["float32"].path, config.search)(words)
-    decode = Decoder(result.tokenizer, config.search, config.lengths)
+    decode = Decoder(result.data.tokenizer, config.search, config.data.max_lengths)
     assert said == decode(result.model, words) and any(said)
 
 

@@ -1,4 +1,4 @@
-"""A killed run goes on to the very weights of one that was not."""
+"""A killed run resumes and ends with exactly the weights of an unbroken one."""
 
 import itertools
 import multiprocessing
@@ -14,13 +14,13 @@ from killed_training import result_of, run
 
 pytestmark = pytest.mark.long
 
-# How often each family's run is killed: `make resume` says 20.
+# How often each family's run is killed; `make resume` sets 20.
 NUM_KILLS = int(os.environ.get("SEQ2LITE_KILLS", "2"))
 
 
 @pytest.fixture(scope="module")
 def processes():
-    """Forks of one process that has imported all: a run begins at once."""
+    """Forks of one process that has imported everything, so that a run begins at once."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["killed_training"])
     return context
@@ -32,7 +32,7 @@ def finish(process, seconds=240):
 
 
 @pytest.mark.parametrize("preset", list(killed_training.SIZES))
-def test_a_run_killed_at_random_ends_with_the_weights_of_one_that_was_not(
+def test_a_run_killed_at_random_ends_with_the_weights_of_an_unbroken_one(
     preset, pairs, tmp_path, processes
 ):
     data = tmp_path / "data.tsv"
@@ -44,22 +44,22 @@ def test_a_run_killed_at_random_ends_with_the_weights_of_one_that_was_not(
         return process
 
     begin = time.perf_counter()
-    finish(start(tmp_path / "whole"))
+    finish(start(tmp_path / "unbroken"))
     duration = time.perf_counter() - begin
-    expected = result_of(tmp_path / "whole")
+    expected = result_of(tmp_path / "unbroken")
     chance = random.Random(3)
     num_kills = num_late = 0
     numbers = itertools.count()
     broken = tmp_path / f"broken {next(numbers)}"
-    while num_kills < NUM_KILLS or not num_late:  # one that has a checkpoint to go on from
+    while num_kills < NUM_KILLS or not num_late:  # at least one with a checkpoint
         process = start(broken)
         process.join(chance.uniform(0, 1) * duration)
         if process.exitcode is None:
             os.kill(process.pid, signal.SIGKILL)
             process.join()
             num_kills += 1
-            num_late += any((broken / "checkpoints").glob("round-*.npz"))
-        else:  # it was too quick for us: the next one is another run
+            num_late += any((broken / "checkpoints").glob("checkpoint-*.npz"))
+        else:  # it ended before the kill: the next one is another run
             assert process.exitcode == 0
             assert_equal(result_of(broken), expected)
             broken = tmp_path / f"broken {next(numbers)}"

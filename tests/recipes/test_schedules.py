@@ -46,5 +46,5 @@ def test_a_schedule_is_saved(name):
 
 
 def test_an_unknown_one_is_named():
-    with pytest.raises(ValueError, match=r"`schedule` must be of cosine, .* Received: linear"):
+    with pytest.raises(ValueError, match=r"`schedule` must be one of cosine, .* Received: linear"):
         schedule("linear", 1e-3, 10, 1000)

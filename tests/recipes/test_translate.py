@@ -14,6 +14,8 @@ from seq2lite import export, zoo
 from seq2lite.export.runtime.text import pad
 from seq2lite.recipes import distill, translate
 from seq2lite.recipes.data.pairs import read_pairs
+from seq2lite.recipes.evaluation.decoding import Search
+from seq2lite.recipes.training.options import Training
 
 
 def recipe(*arguments, **options):
@@ -34,23 +36,23 @@ RUN_FILES = [
 
 def test_training_lowers_the_loss_and_a_bundle_comes_out(trained):
     config, result = trained
-    run = Path(config.output)
+    run = Path(config.run.output)
     assert sorted(file.name for file in run.iterdir()) == sorted([*RUN_FILES, "float32"])
-    start = zoo.build(config.preset, **result.tokenizer.vocabulary)
+    start = zoo.build(config.model.preset, **result.data.tokenizer.vocabulary)
     pairs = [(source, target) for source, target in zip(*read(config), strict=True)][:16]
     assert (
-        mean_loss(result.model, result.tokenizer, pairs)
-        < mean_loss(start, result.tokenizer, pairs) - 1
+        mean_loss(result.model, result.data.tokenizer, pairs)
+        < mean_loss(start, result.data.tokenizer, pairs) - 1
     )
     (scores,) = result.scores.values()
     # Beam search in Keras and in the file: the same weights, the same search, the same text.
     assert scores["float32"] == pytest.approx(scores["Keras"])
-    assert json.loads((run / "seq2lite-run.json").read_text())["preset"] == config.preset
+    assert json.loads((run / "seq2lite-run.json").read_text())["preset"] == config.model.preset
 
 
 def test_the_report_says_how_to_repeat_the_run_and_what_it_reached(trained):
     config, result = trained
-    run = Path(config.output)
+    run = Path(config.run.output)
     report = (run / "report.md").read_text("utf-8")
     (scores,) = result.scores.values()
     for text in (
@@ -58,17 +60,17 @@ def test_the_report_says_how_to_repeat_the_run_and_what_it_reached(trained):
         "| epochs | 7 |",
         "version:",
         "curves.png",
-        f"# translate: {config.preset}",
+        f"# translate: {config.model.preset}",
     ):
         assert text in report
     history = json.loads((run / "history.json").read_text())
-    assert [h["round"] for h in history] == list(range(1, 8))
+    assert [h["evaluation"] for h in history] == list(range(1, 8))
     assert json.loads((run / "scores.json").read_text("utf-8")) == result.scores
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def read(config):
-    lines = Path(*config.valid).read_text("utf-8").splitlines()
+    lines = Path(*config.data.valid).read_text("utf-8").splitlines()
     return zip(*(line.split("\t") for line in lines), strict=True)
 
 
@@ -87,9 +89,9 @@ def mean_loss(model, tokenizer, pairs):
 def test_the_float32_file_equals_keras_token_by_token_on_trained_weights(trained):
     """At several batches and lengths, of the model as it was saved."""
     config, result = trained
-    model = keras.saving.load_model(Path(config.output) / "model.keras")
+    model = keras.saving.load_model(Path(config.run.output) / "model.keras")
     runner = export.load(result.reports["float32"].path)
-    sources = [source for source, _ in read_pairs(*config.train)]
+    sources = [source for source, _ in read_pairs(*config.data.train)]
     distinct = set()
     for batch in (1, 2, 7, 100):
         for max_length in (3, 40):
@@ -107,7 +109,7 @@ def test_the_saved_model_loads_with_the_zoo_alone(trained):
     config, result = trained
     code = "import sys, keras; from seq2lite import zoo; model = keras.saving.load_model(sys.argv[1]); "
     code += "assert 'seq2lite.recipes' not in sys.modules; print(model.count_params())"
-    file = Path(config.output) / "model.keras"
+    file = Path(config.run.output) / "model.keras"
     done = subprocess.run(
         [sys.executable, "-c", code, file], capture_output=True, text=True, timeout=120, check=False
     )
@@ -121,17 +123,17 @@ def test_a_student_learns_from_a_run_and_from_a_bundle(trained, teacher, pairs, 
     config, _ = trained
     path = tmp_path / "train.tsv"
     path.write_text("".join(f"{a}\t{b}\n" for a, b in pairs[24:64]), "utf-8")
-    options = distill.Config(
-        teacher=str(Path(config.output) / teacher),
+    options = distill.Config.of(
+        teacher=str(Path(config.run.output) / teacher),
         train=(str(path),),
-        valid=config.valid,
+        valid=config.data.valid,
         output=str(tmp_path / "student"),
-        preset="rnn_tiny" if config.preset.startswith("transformer") else "transformer_tiny",
+        preset="rnn_tiny" if config.model.preset.startswith("transformer") else "transformer_tiny",
         max_source_length=24,
         max_target_length=24,
         quantizations=(),
-        training=distill.Training(epochs=4, batch_tokens=512, score_pairs=0),
-        search=distill.Search(num_beams=1),
+        training=Training(epochs=4, batch_tokens=512, score_pairs=0),
+        search=Search(num_beams=1),
     )
     result = distill.train(options)
     (scores,) = result.scores.values()
@@ -145,12 +147,12 @@ def test_a_student_learns_from_a_run_and_from_a_bundle(trained, teacher, pairs, 
 def test_a_finished_run_is_not_overwritten_unasked(trained):
     config, _ = trained
     with recipe(
-        "--train", *config.train, "--valid", *config.valid, "--output", config.output
+        "--train", *config.data.train, "--valid", *config.data.valid, "--output", config.run.output
     ) as process:
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "holds a finished run. Give another --output, or --overwrite" in errors
-    assert (Path(config.output) / "done").exists()
+    assert "contains a finished run. Give another --output, or --overwrite" in errors
+    assert (Path(config.run.output) / "done").exists()
 
 
 @pytest.mark.long
@@ -163,17 +165,17 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
     command += ["--quantizations", "int8", "--score-pairs", 0, "--overwrite"]
     with recipe(*command, cwd=tmp_path) as process:
         signal.alarm(180)
-        while (line := process.stdout.readline()) and not line.startswith("round 1"):
+        while (line := process.stdout.readline()) and not line.startswith("evaluation 1"):
             pass
         signal.alarm(0)
         process.kill()
-    assert line.startswith("round 1: loss")
+    assert line.startswith("evaluation 1: loss")
     without = command[:-1]
     with recipe(*without, "--learning-rate", 1, cwd=tmp_path) as process:
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "holds a run of other options" in errors
-    assert "learning_rate=1.0 (there: 0.004)" in errors
+    assert "contains a run with other options" in errors
+    assert "learning_rate=1.0 (recorded: 0.004)" in errors
     (tmp_path / "valid.tsv").rename(tmp_path / "kept.tsv")
     (tmp_path / "valid.tsv").write_text("other\ttext\n")
     with recipe(*without, cwd=tmp_path) as process:
@@ -183,7 +185,8 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
     with recipe(*command, cwd=tmp_path) as process:
         output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
-    assert "goes on after round" in output and "round 1:" not in output and "round 3:" in output
+    assert "resumes after evaluation" in output and "evaluation 3:" in output
+    assert "evaluation 1:" not in output
     found = sorted(file.name for file in (tmp_path / "run").iterdir())
     assert found == sorted([*RUN_FILES, "int8"])
     command = " ".join(map(str, command))
@@ -197,7 +200,7 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
     [
         (["--train", "nowhere.tsv"], "error: The data file must exist. Received: nowhere.tsv"),
         (["--valid", "one-column.tsv"], "one-column.tsv, line 2 must be a source and a target"),
-        (["--preset", "gpt"], "error: `preset` must be of"),
+        (["--preset", "gpt"], "error: `preset` must be one of"),
         (["--quantizations", "int8", "int3"], "error: `quantization` must be one of"),
         (["--epochs", "0"], "error: `epochs` must be at least 1. Received: 0"),
         (["--max-length", "1"], "error: `max_source_length` must be an integer of 2 or more"),
@@ -210,8 +213,11 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
         (["--output", "old", "--overwrite", "--dropout", "2"], "error: `dropout` must be a number"),
         (["--train", "a.txt", "b.txt"], "line 2 has no counterpart. Received: 1 and 2 lines"),
         (["--train", "a.txt", "b.txt", "b.txt"], "error: `train` must be a file of pairs, or"),
-        (["--finish"], "error: `finish` must find a round that an earlier run of the same options"),
-        (["--schedule", "linear"], "error: `schedule` must be of cosine, inverse_square_root"),
+        (
+            ["--finish"],
+            "error: `finish` must find a checkpoint of an earlier run with the same options",
+        ),
+        (["--schedule", "linear"], "error: `schedule` must be one of cosine, inverse_square_root"),
         (
             ["--learning-rate", "inf"],
             "error: `learning_rate` must be finite and at least 0. Received: inf",

@@ -1,0 +1,36 @@
+"""Options that say which data files a recipe reads."""
+
+import dataclasses
+
+from ..options import option
+from .splits import held_out_files
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """Data files of a recipe; each field is a flag.
+
+    A recipe subclasses it: it sets the default of `train`, adds options such as the vocabulary
+    size, and defines the property `max_lengths`, the maximum source and target length in tokens.
+    """
+
+    train: tuple[str, ...] = option((), "training data; plain or .gz")
+    valid: tuple[str, ...] = option(
+        (),
+        "held-out data in the same format, which selects the best weights; default: a part of "
+        "--train",
+    )
+    test: tuple[str, ...] = option((), "test data, scored after training; default: --valid")
+
+    def __post_init__(self):
+        for name, paths, minimum in (("train", self.train, 1), ("valid", self.valid, 0)):
+            if not minimum <= len(paths) <= 2:
+                raise ValueError(
+                    f"`{name}` must be a file of pairs, or a file of sources and a file of "
+                    f"targets. Received: {' '.join(paths) or 'none'}"
+                )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All data files, including held-out files of the package."""
+        return (*self.train, *held_out_files(self.train, self.valid), *self.test)

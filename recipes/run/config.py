@@ -1,0 +1,78 @@
+"""The options of a run, in groups that all recipes share."""
+
+import dataclasses
+from typing import Self
+
+from seq2lite.export.quantization.modes import QUANTIZATIONS, check_quantizations
+
+from ..data.options import DataOptions
+from ..distributed.machine import Machine
+from ..evaluation.decoding import Search
+from ..options import option, replace
+from ..training.options import Training
+from .model import ModelOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Options of the run folder and the export; each field is a flag of every recipe."""
+
+    output: str = option("runs/run", "run folder")
+    overwrite: bool = option(
+        False, "replace the run in the folder if it is finished or has other options"
+    )
+    quantizations: tuple[str, ...] = option(
+        ("float32", "int8"),
+        f"quantization modes, one bundle each: {', '.join(QUANTIZATIONS)}; without a value: none",
+    )
+
+    def __post_init__(self):
+        if self.quantizations:
+            check_quantizations(self.quantizations)
+
+
+@dataclasses.dataclass(frozen=True)
+class RecipeConfig:
+    """All options of a recipe: groups, whose fields are flags, and the machine.
+
+    A recipe subclasses it: it sets the groups `data` and `run`, changes the defaults of others,
+    and adds options of its own.
+
+    Attributes:
+        data: Data files, vocabulary and lengths.
+        model: Preset and architecture.
+        training: Training options.
+        search: Search options.
+        run: Run folder and quantization modes.
+        machine: Facts about the machine; `prepare_run` sets it.
+    """
+
+    data: DataOptions
+    run: RunOptions
+    model: ModelOptions = ModelOptions()
+    training: Training = Training()
+    search: Search = Search()
+    machine: Machine = Machine()
+
+    @classmethod
+    def of(cls, **options) -> Self:
+        """Return a Config with other than the default options.
+
+        Args:
+            **options: Options by name, of any group; or a group, by its name.
+
+        Example:
+            >>> from seq2lite.recipes import translate
+            >>> config = translate.Config.of(preset="transformer_tiny", epochs=2)
+            >>> config.model.preset, config.training.epochs
+            ('transformer_tiny', 2)
+        """
+        return replace(cls(), **options)
+
+    def __post_init__(self):
+        self.model.check_lengths(*self.data.max_lengths)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All files that the run reads."""
+        return self.data.files

@@ -1,0 +1,204 @@
+"""Keras callbacks of a training: each does one thing at the end of a batch or of an evaluation interval."""
+
+import math
+import time
+
+import keras
+import numpy as np
+
+from seq2lite.export.conversion.precision import float32_twin
+
+from ..data.batches import Batches
+from ..data.splits import spread
+from ..distributed import processes
+from ..distributed.devices import first_device
+from .checkpoints import Checkpoints
+from .history import History
+from .loss import cross_entropy
+
+_ADVICE = "Try a lower --learning-rate, a longer --warmup-steps or --precision float32"
+
+
+class Evaluation(keras.callbacks.Callback):
+    """Evaluates the weights as they would be exported, and adds the result to the history.
+
+    Args:
+        model: The model that is trained.
+        checkpoints: Its `Checkpoints`.
+        history: The `History` to add to.
+        valid: `Batches` of held-out pairs, for the loss.
+        score: A `Score`, or None for the loss only.
+        num_pairs: Maximum number of held-out pairs to score.
+        average: Number of evaluations whose weights are averaged.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        checkpoints: Checkpoints,
+        history: History,
+        valid: Batches,
+        score=None,
+        num_pairs: int = 0,
+        average: int = 1,
+    ):
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.history = history
+        self.valid = valid
+        self.score = score
+        self.pairs = spread(score.pairs, num_pairs) if score else []
+        self.average = average
+        self.exported = float32_twin(model)  # files compute in float32
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        number = len(self.history) + 1
+        measured = processes.from_first(lambda: self.evaluate(number, logs["loss"]))
+        if not math.isfinite(measured["val_loss"]):
+            raise ValueError(
+                f"The held-out loss must be finite. Received: {measured['val_loss']} in evaluation "
+                f"{number}, which is not saved. {_ADVICE}"
+            )
+        logs.update(measured)  # for the callbacks that follow
+        self.history.evaluations.append(
+            {
+                "evaluation": number,
+                **measured,
+                "learning_rate": float(np.array(self.model.optimizer.learning_rate)),
+                "seconds": time.perf_counter() - self.start,
+            }
+        )
+        self.start = time.perf_counter()
+
+    def evaluate(self, number, loss):
+        """Return the training loss, the held-out loss and the scores of evaluation `number`."""
+        weights, _ = self.checkpoints.averaged_weights(number, self.average, current=number)
+        with first_device():
+            self.exported.set_weights(weights)
+            scores = self.score(self.exported, self.pairs) if self.pairs else {}
+            return {"loss": loss, "val_loss": cross_entropy(self.exported, self.valid), **scores}
+
+
+class DivergenceGuard(keras.callbacks.Callback):
+    """Ends a training whose loss rises above that of random guessing.
+
+    Args:
+        history: The `History` of the training.
+        vocabulary_size: Number of tokens, for the loss of random guessing.
+        interval: Evaluation interval in batches.
+        warmup_steps: Batches of the warm-up, which is not checked within an interval.
+    """
+
+    def __init__(self, history: History, vocabulary_size: int, interval: int, warmup_steps: int):
+        super().__init__()
+        self.history = history
+        self.guess_loss = math.log(vocabulary_size)
+        self.interval = interval
+        self.warmup_steps = warmup_steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 0 and not self.history:
+            self.history.first_loss = logs["loss"]
+        # The loss is the mean of this interval so far; that of fewer batches is noise.
+        if batch >= 100 and len(self.history) * self.interval + batch > self.warmup_steps:
+            self.check(logs["loss"])
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.history:
+            self.check(logs["loss"])
+
+    def check(self, loss):
+        """Raise ValueError if the loss is 1 nat above a guess, and above the minimum so far."""
+        # Large embeddings start above a guess, and the mean of few batches is noisy: hence 1 nat.
+        losses = [evaluation["loss"] for evaluation in self.history.evaluations]
+        limit = 1 + max(self.guess_loss, min([self.history.first_loss, *losses]))
+        if loss > limit:
+            earlier = "; --finish exports the best earlier evaluation" if losses else ""
+            raise ValueError(
+                f"The loss must stay below {limit:.2f}: 1 nat above that of random guessing, or above "
+                f"the minimum of the first batch and all evaluations, whichever is higher. "
+                f"Received: {loss:.2f} before evaluation {len(losses) + 1}; the training has "
+                f"diverged. Try a lower --learning-rate or a longer --warmup-steps{earlier}"
+            )
+
+
+class Checkpointing(keras.callbacks.Callback):
+    """Writes a checkpoint after each evaluation.
+
+    Args:
+        checkpoints: The `Checkpoints`.
+        history: The `History`, saved with each checkpoint.
+        average: Number of evaluations whose weights are averaged.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, history: History, average: int = 1):
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.history = history
+        self.average = average
+
+    def on_epoch_end(self, epoch, logs=None):
+        if processes.is_first():
+            number = len(self.history)
+            # If this checkpoint is the best one and gets corrupted, the previous best is needed.
+            best = {self.history.best(max(1, number - 1)), self.history.best()}
+            needed = {n - i for n in best for i in range(self.average)}
+            self.checkpoints.save(number, self.history.state(), also_keep=needed)
+
+
+class EarlyStopping(keras.callbacks.Callback):
+    """Ends a training after a number of evaluations that are not better than the best one.
+
+    Args:
+        history: The `History` of the training.
+        patience: Number of evaluations; 0 never ends the training.
+    """
+
+    def __init__(self, history: History, patience: int):
+        super().__init__()
+        self.history = history
+        self.patience = patience
+
+    def is_due(self) -> bool:
+        """Return whether the training has to end."""
+        return 0 < self.patience <= self.history.num_since_best()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.is_due():
+            self.model.stop_training = True
+
+
+class StopAtNonFinite(keras.callbacks.Callback):
+    """Ends a training at the first batch whose loss is infinite or NaN, and names its pairs.
+
+    Args:
+        batches: The `Batches` that are trained on.
+        first: Number of the first batch.
+    """
+
+    def __init__(self, batches: Batches, first: int):
+        super().__init__()
+        self.batches = batches
+        self.number = first
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            if hasattr(self.model, "jax_state_sync"):
+                self.model.jax_state_sync()  # during `fit`, JAX's variables have no value
+            rate = float(self.model.optimizer.learning_rate)
+            raise ValueError(
+                f"The loss must be finite. Received: {logs['loss']} at batch {self.number} "
+                f"({self._lines()}), at a learning rate of {rate:.2g}. Check these pairs, and those "
+                f"of the previous batch, whose gradient may have been infinite. {_ADVICE}"
+            )
+        self.number += 1
+
+    def _lines(self):
+        """Return which lines of the data the batch contains, at most 8."""
+        indices = self.batches.pairs_of(self.number)
+        lines = [self.batches.pairs.lines[i] for i in indices[:8]]
+        text = "; ".join(map(str, lines))
+        text += f" and {len(indices) - 8} more" if len(indices) > 8 else ""
+        is_number = isinstance(lines[0], int)
+        return f"lines {text} of {self.batches.pairs.origin}" if is_number else text
