@@ -1,4 +1,4 @@
-"""Lists the recipes, or copies one as a starting point for your own.
+"""List the recipes, or copy one as a starting point for your own.
 
 python -m seq2lite.recipes list
 python -m seq2lite.recipes cp translate my_translate.py
@@ -14,7 +14,7 @@ RECIPES = ("translate", "summarize", "ask", "pronounce", "generate", "distill")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m seq2lite.recipes",
         description=__doc__,
@@ -45,7 +45,7 @@ def _source(name):
 
 
 def _summary(name):
-    """Returns the first line of a recipe's docstring."""
+    """Return the first line of a recipe's docstring."""
     return ast.get_docstring(ast.parse(_source(name))).splitlines()[0]
 
 

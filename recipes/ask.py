@@ -1,14 +1,16 @@
-"""Question generation: from a text, and an answer in it, to the question.
+"""Question generation: a text and an answer in it to the question.
 
     python -m seq2lite.recipes.ask
     python -m seq2lite.recipes.ask --train train-v1.1.json --valid dev-v1.1.json --output runs/mine
     python -m seq2lite.recipes.ask --train my.tsv
 
-Needs: nothing but this package, which holds a small set; your own is JSON in SQuAD's format, or pairs
-of text and question. Of JSON the model reads `answer: <answer> context: <words around it>`, and so
-does the bundle that comes out. Gives, in `--output`: `report.md` with curves, BLEU, ROUGE-L, exact
-matches and examples; `model.keras`; and a bundle for each quantization. Time and scores:
-docs/results.md.
+Data: JSON in SQuAD's format, or a file with a text, a tab and a question in each line. The default
+is a small set of questions and answers, which is part of the package. From JSON, the model reads
+`answer: <answer> context: <words around the answer>`; the exported bundles read text of this form.
+
+Output, in the folder `--output`: `report.md` with BLEU, ROUGE, exact matches, curves and examples;
+`model.keras`; and a bundle for each quantization mode, such as `int8/`. To resume a stopped run, give
+the same command again. Times and scores: docs/results.md.
 """
 
 import dataclasses
@@ -70,7 +72,7 @@ class Config(RecipeConfig):
 
 
 def build_data(config):
-    """Reads the pairs, learns the tokenizer, and makes the batches."""
+    """Read the pairs, learn the tokenizer, and make the batches."""
     read = functools.partial(read_questions, context_words=config.data.context_words)
     train, valid, tests = read_splits(config.data, read)
     texts = (text for pair in train for text in pair)
@@ -79,32 +81,30 @@ def build_data(config):
 
 
 def read_questions(*paths, context_words=CONTEXT_WORDS):
-    """Pairs of (what the model reads, question), of JSON or of pairs."""
+    """Read (text, question) pairs from JSON in SQuAD's format, or from files of pairs."""
     if not str(paths[0]).removesuffix(".gz").endswith(".json"):
         return read_pairs(*paths)
     examples = [example for path in paths for example in read_squad(path)]
     pairs = [
-        (f"answer: {e.answer} context: {around(e, context_words)}", e.question) for e in examples
+        (f"answer: {e.answer} context: {words_around(e, context_words)}", e.question)
+        for e in examples
     ]
-    # All questions on a text are held out together.
+    # All questions about a text are held out together.
     contexts = [example.context for example in examples]
     places = [example.place for example in examples]
     return Pairs(pairs, places, " and ".join(map(str, paths)), groups=contexts)
 
 
-def around(example, num_words):
-    """The words of a context that are nearest to its answer."""
-    before, after = (
-        example.context[: example.start].split(),
-        example.context[example.start :].split(),
-    )
-    given = min(len(before), max(num_words // 2, num_words - len(after)))
-    words = before[len(before) - given :] + after[: num_words - given]
-    return " ".join(words)
+def words_around(example, num_words):
+    """Return the words of a context that are closest to the answer, the answer included."""
+    before = example.context[: example.start].split()
+    after = example.context[example.start :].split()
+    num_before = min(len(before), max(num_words // 2, num_words - len(after)))
+    return " ".join(before[len(before) - num_before :] + after[: num_words - num_before])
 
 
 def train(config):
-    """Trains, exports and scores a model; returns a `RunResult`."""
+    """Train, export and score a model."""
     config = prepare_run(config)
     data = build_data(config)
     model = build_model(config.model, config.training, data.tokenizer)
@@ -120,7 +120,7 @@ def train(config):
 
 
 def main(arguments=None):
-    """The command line."""
+    """Run the command line."""
     run_recipe(__doc__, Config, train, arguments)
 
 

@@ -1,10 +1,9 @@
-"""What `make demo` runs: both families, from text to files that translate.
+"""Demo of both model families, from text to files that translate. `make demo` runs it.
 
     python -m seq2lite.recipes.demo
 
-Trains the tiny Transformer and the tiny RNN on the English-Korean strings that come with this
-package, exports each in float32 and int8, and prints what they reach. The translations at the end
-come out of the int8 `.tflite` files.
+Trains the tiny Transformer and the tiny RNN on the package's English-Korean strings, and exports each
+as float32 and int8 bundles. Prints their scores, sizes and speeds, and translations by the int8 files.
 """
 
 import dataclasses
@@ -24,7 +23,7 @@ from seq2lite.recipes.run.folder import prepare_run
 from seq2lite.recipes.training.options import Training
 
 TRAINING = Training(epochs=8, score_pairs=0)
-# What each family is trained with, where it differs from the recipe's defaults.
+# Options of each family that differ from the defaults of the recipe.
 FAMILIES = {
     "Transformer": {"preset": "transformer_tiny"},
     "RNN Seq2Seq": {"preset": "rnn_tiny", "dropout": 0.2},
@@ -34,14 +33,14 @@ NUM_SHOWN = 10
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What the demo depends on; each field is a flag."""
+    """Options of the demo; each field is a flag."""
 
-    output: str = option("runs/demo", "a folder a family")
-    overwrite: bool = option(False, "replace what an earlier demo left there")
+    output: str = option("runs/demo", "folder of the run folders, one for each model family")
+    overwrite: bool = option(False, "replace the runs of an earlier demo")
 
 
 def train(config):
-    """Trains, exports, and prints the table and the translations."""
+    """Train and export both families, and print scores and translations."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"`KERAS_BACKEND` must be tensorflow. Received: {keras.backend.backend()}")
     runs = {
@@ -75,7 +74,7 @@ def train(config):
 
 
 def best_family(results):
-    """That of the best int8 file."""
+    """Return the family whose int8 file has the highest chrF."""
     chrf = {}
     for family, result in results.items():
         (scores,) = result.scores.values()
@@ -84,12 +83,12 @@ def best_family(results):
 
 
 def score_table(results):
-    """chrF, size and speed of Keras and of each file."""
+    """Make a table of chrF, size and speed of Keras and each file."""
     table = Table(
-        title="chrF of beam search; tokens a second of greedy search, batch 1, one thread"
+        title="chrF with beam search; tokens/s with greedy search, batch size 1, one thread"
     )
-    for column in ("family", "parameters", "runs in", "chrF", "file, MB", "tokens/s", "speed-up"):
-        table.add_column(column, justify="left" if column in ("family", "runs in") else "right")
+    for column in ("family", "parameters", "run by", "chrF", "file, MB", "tokens/s", "speed-up"):
+        table.add_column(column, justify="left" if column in ("family", "run by") else "right")
     for family, result in results.items():
         (scores,) = result.scores.values()
         reports = list(result.reports.values())
@@ -117,12 +116,12 @@ def score_table(results):
 
 
 def translation_table(files, pairs):
-    """Held-out strings, their references, and what the int8 files make of them."""
+    """Make a table of held-out strings, their references and translations by the int8 files."""
     families = list(files)
-    table = Table(title="Held-out strings, translated by the int8 files", show_lines=True)
+    table = Table(title="Held-out strings translated by the int8 files", show_lines=True)
     for column in ("English", "reference", *families):
         table.add_column(column)
-    # Spread over the held-out set, short enough to read.
+    # Short strings from all over the held-out set.
     readable = [pair for pair in pairs if len(pair[0]) <= 60]
     shown = readable[:: max(1, len(readable) // NUM_SHOWN)][:NUM_SHOWN]
     sources = [source for source, _ in shown]
@@ -133,13 +132,13 @@ def translation_table(files, pairs):
 
 
 def main(arguments=None):
-    """The command line."""
+    """Run the command line."""
     run_recipe(
         __doc__,
         Config,
         train,
         arguments,
-        "the same command goes on; where a family has been trained, with --overwrite, which trains that one again",
+        "give the same command to resume; if one family is finished, with --overwrite, which trains it again",
     )
 
 

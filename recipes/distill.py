@@ -1,15 +1,19 @@
-"""Distillation: a student that learns from what a teacher says, and is smaller and faster.
+"""Distillation: a smaller, faster student trained on the outputs of a teacher.
 
     python -m seq2lite.recipes.translate --preset transformer_small --output runs/teacher
     python -m seq2lite.recipes.distill --teacher runs/teacher --output runs/student
 
-Sequence-level knowledge distillation (Kim and Rush 2016, https://arxiv.org/abs/1606.07947, section 3.2):
-the teacher's beam search translates the sources of the training text, and the student is trained on
-its targets in the place of the references. Needs: the run folder of a recipe (but of `generate`, which
-samples), a `.keras` file with its `tokenizer.model` beside it, or a bundle; and the files it was
-trained on, or more of their kind, which `--measured-as` says how to read. Gives, in
-`--output`: `report.md` with scores, size and speed of teacher and student, `model.keras`, and a bundle
-for each quantization.
+Sequence-level knowledge distillation (Kim and Rush 2016, https://arxiv.org/abs/1606.07947, section
+3.2): the teacher decodes the training sources with beam search, and the student is trained on these
+outputs instead of the references.
+
+Data: the files that the teacher was trained on, or more of the same kind; `--measured-as` names the
+kind. The teacher is the run folder of a recipe other than `generate`, a `.keras` file with
+`tokenizer.model` in the same folder, or a bundle.
+
+Output, in the folder `--output`: `report.md` with scores, size and speed of teacher and student;
+`model.keras`; and a bundle for each quantization mode, such as `int8/`. To resume a stopped run, give
+the same command again.
 """
 
 import dataclasses
@@ -17,7 +21,8 @@ import functools
 import json
 import statistics
 import time
-from collections import namedtuple
+import typing
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -52,9 +57,25 @@ from seq2lite.recipes.run.model import ModelOptions, build_model
 from seq2lite.recipes.run.report import write_report
 from seq2lite.recipes.training.fit import fit
 
-Task = namedtuple("Task", ["read", "references", "score", "mode", "measure"])
-# How the teacher's recipe reads its files and what it scores against; the number that chooses the best
-# round, which is better, and what it is one of.
+
+class Task(typing.NamedTuple):
+    """How the recipe of a teacher reads and scores its data.
+
+    Attributes:
+        read: Function that reads pairs from files.
+        references: Function from pairs to (source, reference) pairs for `measure`.
+        score: Name of the number that selects the best checkpoint.
+        mode: `"max"` if higher numbers are better, `"min"` if lower ones are.
+        measure: Function of outputs and references to a dict of numbers.
+    """
+
+    read: Callable
+    references: Callable
+    score: str
+    mode: str
+    measure: Callable
+
+
 TASKS = {
     "translation": Task(read_pairs, list, "chrF", "max", translation_scores),
     "summary": Task(read_pairs, list, "ROUGE-L", "max", rouge_scores),
@@ -73,7 +94,7 @@ class DistillationData(DataOptions):
     references: bool = option(False, "train on the references too, not only on teacher outputs")
     max_source_length: int = option(96, "maximum source length in tokens; longer ones are cut")
     max_target_length: int = option(96, "maximum target length in tokens")
-    context_words: int = option(CONTEXT_WORDS, "`--context-words` of a teacher of questions")
+    context_words: int = option(CONTEXT_WORDS, "number of words around an answer, as in `ask`")
 
     def __post_init__(self):
         super().__post_init__()
@@ -104,83 +125,102 @@ class Config(RecipeConfig):
 
     @property
     def inputs(self):
-        """The data files, and those of the teacher."""
+        """All files that the run reads: the data and the teacher."""
         teacher = Path(self.teacher)
         folder = teacher.parent if teacher.suffix == ".keras" else teacher
-        named = [folder / name for name in ("model.keras", "tokenizer.model", "bundle.json")]
+        names = ("model.keras", "tokenizer.model", "target_tokenizer.model", "bundle.json")
+        named = [folder / name for name in names]
         teachers = [str(file) for file in dict.fromkeys((teacher, *named)) if file.is_file()]
         return (*super().inputs, *teachers)
 
 
-Teacher = namedtuple("Teacher", ["say", "tokenizer", "megabytes"])
-CHUNK = 512  # sources that are written down at a time, so that a stop loses no more
+class Teacher(typing.NamedTuple):
+    """A trained model as a function from source texts to target texts.
+
+    Attributes:
+        decode: The function.
+        tokenizer: Its `Tokenizer`, or one for each side.
+        megabytes: Size of its weights or files.
+    """
+
+    decode: Callable[[list[str]], list[str]]
+    tokenizer: export.Tokenizer | tuple[export.Tokenizer, export.Tokenizer]
+    megabytes: float
+
+
+CHUNK = 512  # sources that are decoded and saved at a time; a stop loses at most one chunk
 
 
 def load_teacher(config):
-    """A bundle, or a run folder's Keras model, as a function from texts to texts."""
+    """Open the teacher: a bundle, or the Keras model of a run folder."""
     path = Path(config.teacher)
     if path.exists() and is_bundle(path):
-        runner = export.load(path)
+        sides = export.load(path).tokenizers
         size = sum(f.stat().st_size for f in path.rglob("*.tflite")) if path.is_dir() else 0
         return Teacher(
             bundle_decoder(path, config.search),
-            runner.tokenizers.target,
+            sides.target if sides.are_shared else (sides.source, sides.target),
             (size or path.stat().st_size) / 1e6,
         )
     file = path if path.suffix == ".keras" else path / "model.keras"
     if not file.is_file() or not (file.parent / "tokenizer.model").is_file():
         raise ValueError(
-            "`teacher` must be a bundle, a folder with model.keras and tokenizer.model, as a recipe "
-            f"leaves it, or a .keras file with tokenizer.model beside it. Received: {config.teacher}"
+            "`teacher` must be a run folder with model.keras and tokenizer.model, a .keras file with "
+            f"tokenizer.model in the same folder, or a bundle. Received: {config.teacher}"
         )
     model = keras.saving.load_model(file)
     tokenizer = export.Tokenizer(file.parent / "tokenizer.model")
+    if (target := file.parent / "target_tokenizer.model").is_file():
+        tokenizer = tokenizer, export.Tokenizer(target)
     decode = Decoder(tokenizer, config.search, config.data.max_lengths)
     return Teacher(lambda texts: decode(model, texts), tokenizer, 4 * model.count_params() / 1e6)
 
 
 def read_data(config):
-    """Reads the pairs, as they are."""
+    """Read the pairs with their references."""
     read = TASKS[config.measured_as].read
     if read is read_questions:
         read = functools.partial(read, context_words=config.data.context_words)
     return read_splits(config.data, read)
 
 
-def _said(file, teacher, sources):
-    """What the teacher makes of the sources; once written down, as it is written."""
-    if not file.exists():
-        save_text(file, json.dumps(teacher.say(sources), ensure_ascii=False))
-    return json.loads(file.read_text("utf-8"))
+def teacher_pairs(config, teacher, pairs, folder):
+    """Replace the targets by outputs of the teacher, or add them with `--references`.
 
-
-def distilled(config, teacher, pairs, folder):
-    """The pairs with the teacher's targets; what was said before a stop is read, not said again."""
-    sources, said = list(dict.fromkeys(source for source, _ in pairs)), []
-    for start in track(range(0, len(sources), CHUNK), "the teacher's targets", disable=None):
+    Each chunk of outputs is saved in the run folder. A resumed run reads it from there.
+    """
+    sources, outputs = list(dict.fromkeys(source for source, _ in pairs)), []
+    for start in track(range(0, len(sources), CHUNK), "decoding with the teacher", disable=None):
         file = folder / DISTILLED / f"{start:08}.json"
         chunk = sources[start : start + CHUNK]
-        said += processes.from_first(lambda f=file, c=chunk: _said(f, teacher, c))
-    target_of = dict(zip(sources, said, strict=True))
-    taught = Pairs(
-        [(source, target_of[source]) for source, _ in pairs],
+        outputs += processes.from_first(lambda f=file, c=chunk: _saved_outputs(f, teacher, c))
+    output_of = dict(zip(sources, outputs, strict=True))
+    distilled = Pairs(
+        [(source, output_of[source]) for source, _ in pairs],
         pairs.lines,
         pairs.origin,
         pairs.dropped,
     ).filter(lambda source, target: target, "empty teacher output")
-    if not taught:
+    if not distilled:
         raise ValueError(
-            f"`teacher` must give targets. Received: {config.teacher}, which gave empty ones alone, "
-            f"to {len(sources)} sources"
+            f"`teacher` must generate text. Received: {config.teacher}, whose outputs for "
+            f"{len(sources)} sources are all empty"
         )
     if config.data.references:
-        both, lines = [*pairs, *taught], [*pairs.lines, *taught.lines]
-        taught = Pairs(both, lines, taught.origin, taught.dropped)
-    return for_training(taught)
+        both, lines = [*pairs, *distilled], [*pairs.lines, *distilled.lines]
+        distilled = Pairs(both, lines, distilled.origin, distilled.dropped)
+    return for_training(distilled)
+
+
+def _saved_outputs(file, teacher, sources):
+    """Return the teacher's outputs, read from the file if it exists and saved there if not."""
+    if not file.exists():
+        save_text(file, json.dumps(teacher.decode(sources), ensure_ascii=False))
+    return json.loads(file.read_text("utf-8"))
 
 
 def train(config):
-    """Asks the teacher, trains the student, exports, compares; returns a `RunResult`."""
+    """Decode with the teacher; train, export and score the student."""
     config = prepare_run(config)
     teacher = load_teacher(config)
     train, valid, tests = read_data(config)
@@ -188,36 +228,36 @@ def train(config):
     decode = Decoder(teacher.tokenizer, config.search, config.data.max_lengths)
     task = TASKS[config.measured_as]
     score = Score(task.score, task.measure, decode, task.references(valid), task.mode)
-    # About as many batches as the teacher's targets will make: too few are refused before it runs.
+    # Refuses too few batches before the teacher decodes: its outputs make about as many.
     pairs = Pairs([*train, *train]) if config.data.references else train
     training_batches(config, pairs, teacher.tokenizer)
     with open_run(config) as folder:
-        pairs = distilled(config, teacher, train, folder)
+        pairs = teacher_pairs(config, teacher, train, folder)
         data = make_data(config, pairs, valid, tests, teacher.tokenizer)
         tests = {name: task.references(pairs) for name, pairs in tests.items()}
         data = dataclasses.replace(data, tests=tests)
         result = fit(model, data, config.training, folder, score)
         if can_export():  # under JAX, `run_recipe` starts a second command for the rest
             result = export_model(result, config, config.languages or None)
-            result = evaluate(result, score, {"teacher": teacher.say})
+            result = evaluate(result, score, {"teacher": teacher.decode})
             add_size_and_speed(result, config, teacher, valid)
             write_report(result, config)
     return result
 
 
 def add_size_and_speed(result, config, teacher, pairs):
-    """Adds megabytes and milliseconds a sentence, one at a time, measured in turns."""
+    """Add the size in MB and the time per sentence, at batch size 1, to the scores of a run."""
     sources = [source for source, _ in spread(pairs, 24)]
-    sayers = {"teacher": teacher.say}
-    sayers |= {name: bundle_decoder(r.path, config.search) for name, r in result.reports.items()}
-    seconds = {name: [] for name in sayers}
-    for say in sayers.values():  # the first ones open files and trace graphs
+    decoders = {"teacher": teacher.decode}
+    decoders |= {name: bundle_decoder(r.path, config.search) for name, r in result.reports.items()}
+    seconds = {name: [] for name in decoders}
+    for decode in decoders.values():  # the first calls open files and trace graphs
         for source in sources[:2]:
-            say([source])
-    for source in sources:
-        for name, say in sayers.items():
+            decode([source])
+    for source in sources:  # in turns, so that other work on the machine affects all alike
+        for name, decode in decoders.items():
             start = time.perf_counter()
-            say([source])
+            decode([source])
             seconds[name].append(time.perf_counter() - start)
     sizes = {name: report.file_size / 1e6 for name, report in result.reports.items()}
     for by in result.scores.values():
@@ -228,7 +268,7 @@ def add_size_and_speed(result, config, teacher, pairs):
 
 
 def main(arguments=None):
-    """The command line."""
+    """Run the command line."""
     run_recipe(__doc__, Config, train, arguments)
 
 

@@ -1,12 +1,15 @@
-"""Text generation: how a text that has begun goes on.
+"""Text generation: the beginning of a sentence to its continuation.
 
     python -m seq2lite.recipes.generate --train my.txt --output runs/mine
 
-Needs: plain text, a paragraph a line; by default the English of the strings that come with this package,
-which is little. Each example is the words before a place in a paragraph, and what follows up to the
-end of a sentence. Gives, in `--output`: `report.md` with curves, perplexity and samples;
-`model.keras`; and a bundle for each quantization, whose runner samples
-(`export.load(path).sample([beginning], top_p=0.9)`).
+Data: plain text, one paragraph in each line. The default is the English side of the package's
+translation data, which is little text. Each example consists of the words before a place in a
+paragraph and the words after it, up to the end of the sentence.
+
+Output, in the folder `--output`: `report.md` with perplexity, curves and samples; `model.keras`; and
+a bundle for each quantization mode, which samples with
+`export.load(path).sample([beginning], top_p=0.9)`. To resume a stopped run, give the same command
+again. Times and scores: docs/results.md.
 """
 
 import dataclasses
@@ -14,6 +17,7 @@ import itertools
 import math
 import random
 import re
+import typing
 
 from seq2lite import export
 from seq2lite.export.runtime.checks import require_positive
@@ -51,7 +55,7 @@ class TextData(DataOptions):
     context_words: int = option(48, "maximum number of words that the model reads")
     max_source_length: int = option(96, "maximum length in tokens of the text that it reads")
     max_target_length: int = option(48, "maximum length in tokens of the text that follows")
-    places: int = option(3, "number of examples per sentence, cut at different places")
+    places: int = option(3, "number of examples per sentence, each cut at another place")
 
     def __post_init__(self):
         if not self.train:
@@ -78,24 +82,25 @@ class Config(RecipeConfig):
         check_sampling(self.temperature, None, self.top_p)
 
 
-SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]]*$")  # of Chinese and Japanese too
+# A final mark, of Chinese and Japanese too, and closing quotes and brackets.
+SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]]*$")
 
 
 def build_data(config):
-    """Reads the pairs, learns the tokenizer, and makes the batches."""
+    """Read the pairs, learn the tokenizer, and make the batches."""
     train, held_out, tests = read_splits(config.data, read_paragraphs)
-    known = {s for text in (held_out, *tests.values()) for s, *_ in sentences_of(text)}
-    valid = beginnings(held_out, config)
-    tests = {name: beginnings(text, config) for name, text in tests.items()}
-    # Sentences are held out, not what many of them begin with.
-    train = for_training(beginnings(train, config, known))
+    known = {s.text for text in (held_out, *tests.values()) for s in sentences(text)}
+    valid = continuations(held_out, config)
+    tests = {name: continuations(text, config) for name, text in tests.items()}
+    # Whole sentences are held out; a beginning that many sentences share is not.
+    train = for_training(continuations(train, config, known))
     texts = (text for pair in train for text in pair)
     tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)
     return make_data(config, train, valid, tests, tokenizer)
 
 
 def read_paragraphs(*paths):
-    """The lines of text files, up to a tab, as sources of `Pairs` without targets."""
+    """Read the lines of text files, up to a tab, as the sources of `Pairs` without targets."""
     lines = [
         (line.number if len(paths) == 1 else line.place, paragraph)
         for path in paths
@@ -103,7 +108,9 @@ def read_paragraphs(*paths):
         if (paragraph := line.text.split("\t")[0].strip())
     ]
     if not lines:
-        raise DataError(f"{paths[0]} must hold text before its tabs. Received: none")
+        raise DataError(
+            f"{paths[0]} must contain text before the first tab of a line. Received: none"
+        )
     return Pairs(
         [(paragraph, "") for _, paragraph in lines],
         [number for number, _ in lines],
@@ -111,49 +118,55 @@ def read_paragraphs(*paths):
     )
 
 
-def beginnings(text, config, known=frozenset()):
-    """Pairs of (words before a place, what follows to the end of the sentence).
+class Sentence(typing.NamedTuple):
+    """A sentence of a paragraph: `words[start:end]`."""
 
-    Sentences that are `known` are left out: they are held out.
+    text: str
+    line: int | str
+    words: list[str]
+    start: int
+    end: int
+
+
+def sentences(paragraphs):
+    """Yield each `Sentence` of the paragraphs. Sentences end at a word with a final mark."""
+    for line, (paragraph, _) in zip(paragraphs.lines, paragraphs, strict=True):
+        words = paragraph.split()
+        ends = [i + 1 for i, word in enumerate(words) if SENTENCE_END.search(word)]
+        for start, end in itertools.pairwise(sorted({0, *ends, len(words)})):
+            yield Sentence(" ".join(words[start:end]), line, words, start, end)
+
+
+def continuations(paragraphs, config, held_out=frozenset()):
+    """Make (words before a place, words after it up to the end of the sentence) pairs.
+
+    Each sentence gives pairs at random places, and none if its text is in `held_out`.
     """
-    chance = random.Random(config.training.seed)
-    pairs = Pairs([], [], text.origin, text.dropped)
-    num_known = 0
-    for sentence, number, words, start, end in sentences_of(text):
-        places = sorted(chance.sample(range(start, end), min(config.data.places, end - start)))
-        num_known += sentence in known
-        for place in places if sentence not in known else ():
-            if place > 0:  # something has begun
+    rng = random.Random(config.training.seed)
+    pairs = Pairs([], [], paragraphs.origin, paragraphs.dropped)
+    num_held_out = 0
+    for text, line, words, start, end in sentences(paragraphs):
+        places = sorted(rng.sample(range(start, end), min(config.data.places, end - start)))
+        if text in held_out:
+            num_held_out += 1
+            continue
+        for place in places:
+            if place > 0:  # some words come before it
                 source = words[max(0, place - config.data.context_words) : place]
                 pairs.append((" ".join(source), " ".join(words[place:end])))
-                pairs.lines.append(number)
+                pairs.lines.append(line)
     if not pairs:
         raise DataError(
-            f"{pairs.origin} must hold sentences of two words that are not held out. Received: none "
-            f"of {len(text)} lines"
+            f"{pairs.origin} must contain sentences of two or more words that are not held out. "
+            f"Received: {len(paragraphs)} lines without one"
         )
-    if num_known:
-        pairs.dropped["held-out sentence"] = num_known
+    if num_held_out:
+        pairs.dropped["held-out sentence"] = num_held_out
     return pairs
 
 
-def sentences_of(text):
-    """(sentence, line number, the paragraph's words, first, behind the last) of paragraphs."""
-    for number, (paragraph, _) in zip(text.lines, text, strict=True):
-        words = paragraph.split()
-        for start, end in sentences(words):
-            yield " ".join(words[start:end]), number, words, start, end
-
-
-def sentences(words):
-    """(first, behind the last) of each sentence, by marks at the end of words."""
-    ends = [i + 1 for i, word in enumerate(words) if SENTENCE_END.search(word)]
-    bounds = sorted({0, *ends, len(words)})
-    return list(itertools.pairwise(bounds))
-
-
 def train(config):
-    """Trains, exports and scores a model; returns a `RunResult`."""
+    """Train, export and score a model."""
     config = prepare_run(config)
     data = build_data(config)
     model = build_model(config.model, config.training, data.tokenizer)
@@ -172,14 +185,15 @@ def train(config):
 
 
 def perplexities(config, model, data, pairs):
-    """Of what follows, given what came before: a token, a word, and bits a character."""
+    """Compute the perplexity of continuations per token and word, and the bits per character."""
     options = {"max_length": config.data.max_lengths, "batch_tokens": config.training.batch_tokens}
     batches = Batches(pairs, data.tokenizer, **options)
     num_tokens = sum(float(weight.sum()) for *_, weight in batches.dataset().as_numpy_iterator())
     nats = cross_entropy(model, batches) * num_tokens
-    # What is cut off is not predicted either.
-    rows = data.tokenizer.encode([target for _, target in pairs])
-    targets = data.tokenizer.decode([ids[: config.data.max_target_length - 1] for ids in rows])
+    # Words that are cut off are not predicted, and do not count.
+    tokenizer = batches.tokenizers.target
+    rows = tokenizer.encode([target for _, target in pairs])
+    targets = tokenizer.decode([ids[: config.data.max_target_length - 1] for ids in rows])
     return {
         "Keras": {
             "perplexity a token": _perplexity(nats / num_tokens),
@@ -190,12 +204,12 @@ def perplexities(config, model, data, pairs):
 
 
 def _perplexity(nats):
-    """None beyond all floats: a text that has no spaces is a single word."""
+    """Return the perplexity, or None if it exceeds all floats: text without spaces is one word."""
     return math.exp(nats) if nats < 700 else None
 
 
 def samples(config, reports, pairs):
-    """What every bundle makes of some beginnings."""
+    """Sample continuations of some sources with every bundle."""
     pairs = spread(pairs, NUM_EXAMPLES)
     sources = [source for source, _ in pairs]
     options = {
@@ -203,15 +217,15 @@ def samples(config, reports, pairs):
         "top_p": config.top_p,
         "seed": config.training.seed,
     }
-    said = {name: export.load(r.path).sample(sources, **options) for name, r in reports.items()}
+    outputs = {name: export.load(r.path).sample(sources, **options) for name, r in reports.items()}
     return [
-        (source, target, {name: texts[i] for name, texts in said.items()})
+        (source, target, {name: texts[i] for name, texts in outputs.items()})
         for i, (source, target) in enumerate(pairs)
     ]
 
 
 def main(arguments=None):
-    """The command line."""
+    """Run the command line."""
     run_recipe(__doc__, Config, train, arguments)
 
 

@@ -1,13 +1,15 @@
-"""Spelling to phones: how a word is said (grapheme to phoneme).
+"""Pronunciation: the spelling of a word to its phones (grapheme to phoneme).
 
     python -m seq2lite.recipes.pronounce
     python -m seq2lite.recipes.pronounce --train my.tsv --output runs/mine
 
-Needs: nothing but this package; by default it trains on a part of CMUdict that comes with it (all of
-it: `python -m seq2lite.recipes.fetch g2p`). A line is a word, a tab, and its phones with spaces
-between them; a word may stand there several times, with other phones. Gives, in `--output`:
-`report.md` with curves, word and phone error rates and examples, `model.keras`, and a bundle for each
-quantization. Time and scores: docs/results.md.
+Data: a file with a word, a tab and its phones in each line, with spaces between the phones. A word
+with several pronunciations has several lines. The default is a part of CMUdict, which is part of the
+package; `python -m seq2lite.recipes.fetch g2p` fetches all of it.
+
+Output, in the folder `--output`: `report.md` with word and phone error rates, curves and examples;
+`model.keras`; and a bundle for each quantization mode, such as `int8/`. To resume a stopped run, give
+the same command again. Times and scores: docs/results.md.
 """
 
 import dataclasses
@@ -58,7 +60,7 @@ class Config(RecipeConfig):
 
 
 def build_data(config):
-    """Reads the words, takes their letters and phones as symbols, and makes the batches."""
+    """Read the words, make a tokenizer of their letters and phones, and make the batches."""
     train, valid, tests = read_splits(config.data, read_words)
     tokenizer = symbol_tokenizer(*zip(*train, strict=True))
     data = make_data(config, train, valid, tests, tokenizer)
@@ -67,7 +69,7 @@ def build_data(config):
 
 
 def read_words(*paths):
-    """Pairs of (word, phones); letters with spaces between them are joined."""
+    """Read (word, phones) pairs. If all words are spelled with spaces, the spaces are removed."""
     pairs = read_pairs(*paths)
     if all(len(letter) == 1 for word, _ in pairs for letter in word.split()):
         pairs[:] = [("".join(word.split()), phones) for word, phones in pairs]
@@ -75,7 +77,7 @@ def read_words(*paths):
 
 
 def pronunciations(pairs):
-    """List of (word, list of all the phones it may have)."""
+    """Return (word, list of its pronunciations) pairs."""
     found = {}
     for word, phones in pairs:
         found.setdefault(word, []).append(phones)
@@ -83,7 +85,7 @@ def pronunciations(pairs):
 
 
 def train(config):
-    """Trains, exports and scores a model; returns a `RunResult`."""
+    """Train, export and score a model."""
     config = prepare_run(config)
     data = build_data(config)
     model = build_model(config.model, config.training, data.tokenizer)
@@ -99,7 +101,7 @@ def train(config):
 
 
 def main(arguments=None):
-    """The command line."""
+    """Run the command line."""
     run_recipe(__doc__, Config, train, arguments)
 
 

@@ -1,14 +1,17 @@
-"""Summarization: from a text to its summary in a line.
+"""Summarization: a text to a summary of one line.
 
     python -m seq2lite.recipes.summarize
     python -m seq2lite.recipes.fetch summarize --output data/summarize
     python -m seq2lite.recipes.summarize --train data/summarize/train.tsv.gz \\
         --valid data/summarize/valid.tsv.gz --output runs/mine
 
-Needs: nothing but this package, which holds the docstrings of Keras and TensorFlow with their first
-lines; your own pairs of text and summary, or the 53,000 that `fetch` makes of package descriptions.
-Gives, in `--output`: `report.md` with curves, ROUGE beside that of the text's first words, and
-examples; `model.keras`; and a bundle for each quantization. Time and scores: docs/results.md.
+Data: a file with a text, a tab and its summary in each line, or a file of texts and a file of
+summaries. The default are docstrings of Keras and TensorFlow with their first lines, which are part
+of the package. The second command makes 53,000 pairs of package descriptions.
+
+Output, in the folder `--output`: `report.md` with ROUGE, curves and examples; `model.keras`; and a
+bundle for each quantization mode, such as `int8/`. The baseline of the scores are the first words of
+each text. To resume a stopped run, give the same command again. Times and scores: docs/results.md.
 """
 
 import dataclasses
@@ -64,20 +67,20 @@ class Config(RecipeConfig):
 
 
 def build_data(config):
-    """Reads the pairs, learns the tokenizer, and makes the batches."""
+    """Read the pairs, learn the tokenizer, and make the batches."""
     train, valid, tests = read_splits(config.data)
     texts = (text for pair in train for text in pair)
     tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)
     return make_data(config, train, valid, tests, tokenizer)
 
 
-def lead(texts, num_words):
-    """The summaries to beat: the first words."""
+def first_words(texts, num_words):
+    """Return the first words of each text: the baseline summary."""
     return [" ".join(text.split()[:num_words]) for text in texts]
 
 
 def train(config):
-    """Trains, exports and scores a model; returns a `RunResult`."""
+    """Train, export and score a model."""
     config = prepare_run(config)
     data = build_data(config)
     model = build_model(config.model, config.training, data.tokenizer)
@@ -88,14 +91,14 @@ def train(config):
         if can_export():  # under JAX, `run_recipe` starts a second command for the rest
             result = export_model(result, config)
             num_words = config.baseline_words
-            baseline = {f"first {num_words} words": lambda texts: lead(texts, num_words)}
+            baseline = {f"first {num_words} words": lambda texts: first_words(texts, num_words)}
             result = evaluate(result, score, baseline)
             write_report(result, config)
     return result
 
 
 def main(arguments=None):
-    """The command line."""
+    """Run the command line."""
     run_recipe(__doc__, Config, train, arguments)
 
 

@@ -1,13 +1,16 @@
-"""Machine translation: from two columns of text to a file that translates.
+"""Machine translation: a sentence to its translation.
 
     python -m seq2lite.recipes.translate
     python -m seq2lite.recipes.translate --train my.tsv --output runs/mine
     python -m seq2lite.recipes.translate --train my.en my.de --valid valid.en valid.de --languages en de
 
-Needs: nothing but this package; by default it trains on 12,722 English-Korean strings of Visual
-Studio Code's interface, which come with it. Gives, in `--output`: `report.md` with curves, scores and
-examples, `model.keras`, and a bundle for each quantization (`float32/`, `int8/`). A run that was
-stopped goes on when the same command is given again. Time and scores: docs/results.md.
+Data: a file with a source, a tab and its target in each line, or a file of sources and a file of
+targets. The default are 12,722 English-Korean strings of Visual Studio Code's interface, which are
+part of the package.
+
+Output, in the folder `--output`: `report.md` with scores, curves and examples; `model.keras`; and a
+bundle for each quantization mode, such as `int8/`. To resume a stopped run, give the same command
+again. Times and scores: docs/results.md.
 """
 
 import dataclasses
@@ -64,7 +67,7 @@ class Config(RecipeConfig):
 
 
 def build_data(config):
-    """Reads the pairs, learns the tokenizer, and makes the batches."""
+    """Read the pairs, learn the tokenizer, and make the batches."""
     train, valid, tests = read_splits(config.data)
     texts = (text for pair in train for text in pair)
     tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)
@@ -72,7 +75,7 @@ def build_data(config):
 
 
 def train(config):
-    """Trains, exports and scores a model; returns a `RunResult`."""
+    """Train, export and score a model."""
     config = prepare_run(config)
     data = build_data(config)
     model = build_model(config.model, config.training, data.tokenizer)
@@ -89,7 +92,7 @@ def train(config):
 
 
 def main(arguments=None):
-    """Runs the command line."""
+    """Run the command line."""
     run_recipe(__doc__, Config, train, arguments)
 
 

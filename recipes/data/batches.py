@@ -99,7 +99,7 @@ class Batches:
         shard: tuple[int, int] = (0, 1),
         service: str | None = None,
     ) -> tf.data.Dataset:
-        """Returns batches as a `tf.data.Dataset` for `fit`.
+        """Return batches as a `tf.data.Dataset` for `fit`.
 
         Args:
             first_batch: Number of the first batch, counted over the epochs. Default: 0.
@@ -144,12 +144,12 @@ class Batches:
         return dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
 
     def pairs_of(self, number: int) -> list[int]:
-        """Returns the indices of the pairs in a batch, given its number."""
+        """Return the indices of the pairs in a batch, given its number."""
         indices, num_pairs, _ = next(iter(self._indices(number)))
         return indices.numpy()[: int(num_pairs)].tolist()
 
     def _indices(self, first_batch):
-        """Returns an endless dataset of batches as indices of pairs, from `first_batch` on.
+        """Return an endless dataset of batches as indices of pairs, from `first_batch` on.
 
         Its elements are (indices, number of pairs, padded lengths). There is an index for each row;
         if the batch has more rows than pairs, indices are repeated.
@@ -175,7 +175,7 @@ class Batches:
         return epochs.flat_map(epoch)
 
     def _training_batch(self, number, indices, num_pairs, lengths, shard):
-        """Makes the batch of `dataset` with the pairs at `indices`."""
+        """Make the batch of `dataset` with the pairs at `indices`."""
         if self.alpha is None:
             source, target = (
                 tf.gather(rows, indices).to_tensor(self._pad_id, shape=tf.stack([-1, length]))
@@ -196,13 +196,13 @@ class Batches:
         return tf.nest.map_structure(lambda x: x[index * size : (index + 1) * size], batch)
 
     def _row(self, ids, side):
-        """Makes a source `ids … end` (side 0) or a target `start ids … end` (side 1)."""
+        """Make a source `ids … end` (side 0) or a target `start ids … end` (side 1)."""
         tokenizer = self._sides[side]
         row = ended(ids, self.max_lengths[side], tokenizer.end_id)
         return [tokenizer.start_id, *row] if side else row
 
     def _sampled(self, number, indices, lengths):
-        """Makes padded sources and targets of a batch, with segmentations drawn at random."""
+        """Make padded sources and targets of a batch, with segmentations drawn at random."""
         # SentencePiece can sample too, but its random numbers cannot be seeded for each batch.
         rng = np.random.default_rng((self.seed, int(number)))
         return tuple(self._sampled_side(side, indices, lengths[side], rng) for side in (0, 1))
@@ -215,7 +215,7 @@ class Batches:
         return pad(rows, self._pad_id, int(sampled_length) + side)
 
     def _sample(self, text, side, rng):
-        """Draws a segmentation of a text, with its probability to the power of alpha."""
+        """Draw a segmentation of a text, with its probability to the power of alpha."""
         segmentations = self._sides[side].n_best(text, NUM_SEGMENTATIONS)
         scores = self.alpha * np.array([score for _, score in segmentations])
         cumulative = np.cumsum(np.exp(scores - scores.max()))
@@ -229,6 +229,6 @@ def _ragged(rows):
 
 
 def _permutation(size, seed, epoch, purpose):
-    """Returns a random permutation that depends on seed, epoch and purpose only."""
+    """Return a random permutation that depends on seed, epoch and purpose only."""
     key = tf.stack([tf.cast(seed, tf.int64), 2 * epoch + purpose])
     return tf.random.experimental.stateless_shuffle(tf.range(size), key)

@@ -40,7 +40,7 @@ def make_buckets(
     rows_multiple: int = 1,
     few_shapes: bool = False,
 ) -> Buckets:
-    """Cuts pairs of similar lengths into batches, with as little padding as possible.
+    """Cut pairs of similar lengths into batches, with as little padding as possible.
 
     Args:
         lengths: int32 `(2, pairs)`. Source and target lengths.
@@ -77,7 +77,7 @@ def make_buckets(
 
 
 def round_up(lengths: np.ndarray | int, max_lengths: np.ndarray | int) -> np.ndarray:
-    """Rounds up to the next of BOUNDS, or multiple of the last one, but not above a maximum.
+    """Round up to the next of BOUNDS, or multiple of the last one, but not above a maximum.
 
     Example:
         >>> from seq2lite.recipes.data.bucketing import round_up
@@ -90,7 +90,7 @@ def round_up(lengths: np.ndarray | int, max_lengths: np.ndarray | int) -> np.nda
 
 
 def merge_shapes(lengths: np.ndarray) -> np.ndarray:
-    """Increases lengths so that fewer (source, target) shapes occur.
+    """Increase lengths so that fewer (source, target) shapes occur.
 
     Merges the two shapes that need the fewest additional tokens, and repeats while the added padding stays
     below MAX_ADDED_PADDING.
@@ -121,7 +121,7 @@ def merge_shapes(lengths: np.ndarray) -> np.ndarray:
 
 
 def _cut(lengths, batch_tokens, rows_multiple, fixed_rows):
-    """Cuts sorted pairs into batches.
+    """Cut sorted pairs into batches.
 
     Args:
         lengths: int32 `(2, pairs)`.

@@ -10,7 +10,7 @@ _PLACEHOLDER = re.compile(
 
 
 def comparable(text: str) -> str:
-    """Reduces a text to its case-folded letters.
+    """Reduce a text to its case-folded letters.
 
     Two texts count as duplicates when their results are equal. Case, digits, punctuation, spaces
     and placeholders do not matter.

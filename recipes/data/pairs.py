@@ -42,18 +42,18 @@ class Pairs(list):
         self.groups = groups
 
     def filter(self, keep: Callable[[str, str], object], reason: str) -> "Pairs":
-        """Keeps the pairs for which `keep(source, target)` is true; counts the others as dropped."""
+        """Keep the pairs for which `keep(source, target)` is true; count the others as dropped."""
         return self.select([i for i, pair in enumerate(self) if keep(*pair)], reason)
 
     def select(self, indices: Sequence[int], reason: str) -> "Pairs":
-        """Keeps the pairs at `indices`; counts the others as dropped for `reason`."""
+        """Keep the pairs at `indices`; count the others as dropped for `reason`."""
         num_dropped = self.dropped.get(reason, 0) + len(self) - len(indices)
         return self.subset(indices, self.origin, {**self.dropped, reason: num_dropped})
 
     def subset(
         self, indices: Sequence[int], origin: str, dropped: dict[str, int] | None = None
     ) -> "Pairs":
-        """Returns the pairs at `indices`, with an origin and drop counts of their own."""
+        """Return the pairs at `indices`, with an origin and drop counts of their own."""
         pairs = [self[i] for i in indices]
         lines = [self.lines[i] for i in indices]
         groups = [self.groups[i] for i in indices] if self.groups else None
@@ -61,7 +61,7 @@ class Pairs(list):
 
 
 def read_pairs(path: str | os.PathLike, target_path: str | os.PathLike | None = None) -> Pairs:
-    """Reads (source, target) pairs from UTF-8 text, in Unicode form NFC.
+    """Read (source, target) pairs from UTF-8 text, in Unicode form NFC.
 
     Of a tab-separated file the first two columns are read; further columns are ignored. Spaces
     at the ends of both texts are stripped. Pairs with an empty side are dropped and counted.
@@ -102,7 +102,7 @@ def read_pairs(path: str | os.PathLike, target_path: str | os.PathLike | None = 
 
 
 def _read_columns(path):
-    """Yields the line number and the two columns of each line of a tab-separated file."""
+    """Yield the line number and the two columns of each line of a tab-separated file."""
     for line in read_lines(path):
         columns = line.text.split("\t")
         if len(columns) > 1:
@@ -115,7 +115,7 @@ def _read_columns(path):
 
 
 def _read_both(path, target_path):
-    """Yields the line number and the texts of each line of two parallel files."""
+    """Yield the line number and the texts of each line of two parallel files."""
     sources, targets = ([line.text for line in read_lines(file)] for file in (path, target_path))
     if len(sources) != len(targets):
         line = min(len(sources), len(targets)) + 1

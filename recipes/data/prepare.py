@@ -30,7 +30,7 @@ class Data:
 def make_data(
     config, train: Pairs, valid: Pairs, tests: dict[str, Pairs], tokenizer: Tokenizer
 ) -> Data:
-    """Makes the training and held-out batches of a recipe, and prints what they contain.
+    """Make the training and held-out batches of a recipe, and print what they contain.
 
     Args:
         config: The recipe's Config.
@@ -66,7 +66,7 @@ def make_data(
 
 
 def training_batches(config, train: Pairs, tokenizer: Tokenizer) -> Batches:
-    """Makes the batches to train on; raises ValueError if they are too few to change any weight."""
+    """Make the batches to train on; raise ValueError if they are too few to change any weight."""
     training, options = config.training, _batch_options(config)
     batches = Batches(train, tokenizer, seed=training.seed, alpha=training.alpha or None, **options)
     num_batches = training.epochs * batches.num_batches
@@ -82,7 +82,7 @@ def training_batches(config, train: Pairs, tokenizer: Tokenizer) -> Batches:
 
 
 def describe(train: Batches, valid: Batches) -> Iterator[str]:
-    """Yields lines that describe the batches to train on and the held-out batches."""
+    """Yield lines that describe the batches to train on and the held-out batches."""
     yield (
         f"{train.num_pairs:,} training pairs, {valid.num_pairs:,} held-out pairs; "
         f"{train.num_batches:,} batches an epoch, {train.padding:.1%} padding"
@@ -91,14 +91,14 @@ def describe(train: Batches, valid: Batches) -> Iterator[str]:
 
 
 def dropped_lines(parts: Iterable[Pairs]) -> Iterator[str]:
-    """Yields a line for each reason for which pairs were dropped."""
+    """Yield a line for each reason for which pairs were dropped."""
     for pairs in parts:
         for reason, count in pairs.dropped.items():
             yield f"{pairs.origin}: {count:,} lines dropped ({reason})"
 
 
 def _batch_options(config):
-    """Returns the options that training and held-out batches share."""
+    """Return the options that training and held-out batches share."""
     shape = {"max_length": config.data.max_lengths, "batch_tokens": config.training.batch_tokens}
     return shape | config.machine.batch_options
 

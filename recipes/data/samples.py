@@ -16,7 +16,7 @@ G2P_VALID = FILES / "g2p.en.BSD-2.valid.tsv.gz"
 
 
 def is_of_package(paths: Iterable[str | os.PathLike]) -> bool:
-    """Returns whether all paths are data files of this package.
+    """Return whether all paths are data files of this package.
 
     Example:
         >>> from seq2lite.recipes.data.samples import VSCODE_TRAIN, is_of_package

@@ -15,7 +15,7 @@ MAX_HELD_OUT = 1000  # sources
 def read_splits(
     options, read: Callable[..., Pairs] = read_pairs
 ) -> tuple[Pairs, Pairs, dict[str, Pairs]]:
-    """Reads the training, held-out and test pairs of a recipe.
+    """Read the training, held-out and test pairs of a recipe.
 
     Args:
         options: The recipe's `DataOptions`, with the files `train`, `valid` and `test`.
@@ -41,7 +41,7 @@ def read_splits(
 
 
 def held_out_files(train: Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
-    """Lists the files of held-out pairs.
+    """List the files of held-out pairs.
 
     They are `valid`. If that is empty and `train` is data of the package, they are the held-out
     files of the package.
@@ -59,7 +59,7 @@ def held_out_files(train: Sequence[str], valid: Sequence[str]) -> tuple[str, ...
 
 
 def hold_out(pairs: Pairs) -> tuple[Pairs, Pairs]:
-    """Splits pairs into training and held-out pairs: one source in 20, at most 1,000 sources.
+    """Split pairs into training and held-out pairs: one source in 20, at most 1,000 sources.
 
     The choice depends on the letters of each source only, so adding a line changes it little.
     Sources that differ only in case, digits and punctuation stay on the same side; nearly equal
@@ -97,7 +97,7 @@ def hold_out(pairs: Pairs) -> tuple[Pairs, Pairs]:
 
 
 def for_training(pairs: Pairs, *held_out: Iterable[tuple[str, str]]) -> Pairs:
-    """Drops duplicates, and pairs whose source or group is held out.
+    """Drop duplicates, and pairs whose source or group is held out.
 
     Args:
         pairs: The `Pairs` to train on.
@@ -133,7 +133,7 @@ def for_training(pairs: Pairs, *held_out: Iterable[tuple[str, str]]) -> Pairs:
 
 
 def spread(items: Sequence, count: int) -> Sequence:
-    """Picks at most `count` items at even distances.
+    """Pick at most `count` items at even distances.
 
     Example:
         >>> from seq2lite.recipes.data.splits import spread

@@ -32,7 +32,7 @@ class Example(typing.NamedTuple):
 
 
 def read_squad(path: str | os.PathLike) -> list[Example]:
-    """Reads examples from a JSON file in SQuAD's format, version 1.1 or 2.0.
+    """Read examples from a JSON file in SQuAD's format, version 1.1 or 2.0.
 
     Each answer of a question gives an example; equal examples count once. Questions marked
     impossible are ignored. Texts are brought to Unicode form NFC. Answers that do not stand at
@@ -91,7 +91,7 @@ def read_squad(path: str | os.PathLike) -> list[Example]:
 
 
 def _answers(path, content):
-    """Yields (place, context, question, answer) for each answer of a possible question."""
+    """Yield (place, context, question, answer) for each answer of a possible question."""
     for article, at_article in _items(content, "data", path, separator=": "):
         for paragraph, at_paragraph in _items(article, "paragraphs", at_article):
             context = _take(paragraph, "context", str, at_paragraph)
@@ -105,13 +105,13 @@ def _answers(path, content):
 
 
 def _items(holder, key, place, separator="."):
-    """Yields each item of the list `holder[key]`, and its place."""
+    """Yield each item of the list `holder[key]`, and its place."""
     for i, item in enumerate(_take(holder, key, list, place)):
         yield item, f"{place}{separator}{key}[{i}]"
 
 
 def _take(holder, key, kind, place):
-    """Returns `holder[key]`, which must be of type `kind`."""
+    """Return `holder[key]`, which must be of type `kind`."""
     if not isinstance(holder, dict) or key not in holder:
         received = ", ".join(holder) if isinstance(holder, dict) else type(holder).__name__
         raise DataError(f"{place}: the key `{key}` must exist. Received: {received or 'no keys'}")

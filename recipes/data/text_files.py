@@ -29,7 +29,7 @@ class Line(typing.NamedTuple):
 
 
 def read_lines(path: str | os.PathLike) -> Iterator[Line]:
-    """Reads the lines of a UTF-8 text file, in Unicode form NFC.
+    """Read the lines of a UTF-8 text file, in Unicode form NFC.
 
     Args:
         path: The file; it is decompressed if its name ends in .gz.
@@ -63,7 +63,7 @@ def read_lines(path: str | os.PathLike) -> Iterator[Line]:
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """Reads a file, without a byte order mark; decompresses it if its name ends in .gz.
+    """Read a file, without a byte order mark; decompress it if its name ends in .gz.
 
     Raises:
         DataError: The file is missing, or is not valid gzip although its name ends in .gz.

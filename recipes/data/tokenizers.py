@@ -17,7 +17,7 @@ _WORD_START = "\N{LOWER ONE EIGHTH BLOCK}"  # SentencePiece's symbol for a space
 
 
 def learn_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
-    """Learns a unigram model with byte fallback (Kudo 2018, https://arxiv.org/abs/1804.10959).
+    """Learn a unigram model with byte fallback (Kudo 2018, https://arxiv.org/abs/1804.10959).
 
     Source and target share the vocabulary. Detokenizing restores every text exactly, except for
     the character U+2581, SentencePiece's symbol for a space, which becomes a space.
@@ -65,7 +65,7 @@ def learn_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
 
 
 def _vocabulary_error(message, vocabulary_size):
-    """Explains an error message of SentencePiece's trainer."""
+    """Explain an error message of SentencePiece's trainer."""
     if maximum := re.search(r"set it to a value <= (\d+)", message):
         return (
             f"`vocabulary_size` must be at most {maximum[1]}: the training text contains no more "
@@ -84,7 +84,7 @@ def _vocabulary_error(message, vocabulary_size):
 
 
 def symbol_tokenizer(sources: Iterable[str], targets: Iterable[str]) -> Tokenizer:
-    """Makes a tokenizer whose symbols are the letters of the sources and the words of the targets.
+    """Make a tokenizer whose symbols are the letters of the sources and the words of the targets.
 
     Each letter of the sources is a subword, and another one where it begins a text; each word of
     the targets, such as a phone, is a subword. All other text is encoded in bytes.

@@ -17,7 +17,7 @@ NUM_CALIBRATION = 256  # training sources that 4-bit weights and integer files a
 
 
 def export_model(result: RunResult, config, languages: Sequence[str] | None = None) -> RunResult:
-    """Saves `model.keras` and `tokenizer.model`, and exports a bundle for each quantization mode.
+    """Save `model.keras` and `tokenizer.model`, and export a bundle for each quantization mode.
 
     Args:
         result: The `RunResult` of the training.
@@ -49,7 +49,7 @@ def export_model(result: RunResult, config, languages: Sequence[str] | None = No
 
 
 def bundle_decoder(path: str | os.PathLike, search: Search) -> Callable[[Sequence[str]], list[str]]:
-    """Opens a bundle and returns a function that decodes source texts with it.
+    """Open a bundle and return a function that decodes source texts with it.
 
     Args:
         path: The bundle.

@@ -30,7 +30,7 @@ class Search:
 
 
 class Decoder:
-    """Decodes source texts with a model.
+    """Decode source texts with a model.
 
     Args:
         tokenizer: A `Tokenizer` for both sides, or a (source, target) pair.
@@ -61,7 +61,7 @@ class Decoder:
         self._searcher: _Searcher | None = None
 
     def __call__(self, model: Seq2Seq, sources: Sequence[str]) -> list[str]:
-        """Returns a target for each source text, in the same order; an empty one for blank text."""
+        """Return a target for each source text, in the same order; an empty one for blank text."""
         if self._searcher is None or self._searcher.model is not model:
             self._searcher = _Searcher(model, self.search, self.max_lengths[1])
         rows = source_ids(self.tokenizers.source, sources, self.max_lengths[0])
@@ -82,7 +82,7 @@ class Decoder:
         return texts
 
     def _padded_to_few_shapes(self, source):
-        """Pads a batch and repeats its last row, so that few shapes of a batch are compiled."""
+        """Pad a batch and repeat its last row, so that few shapes of a batch are compiled."""
         num_rows, length = source.shape
         more_rows = (1 << (num_rows - 1).bit_length()) - num_rows
         more_tokens = round_up(length, self.max_lengths[0]) - length
@@ -119,7 +119,7 @@ class Score:
     mode: str = "max"
 
     def __call__(self, model: Seq2Seq, pairs: Sequence[tuple]) -> dict[str, float]:
-        """Scores a model on (source, reference) pairs."""
+        """Score a model on (source, reference) pairs."""
         sources, references = zip(*pairs, strict=True)
         return self.measure(self.decode(model, sources), references)
 

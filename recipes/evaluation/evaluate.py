@@ -16,7 +16,7 @@ def evaluate(
     score: Score,
     baselines: dict[str, Callable[[list[str]], list[str]]] | None = None,
 ) -> RunResult:
-    """Scores the model and the bundles of a run on its test data.
+    """Score the model and the bundles of a run on its test data.
 
     Args:
         result: The `RunResult`, with bundles or without.

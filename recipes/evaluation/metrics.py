@@ -13,7 +13,7 @@ _STRESS = re.compile(r"(?<=[A-Z])[0-2](?= |$)")  # of CMUdict's vowels, such as 
 
 
 def translation_scores(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Computes BLEU and chrF with sacreBLEU.
+    """Compute BLEU and chrF with sacreBLEU.
 
     Args:
         outputs: Generated texts.
@@ -34,7 +34,7 @@ def translation_scores(outputs: Sequence[str], references: Sequence[str]) -> dic
 
 
 def rouge_scores(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Computes F-measures of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004) with rouge-score.
+    """Compute F-measures of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004) with rouge-score.
 
     A word is a run of lower-cased letters and digits of any script, without stemming. For English
     these are the words of rouge-score's own tokenizer, which reads a to z only. Each character of
@@ -60,7 +60,7 @@ def rouge_scores(outputs: Sequence[str], references: Sequence[str]) -> dict[str,
 
 
 def exact_match(outputs: Sequence[str], references: Sequence[str]) -> float:
-    """Computes the percentage of outputs that equal their reference, apart from case and spaces.
+    """Compute the percentage of outputs that equal their reference, apart from case and spaces.
 
     Example:
         >>> from seq2lite.recipes.evaluation.metrics import exact_match
@@ -76,7 +76,7 @@ def exact_match(outputs: Sequence[str], references: Sequence[str]) -> float:
 
 
 def question_scores(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Computes ROUGE, BLEU, chrF and the percentage of exact matches.
+    """Compute ROUGE, BLEU, chrF and the percentage of exact matches.
 
     Example:
         >>> from seq2lite.recipes.evaluation.metrics import question_scores
@@ -91,7 +91,7 @@ def question_scores(outputs: Sequence[str], references: Sequence[str]) -> dict[s
 
 
 def error_rates(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Computes error rates of words and phones, against the closest of several references.
+    """Compute error rates of words and phones, against the closest of several references.
 
     Args:
         outputs: Generated pronunciations, with a space between phones.
@@ -128,7 +128,7 @@ def _error_rates(outputs, references):
 
 
 def signatures() -> dict[str, str]:
-    """Returns sacreBLEU's signatures of BLEU and chrF, which state how they are computed.
+    """Return sacreBLEU's signatures of BLEU and chrF, which state how they are computed.
 
     Example:
         >>> from seq2lite.recipes.evaluation.metrics import signatures
@@ -139,7 +139,7 @@ def signatures() -> dict[str, str]:
 
 
 class _WordTokenizer:
-    """Splits text into words of any script, with the interface that rouge-score expects."""
+    """Split text into words of any script, with the interface that rouge-score expects."""
 
     def tokenize(self, text):
         # Category M: vowel signs are parts of words in Indic and other scripts.

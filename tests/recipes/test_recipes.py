@@ -1,4 +1,4 @@
-"""What each recipe makes of its data, and `list` and `cp`."""
+"""The data and outputs of each recipe; `list` and `cp`."""
 
 import json
 import math
@@ -46,8 +46,8 @@ def test_a_word_has_all_of_its_pronunciations(tmp_path):
     assert pronounce.read_words(spaced) == [("cat", "K AE1 T"), ("'bout", "B AW1 T")]
 
 
-def test_the_summary_to_beat_is_the_first_words():
-    assert summarize.lead(["a b c d", "e"], 2) == ["a b", "e"]
+def test_the_baseline_summary_is_the_first_words():
+    assert summarize.first_words(["a b c d", "e"], 2) == ["a b", "e"]
     with pytest.raises(ValueError, match=r"`baseline_words` must be .*Received: -1"):
         summarize.Config.of(baseline_words=-1)
 
@@ -57,17 +57,17 @@ def test_a_text_without_spaces_is_one_word_and_no_overflow():
     assert generate._perplexity(1e4) is None
 
 
-def test_a_question_is_asked_of_the_words_round_its_answer():
+def test_the_words_around_an_answer_are_read():
     context = " ".join(f"w{i}" for i in range(50))
     for answer in ("w0", "w25", "w49"):
         example = Example(
             context, answer, context.index(answer + " " if answer != "w49" else answer), "?", ""
         )
-        words = ask.around(example, 10).split()
+        words = ask.words_around(example, 10).split()
         assert len(words) == 10 and answer in words
         places = [int(word[1:]) for word in words]
         assert places == list(range(places[0], places[0] + 10))
-    assert ask.around(Example("a b", "b", 2, "?", ""), 10) == "a b"
+    assert ask.words_around(Example("a b", "b", 2, "?", ""), 10) == "a b"
 
 
 def test_questions_come_from_squads_json_and_from_pairs(tmp_path):
@@ -99,12 +99,12 @@ def test_all_questions_on_a_text_are_held_out_together(tmp_path):
     assert not {*train.groups} & {*held_out.groups}
 
 
-def test_a_beginning_and_what_follows_are_a_sentence_of_the_text(tmp_path):
+def test_a_source_and_its_continuation_are_a_sentence_of_the_text(tmp_path):
     text = "One two three. Four five six seven?\n\nEight nine\n"
     config = generate.Config.of(context_words=4, places=2)
     text_file = generate.read_paragraphs(write(tmp_path, "a.txt", text))
-    found = generate.beginnings(text_file, config)
-    assert found == generate.beginnings(text_file, config)  # by the seed
+    found = generate.continuations(text_file, config)
+    assert found == generate.continuations(text_file, config)  # determined by the seed
     assert {target.split()[-1] for _, target in found} == {"three.", "seven?", "nine"}
     lines = text.splitlines()
     for line, (source, target) in zip(found.lines, found, strict=True):
@@ -115,12 +115,12 @@ def test_no_sentence_is_both_trained_on_and_held_out(tmp_path):
     train = write(tmp_path, "a.txt", "One two three. Four five six.\n")
     config = generate.Config.of(train=(train,), places=2)
     paragraphs = generate.read_paragraphs(train)
-    found = generate.beginnings(paragraphs, config, known={"Four five six."})
+    found = generate.continuations(paragraphs, config, held_out={"Four five six."})
     assert {target.split()[-1] for _, target in found} == {"three."}
     assert found.dropped == {"held-out sentence": 1}
 
 
-def test_what_many_sentences_begin_with_is_trained_on(tmp_path):
+def test_a_beginning_shared_with_held_out_sentences_is_trained_on(tmp_path):
     train = write(tmp_path, "a.txt", "The cat sleeps.\nThe cat eats.\n\nThe cat eats.\nA dog.\n")
     valid = write(tmp_path, "b.txt", "The cat runs.\n A dog. \n")
     config = generate.Config.of(train=(train,), valid=(valid,), vocabulary_size=274)
@@ -129,34 +129,34 @@ def test_what_many_sentences_begin_with_is_trained_on(tmp_path):
     assert sorted(data.tests[valid]) == [("A", "dog."), ("The", "cat runs."), ("The cat", "runs.")]
 
 
-def test_a_teacher_is_asked_once_for_each_source(tmp_path):
+def test_a_teacher_decodes_each_source_once(tmp_path):
     pairs = Pairs([(f"source {i}", "reference") for i in range(distill.CHUNK + 3)])
-    asked = []
+    decoded = []
     again = [*pairs, ("source 0", "another reference")]
 
-    def say(texts):
-        asked.extend(texts)
+    def decode(texts):
+        decoded.extend(texts)
         return [text.upper() if text != "source 1" else "" for text in texts]
 
-    teacher = distill.Teacher(say, None, 0)
+    teacher = distill.Teacher(decode, None, 0)
     for references in (False, True):  # the second time it is read
-        taught = distill.distilled(
+        distilled = distill.teacher_pairs(
             distill.Config.of(references=references), teacher, pairs, tmp_path
         )
-        assert asked == [source for source, _ in pairs]
-        assert ("source 0", "SOURCE 0") in taught and len(taught) == len(pairs) * (
+        assert decoded == [source for source, _ in pairs]
+        assert ("source 0", "SOURCE 0") in distilled and len(distilled) == len(pairs) * (
             1 + references
         ) - 1
-        assert taught.dropped == {"empty teacher output": 1}
+        assert distilled.dropped == {"empty teacher output": 1}
     file = sorted((tmp_path / "distilled").iterdir())[1]
     file.unlink()  # a stop before the second chunk was written
-    taught = distill.distilled(distill.Config.of(), teacher, Pairs(again), tmp_path)
-    assert len(asked) == len(pairs) + 3
-    assert taught.dropped == {"empty teacher output": 1, "duplicate": 1}
-    assert taught.lines == [1, *range(3, len(pairs) + 1)]
+    distilled = distill.teacher_pairs(distill.Config.of(), teacher, Pairs(again), tmp_path)
+    assert len(decoded) == len(pairs) + 3
+    assert distilled.dropped == {"empty teacher output": 1, "duplicate": 1}
+    assert distilled.lines == [1, *range(3, len(pairs) + 1)]
 
 
-def test_a_student_reads_the_words_round_an_answer_that_its_teacher_does(tmp_path):
+def test_a_student_reads_the_same_words_around_an_answer_as_its_teacher(tmp_path):
     squad = {"data": [{"paragraphs": [{"context": f"{city} is big and old.", "qas": [
         {"question": "Which?", "answers": [{"text": city, "answer_start": 0}]}]}
         for city in ("Seoul", "Busan", "Daegu")]}]}  # fmt: skip
@@ -168,10 +168,12 @@ def test_a_student_reads_the_words_round_an_answer_that_its_teacher_does(tmp_pat
         assert source == f"answer: {city} context: {city} is big"
 
 
-def test_a_teacher_that_says_nothing_is_told(tmp_path):
+def test_a_teacher_without_outputs_is_refused(tmp_path):
     teacher = distill.Teacher(lambda sources: [""] * len(sources), None, 1)
-    with pytest.raises(ValueError, match=r"gave empty ones alone, to 2 sources"):
-        distill.distilled(distill.Config.of(), teacher, Pairs([("a", "b"), ("c", "d")]), tmp_path)
+    with pytest.raises(ValueError, match=r"whose outputs for 2 sources are all empty"):
+        distill.teacher_pairs(
+            distill.Config.of(), teacher, Pairs([("a", "b"), ("c", "d")]), tmp_path
+        )
 
 
 def test_one_held_out_pair_is_enough_to_time_a_student():
@@ -184,30 +186,32 @@ def test_one_held_out_pair_is_enough_to_time_a_student():
 
 
 @pytest.mark.parametrize("config", [ask.Config, distill.Config, generate.Config])
-def test_no_words_are_no_context(config):
+def test_a_context_of_no_words_is_refused(config):
     with pytest.raises(ValueError, match=r"`context_words` must be .*Received: 0"):
         config.of(context_words=0)
 
 
 def test_a_file_of_tabs_is_no_text(tmp_path):
-    with pytest.raises(DataError, match=r"must hold text before its tabs. Received: none"):
+    with pytest.raises(
+        DataError, match=r"must contain text before the first tab of a line. Received: none"
+    ):
         generate.read_paragraphs(write(tmp_path, "text.tsv", "\ta\n \tb\n"))
 
 
-def test_what_is_no_teacher_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"`teacher` must be a bundle, a folder .* Received"):
+def test_an_invalid_teacher_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"`teacher` must be a run folder .* Received"):
         distill.load_teacher(distill.Config.of(teacher=str(tmp_path)))
 
 
 @pytest.fixture
 def a_tiny_transformer(monkeypatch):
-    """The recipes' own preset, smaller still."""
+    """A smaller model as the preset transformer_tiny."""
     sizes = {"num_layers": 1, "model_dim": 16, "num_heads": 2, "feed_forward_dim": 16}
     monkeypatch.setitem(PRESETS, "transformer_tiny", {"builder": "transformer", **sizes})
 
 
 def run(recipe, tmp_path, lines, **options):
-    """The run of a recipe on one file, some of which is held out."""
+    """Runs a recipe on one file, a part of which is held out."""
     data = write(tmp_path, "data.txt", "".join(f"{line}\n" for line in lines))
     training = Training(epochs=1, batch_tokens=512, score_pairs=2)
     config = recipe.Config.of(
@@ -222,7 +226,7 @@ def run(recipe, tmp_path, lines, **options):
     return scores, report
 
 
-def test_a_summary_is_scored_beside_the_first_words(a_tiny_transformer, tmp_path, pairs):
+def test_a_summary_is_compared_with_the_first_words(a_tiny_transformer, tmp_path, pairs):
     lines = [f"{source} {source}\t{source}" for source, _ in pairs]
     lengths = {"max_source_length": 40, "max_target_length": 8}
     scores, _ = run(summarize, tmp_path, lines, **lengths, baseline_words=5)
@@ -230,14 +234,14 @@ def test_a_summary_is_scored_beside_the_first_words(a_tiny_transformer, tmp_path
     assert scores["first 5 words"]["ROUGE-L"] > 50 > scores["Keras"]["ROUGE-L"] >= 0
 
 
-def test_a_question_is_scored_in_every_way(a_tiny_transformer, tmp_path, pairs):
+def test_a_question_has_the_scores_of_all_metrics(a_tiny_transformer, tmp_path, pairs):
     lines = [f"{source}\tWhat is {source}?" for source, _ in pairs]
     lengths = {"max_source_length": 40, "max_target_length": 8}
     scores, _ = run(ask, tmp_path, lines, **lengths)
     assert {"BLEU", "ROUGE-L", "exact match"} <= scores["Keras"].keys()
 
 
-def test_a_way_to_say_a_word_is_scored_and_taught(a_tiny_transformer, tmp_path):
+def test_a_pronunciation_is_scored_and_distilled(a_tiny_transformer, tmp_path):
     lines = [f"{a} {b} {c}\t{a.upper()} {c.upper()}" for a in "abcd" for b in "efgh" for c in "ijk"]
     config = {"preset": "transformer_tiny", "max_length": 8}
     training = Training(epochs=2, batch_tokens=512, score_pairs=2)
@@ -255,16 +259,16 @@ def test_a_way_to_say_a_word_is_scored_and_taught(a_tiny_transformer, tmp_path):
     )  # fmt: skip
     (scores,) = student.scores.values()
     assert scores["teacher"]["WER"] == result.scores.popitem()[1]["Keras"]["WER"]
-    taught = json.loads((tmp_path / "student/distilled/00000000.json").read_text("utf-8"))
+    distilled = json.loads((tmp_path / "student/distilled/00000000.json").read_text("utf-8"))
     student_pairs, *_ = distill.read_data(
         distill.Config.of(teacher=str(teacher), measured_as="phones", train=(data,))
     )
-    assert len(taught) == len(student_pairs)
-    assert all(" " not in source for source, _ in student_pairs)  # as the teacher was taught
+    assert len(distilled) == len(student_pairs)
+    assert all(" " not in source for source, _ in student_pairs)  # as the teacher was distilled
 
 
-def test_too_few_batches_are_refused_before_the_teacher_speaks(tokenizer, tmp_path, monkeypatch):
-    teacher = distill.Teacher(lambda sources: pytest.fail("it was asked"), tokenizer, 0)
+def test_too_few_batches_are_refused_before_the_teacher_decodes(tokenizer, tmp_path, monkeypatch):
+    teacher = distill.Teacher(lambda sources: pytest.fail("the teacher decodes"), tokenizer, 0)
     monkeypatch.setattr(distill, "load_teacher", lambda config: teacher)
     lines = [f"{a}{b}\t{b} {a}" for a in "abcdefgh" for b in "ijklmnop"]
     config = distill.Config.of(
@@ -278,14 +282,12 @@ def test_too_few_batches_are_refused_before_the_teacher_speaks(tokenizer, tmp_pa
     assert not (tmp_path / "few").exists()
 
 
-def test_text_is_generated_and_only_what_is_predicted_is_counted(
-    a_tiny_transformer, tmp_path, pairs
-):
+def test_the_perplexity_counts_predicted_words_only(a_tiny_transformer, tmp_path, pairs):
     lines = [f"{source} Then it was saved." for source, _ in pairs]
     scores, _ = run(generate, tmp_path, lines, max_target_length=48)
     found = scores["Keras"]
     assert 1 < found["perplexity a token"] < 1000 and found["bits a character"] > 0
-    # Words that are cut off make the text no easier.
+    # Words that are cut off do not make the text easier.
     config = generate.Config.of(
         train=(str(tmp_path / "data.txt"),), vocabulary_size=420, preset="transformer_tiny"
     )
@@ -300,7 +302,7 @@ def test_text_is_generated_and_only_what_is_predicted_is_counted(
 
 @pytest.mark.long
 @pytest.mark.parametrize("preset", ["transformer_tiny", "rnn_tiny"])
-def test_a_bundle_says_words_as_keras_does(preset, tmp_path):
+def test_a_bundle_pronounces_as_keras_does(preset, tmp_path):
     lines = [f"{a}{b}{c}\t{a.upper()} {c.upper()}" for a in "abcd" for b in "efgh" for c in "ijk"]
     config = pronounce.Config.of(
         train=(write(tmp_path, "words.tsv", "\n".join(lines)),),
@@ -314,24 +316,24 @@ def test_a_bundle_says_words_as_keras_does(preset, tmp_path):
     (scores,) = result.scores.values()
     assert scores["float32"] == pytest.approx(scores["Keras"])
     words = ["aei", "bfj", "chk", "dgi"]
-    said = bundle_decoder(result.reports["float32"].path, config.search)(words)
+    outputs = bundle_decoder(result.reports["float32"].path, config.search)(words)
     decode = Decoder(result.data.tokenizer, config.search, config.data.max_lengths)
-    assert said == decode(result.model, words) and any(said)
+    assert outputs == decode(result.model, words) and any(outputs)
 
 
 @pytest.mark.long
-def test_a_bundle_goes_on_with_a_text_as_sampled(a_tiny_transformer, tmp_path, pairs):
+def test_a_bundle_samples_by_the_seed(a_tiny_transformer, tmp_path, pairs):
     lines = [f"{source} Then it was saved." for source, _ in pairs]
     lengths = {"max_source_length": 24, "max_target_length": 24}
     _, report = run(generate, tmp_path, lines, quantizations=("float32",), **lengths)
     assert "| source | reference | float32 |" in report
-    beginnings = ["It", "Then it"]
+    sources = ["It", "Then it"]
     bundle = export.load(tmp_path / "run" / "float32")
-    said = [bundle.sample(beginnings, temperature=0.8, top_p=0.9, seed=seed) for seed in (1, 1, 2)]
-    assert said[0] == said[1] != said[2]
+    outputs = [bundle.sample(sources, temperature=0.8, top_p=0.9, seed=seed) for seed in (1, 1, 2)]
+    assert outputs[0] == outputs[1] != outputs[2]
 
 
-def test_every_recipe_is_listed_with_what_it_does(capsys):
+def test_every_recipe_is_listed_with_a_description(capsys):
     recipes.main(["list"])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(recipes.RECIPES)
