@@ -264,7 +264,7 @@ def test_a_pronunciation_is_scored_and_distilled(a_tiny_transformer, tmp_path):
         distill.Config.of(teacher=str(teacher), measured_as="phones", train=(data,))
     )
     assert len(distilled) == len(student_pairs)
-    assert all(" " not in source for source, _ in student_pairs)  # as the teacher was distilled
+    assert all(" " not in source for source, _ in student_pairs)  # as the teacher read them
 
 
 def test_too_few_batches_are_refused_before_the_teacher_decodes(tokenizer, tmp_path, monkeypatch):
