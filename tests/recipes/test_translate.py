@@ -1,4 +1,4 @@
-"""The translation recipe, from text to a bundle, and what it says when it cannot."""
+"""The translation recipe, from text to a bundle, and its errors."""
 
 import json
 import signal
@@ -50,7 +50,7 @@ def test_training_lowers_the_loss_and_a_bundle_comes_out(trained):
     assert json.loads((run / "seq2lite-run.json").read_text())["preset"] == config.model.preset
 
 
-def test_the_report_says_how_to_repeat_the_run_and_what_it_reached(trained):
+def test_the_report_contains_the_scores_and_the_command(trained):
     config, result = trained
     run = Path(config.run.output)
     report = (run / "report.md").read_text("utf-8")
@@ -144,19 +144,19 @@ def test_a_student_learns_from_a_run_and_from_a_bundle(trained, teacher, pairs, 
     assert "| teacher |" in (tmp_path / "student" / "report.md").read_text("utf-8")
 
 
-def test_a_finished_run_is_not_overwritten_unasked(trained):
+def test_a_finished_run_is_not_overwritten_by_default(trained, capsys):
     config, _ = trained
-    with recipe(
-        "--train", *config.data.train, "--valid", *config.data.valid, "--output", config.run.output
-    ) as process:
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 1
+    flags = ["--train", *config.data.train, "--valid", *config.data.valid]
+    with pytest.raises(SystemExit) as exit_info:
+        translate.main([*flags, "--output", config.run.output])
+    assert exit_info.value.code == 1
+    errors = capsys.readouterr().err
     assert "contains a finished run. Give another --output, or --overwrite" in errors
     assert (Path(config.run.output) / "done").exists()
 
 
 @pytest.mark.long
-def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
+def test_a_stopped_run_resumes_after_its_last_evaluation(pairs, tmp_path):
     """As a user does it: the command, a kill, the same command, which translates in the end."""
     (tmp_path / "train.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs), "utf-8")
     (tmp_path / "valid.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs[:8]), "utf-8")
@@ -195,6 +195,9 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
     assert len(export.load(tmp_path / "run" / "int8").generate(["Open File"])) == 1
 
 
+SMALL = ["--train", "pairs.tsv", "--vocabulary-size", "900"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -210,7 +213,10 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
             ["--output", "old", "--overwrite", "--train", "no.tsv"],
             "error: The data file must exist",
         ),
-        (["--output", "old", "--overwrite", "--dropout", "2"], "error: `dropout` must be a number"),
+        (
+            ["--output", "old", "--overwrite", "--dropout", "2", *SMALL],
+            "error: `dropout` must be a number",
+        ),
         (["--train", "a.txt", "b.txt"], "line 2 has no counterpart. Received: 1 and 2 lines"),
         (["--train", "a.txt", "b.txt", "b.txt"], "error: `train` must be a file of pairs, or"),
         (
@@ -224,7 +230,7 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
         ),
         (["--num-beams", "0"], "error: `num_beams` must be a positive integer. Received: 0"),
         (["--languages", "en"], "error: `languages` must be two tags"),
-        (["--dropout", "2"], "error: `dropout` must be a number in [0, 1)"),
+        (["--dropout", "2", *SMALL], "error: `dropout` must be a number in [0, 1)"),
         (
             ["--train", "small.tsv"],
             "error: `vocabulary_size` must be at most 26",
@@ -234,9 +240,10 @@ def test_a_stopped_run_goes_on_from_its_last_round(pairs, tmp_path):
     ],
 )
 def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
-    arguments, message, tmp_path, monkeypatch, capsys
+    arguments, message, pairs, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
+    Path("pairs.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs), "utf-8")
     Path("one-column.tsv").write_text("a\tb\nc\n")
     Path("small.tsv").write_text("a\tb\nc\td\n")
     Path("a.txt").write_text("a\n")
