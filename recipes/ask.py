@@ -5,7 +5,7 @@
     python -m seq2lite.recipes.ask --train my.tsv
 
 Data: JSON in SQuAD's format, or a file with a text, a tab and a question in each line. The default
-is a small set of questions and answers, which is part of the package. From JSON, the model reads
+is a small set of questions and answers that is part of the package. From JSON, the model reads
 `answer: <answer> context: <words around the answer>`; the exported bundles read text of this form.
 
 Output, in the folder `--output`: `report.md` with BLEU, ROUGE, exact matches, curves and examples;

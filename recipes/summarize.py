@@ -6,11 +6,11 @@
         --valid data/summarize/valid.tsv.gz --output runs/mine
 
 Data: a file with a text, a tab and its summary in each line, or a file of texts and a file of
-summaries. The default are docstrings of Keras and TensorFlow with their first lines, which are part
+summaries. The default data are docstrings of Keras and TensorFlow with their first lines, which are part
 of the package. The second command makes 53,000 pairs of package descriptions.
 
 Output, in the folder `--output`: `report.md` with ROUGE, curves and examples; `model.keras`; and a
-bundle for each quantization mode, such as `int8/`. The baseline of the scores are the first words of
+bundle for each quantization mode, such as `int8/`. The baseline is the first words of
 each text. To resume a stopped run, give the same command again. Times and scores: docs/results.md.
 """
 

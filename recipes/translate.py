@@ -5,7 +5,7 @@
     python -m seq2lite.recipes.translate --train my.en my.de --valid valid.en valid.de --languages en de
 
 Data: a file with a source, a tab and its target in each line, or a file of sources and a file of
-targets. The default are 12,722 English-Korean strings of Visual Studio Code's interface, which are
+targets. The default data are 12,722 English-Korean strings of Visual Studio Code's interface, which are
 part of the package.
 
 Output, in the folder `--output`: `report.md` with scores, curves and examples; `model.keras`; and a
