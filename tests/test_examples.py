@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -26,10 +27,15 @@ EXAMPLES = [
 FIXTURES = {
     "model": "tiny_model",
     "tokenizer": "tokenizer",
-    "held_out": "pairs",
+    "held_out": "held_out",
     "bundle": "bundle",
     "folder": "tmp_path",
 }
+
+
+@pytest.fixture(scope="module")
+def held_out(pairs):
+    return pairs.subset(range(16), pairs.origin)
 
 
 @pytest.mark.parametrize(
@@ -44,12 +50,29 @@ def test_the_example_of_a_docstring_runs(module, example, request):
     assert results.attempted and not results.failed
 
 
-def test_every_public_function_has_an_example():
+def public_functions():
+    """Dotted name of each public function: of zoo, of export, and of the parts of recipes."""
     from seq2lite import export, zoo
 
-    shown = {test.name.rpartition(".")[2] for _, test in EXAMPLES}
-    functions = {zoo: [name for name in zoo.__all__ if name != "Seq2Seq"]}
-    functions[export] = ["to_bundle", "to_tflite", "to_saved_model", "load"]
-    for package, names in functions.items():
-        assert set(names) <= set(package.__all__)
-        assert set(names) <= shown
+    for package in (zoo, export):
+        for name in package.__all__:
+            if inspect.isfunction(function := getattr(package, name)):
+                yield f"{function.__module__}.{name}"
+    for module in MODULES:
+        if module.startswith(("seq2lite.recipes.data.", "seq2lite.recipes.evaluation.")):
+            for name, value in vars(importlib.import_module(module)).items():
+                if inspect.isfunction(value) and value.__module__ == module and name[0] != "_":
+                    yield f"{module}.{name}"
+
+
+# Stages of a recipe's `train`, whose examples would train a model.
+WITHOUT_EXAMPLE = {
+    "seq2lite.recipes.evaluation.bundles.export_model",
+    "seq2lite.recipes.evaluation.evaluate.evaluate",
+}
+
+
+def test_every_public_function_has_an_example():
+    functions = set(public_functions())
+    assert len(functions) > 40
+    assert functions - {test.name for _, test in EXAMPLES} == WITHOUT_EXAMPLE

@@ -69,7 +69,6 @@ class Batches:
         rows_multiple: int = 1,
     ):
         self.pairs = pairs if isinstance(pairs, Pairs) else Pairs(pairs)
-        self.tokenizer = tokenizer
         self.tokenizers = Tokenizers.of(tokenizer)
         self.seed = seed
         self.alpha = alpha

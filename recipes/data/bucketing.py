@@ -100,6 +100,12 @@ def merge_shapes(lengths: np.ndarray) -> np.ndarray:
 
     Returns:
         int32 `(2, pairs)`. Lengths that are equal or greater.
+
+    Example:
+        >>> import numpy as np
+        >>> from seq2lite.recipes.data.bucketing import merge_shapes
+        >>> merge_shapes(np.array([[64, 64, 63], [64, 64, 64]])).tolist()
+        [[64, 64, 64], [64, 64, 64]]
     """
     shapes, shape_of, counts = np.unique(lengths, axis=1, return_inverse=True, return_counts=True)
     merged = shapes.copy()  # the shape that each of `shapes` is padded to

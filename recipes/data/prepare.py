@@ -44,6 +44,13 @@ def make_data(
 
     Raises:
         ValueError: There are too few batches to change any weight.
+
+    Example:
+        >>> from seq2lite.recipes import translate
+        >>> from seq2lite.recipes.data.prepare import make_data
+        >>> train, valid = held_out.subset(range(12), "a"), held_out.subset(range(12, 16), "b")
+        >>> data = make_data(translate.Config(), train, valid, {"b": valid}, tokenizer)
+        12 training pairs, 4 held-out pairs; 2 batches an epoch, 51.6% padding
     """
     batches = training_batches(config, train, tokenizer)
     held_out = Batches(valid, tokenizer, **_batch_options(config))
@@ -66,7 +73,17 @@ def make_data(
 
 
 def training_batches(config, train: Pairs, tokenizer: Tokenizer) -> Batches:
-    """Make the batches to train on; raise ValueError if they are too few to change any weight."""
+    """Make the batches to train on.
+
+    Raises:
+        ValueError: There are too few batches to change any weight.
+
+    Example:
+        >>> from seq2lite.recipes import translate
+        >>> from seq2lite.recipes.data.prepare import training_batches
+        >>> training_batches(translate.Config.of(batch_tokens=256), held_out, tokenizer).num_batches
+        3
+    """
     training, options = config.training, _batch_options(config)
     batches = Batches(train, tokenizer, seed=training.seed, alpha=training.alpha or None, **options)
     num_batches = training.epochs * batches.num_batches
@@ -82,7 +99,15 @@ def training_batches(config, train: Pairs, tokenizer: Tokenizer) -> Batches:
 
 
 def describe(train: Batches, valid: Batches) -> Iterator[str]:
-    """Yield lines that describe the batches to train on and the held-out batches."""
+    """Yield lines that describe the batches to train on and the held-out batches.
+
+    Example:
+        >>> from seq2lite.recipes.data.batches import Batches
+        >>> from seq2lite.recipes.data.prepare import describe
+        >>> batches = Batches(held_out, tokenizer, max_length=96, batch_tokens=256)
+        >>> list(describe(batches, batches))
+        ['16 training pairs, 16 held-out pairs; 3 batches an epoch, 22.0% padding']
+    """
     yield (
         f"{train.num_pairs:,} training pairs, {valid.num_pairs:,} held-out pairs; "
         f"{train.num_batches:,} batches an epoch, {train.padding:.1%} padding"
@@ -91,7 +116,14 @@ def describe(train: Batches, valid: Batches) -> Iterator[str]:
 
 
 def dropped_lines(parts: Iterable[Pairs]) -> Iterator[str]:
-    """Yield a line for each reason for which pairs were dropped."""
+    """Yield a line for each reason for which pairs were dropped.
+
+    Example:
+        >>> from seq2lite.recipes.data.pairs import Pairs
+        >>> from seq2lite.recipes.data.prepare import dropped_lines
+        >>> list(dropped_lines([Pairs([], origin="a.tsv", dropped={"duplicate": 2})]))
+        ['a.tsv: 2 lines dropped (duplicate)']
+    """
     for pairs in parts:
         for reason, count in pairs.dropped.items():
             yield f"{pairs.origin}: {count:,} lines dropped ({reason})"

@@ -28,6 +28,13 @@ def read_splits(
 
     Raises:
         DataError: A file cannot be used, or no pairs remain to train on.
+
+    Example:
+        >>> from seq2lite.recipes import translate
+        >>> from seq2lite.recipes.data.splits import read_splits
+        >>> train, held_out, tests = read_splits(translate.Config().data)
+        >>> len(train), len(held_out)
+        (12722, 233)
     """
     train, valid = read(*options.train), held_out_files(options.train, options.valid)
     tests = {path: read(path) for path in options.test}

@@ -67,6 +67,12 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
     Raises:
         DataError: The file is missing, or is not valid gzip although its name ends in .gz.
+
+    Example:
+        >>> from seq2lite.recipes.data.samples import VSCODE_VALID
+        >>> from seq2lite.recipes.data.text_files import read_bytes
+        >>> read_bytes(VSCODE_VALID)[:7]
+        b'Disable'
     """
     path = Path(path)
     if not path.is_file():

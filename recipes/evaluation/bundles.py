@@ -55,6 +55,13 @@ def bundle_decoder(path: str | os.PathLike, search: Search) -> Callable[[Sequenc
         path: The bundle.
         search: The `Search` options that the bundle was exported with. A bundle without beam
             search decodes greedily.
+
+    Example:
+        >>> from seq2lite.recipes.evaluation.bundles import bundle_decoder
+        >>> from seq2lite.recipes.evaluation.decoding import Search
+        >>> decode = bundle_decoder(bundle, Search(num_beams=3))
+        >>> len(decode(["Open File", "Close"]))
+        2
     """
     runner = load(path)
 
