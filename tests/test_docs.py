@@ -256,7 +256,7 @@ def flags(config_class):
         default = getattr(config_class, field.name)
         if dataclasses.is_dataclass(default):
             found |= flags(type(default))
-        else:
+        elif "help" in field.metadata:
             found[f"--{field.name.replace('_', '-')}"] = default
     return found
 
