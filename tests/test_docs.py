@@ -206,6 +206,21 @@ def test_links_lead_to_files_and_headings(page):
         assert not anchor or anchor in headings, f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_paths_on_a_page_exist(page):
+    roots = "zoo|export|recipes|tests|benchmarks|docs|seq2lite"
+    for path in re.findall(rf"`((?:{roots})/[\w./*-]*)", page.read_text("utf-8")):
+        assert list(ROOT.glob(path.rstrip("/"))), f"{page.name}: {path}"
+
+
+def test_the_pages_that_the_code_names_exist():
+    for file in (
+        file for room in ("zoo", "export", "recipes") for file in ROOT.glob(f"{room}/**/*.py")
+    ):
+        for path in re.findall(r"docs/[\w/.-]+\.(?:md|svg)", file.read_text("utf-8")):
+            assert (ROOT / path).is_file(), f"{file.relative_to(ROOT)}: {path}"
+
+
 def documented():
     """(name, object) of everything that the API reference lists; of a module, its public names."""
     for page in sorted((ROOT / "docs/reference/api").glob("*.md")):
