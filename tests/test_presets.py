@@ -10,7 +10,7 @@ from seq2lite import zoo
 from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
 from seq2lite.zoo.presets import PRESETS
 
-# As in docs/zoo.md, at the vocabularies of benchmarks/presets.py.
+# As in docs/reference/zoo.md, at the vocabularies of benchmarks/presets.py.
 NUM_PARAMETERS = {
     "transformer_base": 63_119_496,
     "transformer_big": 214_282_376,

@@ -3,12 +3,13 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from numbers import Integral
-from typing import final
+from typing import Any, final
 
 import keras
 from keras import ops
 
 from .checks import is_number, plain, require, require_sizes
+from .shapes import Tensor
 
 # Within float16's range (at least -65504), and low enough that exp of it is exactly zero.
 PADDING_BIAS = -3e4
@@ -95,7 +96,7 @@ class Seq2Seq(keras.Model):
         end_id: int,
         source_vocabulary_size: int | None = None,
         name: str | None = None,
-        **options,
+        **options: Any,
     ):
         super().__init__(name=name)
         # A family creates its weights in its constructor, so that any method may be called first.
@@ -116,21 +117,27 @@ class Seq2Seq(keras.Model):
         self.pad_id, self.start_id, self.end_id = map(int, ids.values())
         self.options = plain(options)
 
-    def call(self, inputs, training=False, return_attention=False):
+    def call(
+        self, inputs: dict[str, Tensor], training: bool = False, return_attention: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         raise NotImplementedError
 
-    def encode(self, source) -> dict:
+    def encode(self, source: Tensor) -> dict[str, Tensor]:
         raise NotImplementedError
 
-    def step(self, token, state, return_attention=False):
+    def step(
+        self, token: Tensor, state: dict[str, Tensor], return_attention: bool = False
+    ) -> tuple[Tensor, ...]:
         raise NotImplementedError
 
-    def grow(self, state: dict, length: int) -> dict:
+    def grow(self, state: dict[str, Tensor], length: int) -> dict[str, Tensor]:
         """Adds free slots for `length` steps to the state; the same state if it does not grow."""
         return state
 
     @final
-    def decode_step(self, token, state):
+    def decode_step(
+        self, token: Tensor, state: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Runs `step`, then adds the free slot that the next step needs."""
         logits, state = self.step(token, state)
         return logits, self.grow(state, 1)
@@ -140,7 +147,7 @@ class Seq2Seq(keras.Model):
         """The `SourceSpec` of the model's sources; here token ids."""
         return SourceSpec("int32", padding=self.pad_id)
 
-    def source_mask(self, source):
+    def source_mask(self, source: Tensor) -> Tensor:
         """Bool `(batch, length)`: True at tokens, False at padding."""
         spec = self.source_spec
         is_token = ops.not_equal(source, spec.padding)
@@ -149,7 +156,7 @@ class Seq2Seq(keras.Model):
         # Not `ops.any`: microcontrollers have no REDUCE_ANY.
         return ops.greater(ops.max(ops.cast(is_token, "float32"), axis=-1), 0)
 
-    def padding_bias(self, source):
+    def padding_bias(self, source: Tensor) -> Tensor:
         """Bias of attention scores: 0 at tokens and a large negative number at padding.
 
         Args:
@@ -166,7 +173,7 @@ class Seq2Seq(keras.Model):
         """Id whose embedding in the target is zero: `pad_id`, or None if targets start with it."""
         return None if self.start_id == self.pad_id else self.pad_id
 
-    def require_attention(self, return_attention: bool):
+    def require_attention(self, return_attention: bool) -> None:
         """Raises ValueError if attention is requested from a model that has none."""
         if return_attention and not self.has_attention:
             raise ValueError(
@@ -174,7 +181,7 @@ class Seq2Seq(keras.Model):
                 f"Received: return_attention=True for {self.name!r}"
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = "vocabulary_size", "pad_id", "start_id", "end_id", "source_vocabulary_size"
         config = {name: getattr(self, name) for name in names}
         # Tuples become lists, as they do in JSON.

@@ -10,7 +10,10 @@ from .rnn.model import RNNSeq2Seq
 from .transformer.builder import transformer
 from .transformer.model import Transformer
 
-BUILDERS: dict[str, Callable[..., Seq2Seq]] = {"transformer": transformer, "rnn_seq2seq": rnn_seq2seq}
+BUILDERS: dict[str, Callable[..., Seq2Seq]] = {
+    "transformer": transformer,
+    "rnn_seq2seq": rnn_seq2seq,
+}
 FAMILIES: dict[str, type[Seq2Seq]] = {"transformer": Transformer, "rnn_seq2seq": RNNSeq2Seq}
 
 
@@ -173,7 +176,7 @@ def family_of(preset: str) -> type[Seq2Seq]:
     return FAMILIES[PRESETS[preset]["builder"]]
 
 
-def build(preset: str, **options) -> Seq2Seq:
+def build(preset: str, **options: Any) -> Seq2Seq:
     """Builds a model from a preset.
 
     Args:

@@ -1,9 +1,12 @@
 """Static and dynamic shapes."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
+
+Tensor = Any  # of the active backend, or anything that converts to one
 
 # JAX traces loops with fixed shapes only: there a search allocates all slots before its loop.
 STATIC_SHAPES = keras.backend.backend() == "jax"

@@ -50,12 +50,12 @@ class Container:
         return self.parts[name]
 
 
-def is_zip(path: str | Path) -> bool:
+def is_zip(path: str | os.PathLike) -> bool:
     """Returns whether a bundle at this path is a zip file."""
     return Path(path).suffix == ".zip"
 
 
-def is_bundle(path: str | Path) -> bool:
+def is_bundle(path: str | os.PathLike) -> bool:
     """Returns whether `path` is a bundle, complete or not, and contains nothing else."""
     try:
         if is_zip(path):
@@ -106,7 +106,7 @@ def write_container(
             archive.writestr(entry, content)
 
 
-def read_container(path: str | Path) -> Container:
+def read_container(path: str | os.PathLike) -> Container:
     """Reads a bundle into memory and verifies every checksum.
 
     The model and the tokenizers are required. Other parts are optional.

@@ -1,5 +1,6 @@
 """Text in, text out: what runs a bundle."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -192,7 +193,7 @@ class Runner:
                 )
 
 
-def load(path: str | Path, num_threads: int = 1) -> Runner:
+def load(path: str | os.PathLike, num_threads: int = 1) -> Runner:
     """Opens a bundle after verifying the checksums of its parts.
 
     Args:

@@ -1,11 +1,13 @@
 """Token embeddings, and the output projection that may share their table."""
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 from ..checks import require, require_one_of
 from ..lowering import current_lowering
-from ..shapes import built
+from ..shapes import Tensor, built
 
 SHARING = ("separate", "shared_target", "shared")
 
@@ -28,19 +30,19 @@ class TokenEmbedding(layers.Embedding):
         TensorShape([1, 3, 16])
     """
 
-    def __init__(self, vocabulary_size, dim, **kwargs):
+    def __init__(self, vocabulary_size: int, dim: int, **kwargs: Any):
         initializer = keras.initializers.RandomNormal(stddev=dim**-0.5)
         super().__init__(vocabulary_size, dim, embeddings_initializer=initializer, **kwargs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple | None) -> tuple:
         return (*(input_shape or (None,)), self.output_dim)  # the layer is built without a shape
 
-    def call(self, ids):
+    def call(self, ids: Tensor) -> Tensor:
         """Embeddings `(rows, dim)` of int32 ids `(rows,)`."""
         rows = current_lowering().take_rows(self.embeddings, ids)
         return ops.cast(rows, self.compute_dtype)
 
-    def sequences(self, ids, pad_id):
+    def sequences(self, ids: Tensor, pad_id: int | None) -> Tensor:
         """Embeds sequences; padding becomes zero, so that its row of the table has no effect.
 
         Args:
@@ -53,7 +55,7 @@ class TokenEmbedding(layers.Embedding):
         x = self.tokens(ops.reshape(ids, (-1,)), pad_id)
         return ops.reshape(x, (*ops.shape(ids), self.output_dim))
 
-    def tokens(self, ids, pad_id):
+    def tokens(self, ids: Tensor, pad_id: int | None) -> Tensor:
         """`sequences` for one token per sentence: int32 ids `(batch,)` to `(batch, dim)`."""
         if pad_id is None:
             return self(ids)

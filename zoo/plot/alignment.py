@@ -1,7 +1,10 @@
 """Plots of attention weights."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Fallback order for each glyph, among the installed fonts. The first ones contain Hangul; the last,
@@ -17,7 +20,14 @@ FONTS = (
 )
 
 
-def plot_alignment(weights, source, target, *, ax=None, title=None):
+def plot_alignment(
+    weights: np.typing.ArrayLike,
+    source: Sequence[str],
+    target: Sequence[str],
+    *,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
     """Draws attention weights as in Bahdanau et al. 2015 (https://arxiv.org/abs/1409.0473, figure 3).
 
     Columns are source tokens, rows are target tokens. A pixel is the attention weight of the source

@@ -1,13 +1,16 @@
 """Diagrams of model architectures."""
 
+from matplotlib.axes import Axes
+
 from ..checks import require
+from ..contract import Seq2Seq
 from ..rnn.model import RNNSeq2Seq
 from ..transformer.model import Transformer
 from .rnn import RNNDrawing
 from .transformer import TransformerDrawing
 
 
-def plot_architecture(model, *, ax=None):
+def plot_architecture(model: Seq2Seq, *, ax: Axes | None = None) -> Axes:
     """Draws the layers, sizes and attention of a model.
 
     An RNN Seq2Seq is unrolled over three steps, as in Sutskever et al. 2014
@@ -38,7 +41,7 @@ def plot_architecture(model, *, ax=None):
         >>> [text.get_text() for text in ax.texts if "attention" in text.get_text()]
         ['Self-attention', 'Masked self-attention', 'Cross-attention']
     """
-    families = {RNNSeq2Seq: RNNDrawing, Transformer: TransformerDrawing}
-    family = next((family for family in families if isinstance(model, family)), None)
-    require("model", model, "an RNN Seq2Seq or a Transformer of the zoo", lambda _: family)
-    return families[family](model, ax).draw()
+    drawings = ((RNNSeq2Seq, RNNDrawing), (Transformer, TransformerDrawing))
+    found: list = [drawing for family, drawing in drawings if isinstance(model, family)]
+    require("model", model, "an RNN Seq2Seq or a Transformer of the zoo", lambda _: found)
+    return found[0](model, ax).draw()

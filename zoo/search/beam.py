@@ -5,7 +5,9 @@ import math
 from keras import ops
 
 from ..checks import is_number, require, require_sizes
+from ..contract import Seq2Seq
 from ..lowering import current_lowering
+from ..shapes import Tensor
 from .loop import check_length, checked_source, full_prefix, log_probabilities, search_loop, trimmed
 from .scoring import attention_of
 
@@ -17,17 +19,17 @@ MIN_COVERAGE = 1e-6  # lower bound of the coverage, before its logarithm
 
 
 def beam_search(
-    model,
-    source,
-    max_length,
+    model: Seq2Seq,
+    source: Tensor,
+    max_length: int | Tensor,
     *,
-    num_beams=4,
-    num_hypotheses=1,
-    length_penalty=0.6,
-    coverage_penalty=0.0,
-    prefix=None,
-    return_attention=False,
-):
+    num_beams: int = 4,
+    num_hypotheses: int = 1,
+    length_penalty: float = 0.6,
+    coverage_penalty: float = 0.0,
+    prefix: Tensor | None = None,
+    return_attention: bool = False,
+) -> tuple[Tensor, ...]:
     """Keeps the `num_beams` most probable hypotheses at each step and returns the best targets.
 
     A target Y is ranked as in Wu et al. 2016, https://arxiv.org/abs/1609.08144, equation 14::

@@ -1,12 +1,12 @@
-"""Search over the contract: any model of the zoo, eagerly, in a tf.function or in a TFLite file.
+"""Greedy search, and the loop that it shares with sampling."""
 
-Here are the loop that all searches share, greedy search, sampling, and the scores of given targets;
-`beam.py` holds beam search.
-"""
+from collections.abc import Callable
 
 from keras import ops
 
+from ..contract import Seq2Seq
 from ..lowering import current_lowering
+from ..shapes import Tensor
 from .loop import check_length, checked_source, full_prefix, search_loop, trimmed
 from .scoring import attention_of
 
@@ -22,8 +22,14 @@ def most_probable(logits):
 
 
 def greedy_search(
-    model, source, max_length, *, prefix=None, choose=most_probable, return_attention=False
-):
+    model: Seq2Seq,
+    source: Tensor,
+    max_length: int | Tensor,
+    *,
+    prefix: Tensor | None = None,
+    choose: Callable[[Tensor], Tensor] = most_probable,
+    return_attention: bool = False,
+) -> tuple[Tensor, ...]:
     """Generates the most probable token at each step, until each sentence ends.
 
     Args:

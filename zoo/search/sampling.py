@@ -7,6 +7,8 @@ import keras
 from keras import ops
 
 from ..checks import is_number, require
+from ..contract import Seq2Seq
+from ..shapes import Tensor
 from .greedy import one_at_a_time
 from .loop import check_length, checked_source, has_shape
 
@@ -14,17 +16,17 @@ MIN_TEMPERATURE = 2.0**-126  # the smallest normal float32; devices flush smalle
 
 
 def sample(
-    model,
-    source,
-    max_length,
+    model: Seq2Seq,
+    source: Tensor,
+    max_length: int | Tensor,
     *,
-    temperature=1.0,
-    top_k=None,
-    top_p=None,
-    seed=None,
-    draws=None,
-    prefix=None,
-):
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+    draws: Tensor | None = None,
+    prefix: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Samples each token from the model's distribution, until each sentence ends.
 
     Args:

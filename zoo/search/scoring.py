@@ -3,10 +3,12 @@
 from keras import ops
 
 from ..checks import require
+from ..contract import Seq2Seq
+from ..shapes import Tensor
 from .loop import checked_source, has_shape, start_tokens
 
 
-def score(model, source, target):
+def score(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Returns log-probabilities of given targets, in one teacher-forced call.
 
     Args:
