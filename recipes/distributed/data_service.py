@@ -1,11 +1,11 @@
-"""A tf.data service: makes the batches of trainings that run elsewhere.
+"""A tf.data service that prepares batches for trainings on other hosts.
 
     python -m seq2lite.recipes.distributed.data_service --host 10.0.0.3 --port 5000 --worker-port 5001
     python -m seq2lite.recipes.translate --data-service grpc://10.0.0.3:5000
 
-Needs no data: a training sends what its batches are made of. One worker makes them, in order, so that a
-training by a service is the training without it, batch by batch, and goes on as exactly. For more
-workers start more services, each with a port of its own, and name them with commas between.
+It needs no data files: a training sends its data. One worker prepares the batches in order, so a
+training with a service has the same batches as without one, and resumes as exactly. For more
+workers start more services, each on its own port, and separate their addresses by commas.
 """
 
 import argparse
@@ -16,16 +16,16 @@ import urllib.parse
 import tensorflow as tf
 
 
-def serve(port=0, worker_port=0, host="localhost"):
-    """Starts a service of one dispatcher and one worker.
+def serve(port: int = 0, worker_port: int = 0, host: str = "localhost") -> tuple[str, tuple]:
+    """Start a service with one dispatcher and one worker.
 
     Args:
-        port: Where trainings find it; 0: any that is free.
-        worker_port: Where its worker is; 0: any that is free.
-        host: This host's address, as the others know it.
+        port: Port of the dispatcher, to which trainings connect. Default: 0, any free port.
+        worker_port: Port of the worker. Default: 0, any free port.
+        host: Address of this host for other hosts. Default: `"localhost"`.
 
     Returns:
-        The service's address, and what must be kept for as long as it is to run.
+        The address of the service, and its servers, which stop when they are garbage-collected.
 
     Example:
         >>> from seq2lite.recipes.distributed.data_service import serve
@@ -46,16 +46,16 @@ def serve(port=0, worker_port=0, host="localhost"):
     return f"grpc://{host}:{port}", (dispatcher, worker)
 
 
-def require_reachable(addresses, seconds=10):
-    """Raises unless something listens at each address: TensorFlow itself would wait for ever.
+def require_reachable(addresses: str, seconds: float = 10):
+    """Raise an error if no service listens at an address; TensorFlow would wait forever.
 
     Args:
-        addresses: As in `"grpc://10.0.0.3:5000,grpc://10.0.0.4:5000"`.
-        seconds: How long to try.
+        addresses: Addresses separated by commas: `"grpc://10.0.0.3:5000,grpc://10.0.0.4:5000"`.
+        seconds: Timeout. Default: 10.
 
     Raises:
         ValueError: An address has another form.
-        OSError: Nothing answers there.
+        OSError: No service listens at an address.
     """
     for address in addresses.split(","):
         parts = urllib.parse.urlsplit(address)
@@ -73,16 +73,20 @@ def require_reachable(addresses, seconds=10):
 
 
 def main(arguments=None):
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--port", type=int, default=5000, help="of the service (default: 5000)")
     parser.add_argument(
-        "--worker-port", type=int, default=5001, help="of its worker (default: 5001)"
+        "--port", type=int, default=5000, help="port of the service (default: 5000)"
     )
     parser.add_argument(
-        "--host", default="localhost", help="this host, as others know it (default: localhost)"
+        "--worker-port", type=int, default=5001, help="port of its worker (default: 5001)"
+    )
+    parser.add_argument(
+        "--host",
+        default="localhost",
+        help="address of this host for other hosts (default: localhost)",
     )
     options = parser.parse_args(arguments)
     try:

@@ -1,15 +1,12 @@
 """The run folder: which run may use it, and with which options."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import pytest
 
-from seq2lite.recipes.distributed import precision
+from seq2lite.recipes.distributed import machine, precision
 from seq2lite.recipes.distributed.machine import Machine
 from seq2lite.recipes.options import replace
 from seq2lite.recipes.run import record
@@ -138,21 +135,14 @@ def test_a_run_of_another_backend_is_finished_with_its_precision_and_batches(tmp
     assert (folder / "done").exists()
 
 
-def test_under_jax_batches_have_few_shapes_and_auto_is_float32():
-    code = (
-        "from seq2lite.recipes.distributed.machine import this_machine\n"
-        "from seq2lite.recipes.distributed.precision import choose_precision\n"
-        "print(this_machine(), choose_precision())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert done.stdout.strip() == f"{Machine('jax', 1, True, 8)} float32"
+@pytest.mark.parametrize(("num_devices", "rows_multiple"), [(1, 8), (4, 8), (3, 24)])
+def test_under_jax_batches_have_few_shapes_for_any_number_of_devices(
+    monkeypatch, num_devices, rows_multiple
+):
+    monkeypatch.setattr(machine, "IS_JAX", True)
+    monkeypatch.setattr(machine.keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(machine, "num_devices", lambda: num_devices)
+    assert machine.this_machine() == Machine("jax", 1, True, rows_multiple)
 
 
 def test_a_run_killed_while_it_writes_its_record_starts_again(tmp_path):
