@@ -2,7 +2,7 @@
 
 Under JAX each process computes its rows of every batch, and Keras's `DataParallel` sums their
 gradients up. All processes run the same command. Three environment variables of Keras set the
-number of each process (docs/distributed.md). Process 0 alone reads and writes the run folder,
+number of each process (docs/guides/several-machines.md). Process 0 alone reads and writes the run folder,
 evaluates and decides, so the processes need no common disk. With one process, nothing here does
 anything.
 """
