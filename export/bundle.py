@@ -34,8 +34,8 @@ from .system.atomic import check_parents, scratch_folder, write_atomically
 from .tflite_file import flatbuffer
 from .tflite_file.flatbuffer import schema
 from .tflite_file.metadata import with_metadata
-from .tflite_file.ops import check_ops
-from .tflite_file.versions import least_runtime
+from .tflite_file.targets import check_target
+from .tflite_file.versions import required_runtime
 from .verification.parity import check_parity
 from .verification.probe import search_all
 from .verification.reference import KerasReference, Parity
@@ -222,9 +222,9 @@ def to_bundle(
                 quantization=name,
                 num_parameters=model.count_params(),
                 file_size=len(content),
-                min_runtime=least_runtime(content),
+                min_runtime=required_runtime(content),
                 formats=formats,
-                ops=dict(sorted(check_ops(content).items())),
+                ops=dict(sorted(check_target(content, "cpu").items())),
                 parts=size_by_part(content),
                 parity=parity,
                 measurements=measure(file, keras_speed, reference),

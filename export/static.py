@@ -15,8 +15,7 @@ from .quantization.modes import MODES, check_quantization, quantize
 from .signatures.static import StaticSignatures
 from .system.atomic import scratch_folder
 from .system.isolation import run_isolated
-from .tflite_file.rewrites import as_select_v2
-from .tflite_file.targets import check_portable
+from .tflite_file.targets import prepare
 
 
 def convert(
@@ -62,9 +61,10 @@ def convert(
     Example:
         >>> from seq2lite import zoo
         >>> from seq2lite.export import static
+        >>> from seq2lite.export.tflite_file.targets import check_target
         >>> model = zoo.build("rnn_tiny", vocabulary_size=50, hidden_dim=16, embedding_dim=16)
         >>> content = static.convert(model, "float32_static", max_source_length=4)
-        >>> static.check_portable(content)["FULLY_CONNECTED"] > 0
+        >>> check_target(content, "portable")["FULLY_CONNECTED"] > 0
         True
     """
     check_model(model)
@@ -88,8 +88,7 @@ def convert(
         save(signatures, folder / "saved_model")
         file = folder / "f.tflite"
         run_isolated("conversion.converter", folder / "saved_model", file, timeout=TIMEOUT)
-        content = as_select_v2(file.read_bytes())
-    check_portable(content)
+        content = prepare(file.read_bytes(), "portable")
     return quantize(content, quantization, found, **options)[0]
 
 

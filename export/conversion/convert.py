@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..system.isolation import run_isolated
-from ..tflite_file.ops import check_ops
+from ..tflite_file.targets import check_target
 
 TIMEOUT = 900  # seconds; a model of 10 M parameters takes under one minute
 
@@ -13,5 +13,5 @@ def convert_saved(saved_model):
     output = Path(saved_model).with_suffix(".tflite")
     run_isolated("conversion.converter", saved_model, output, timeout=TIMEOUT)
     content = output.read_bytes()
-    check_ops(content)
+    check_target(content, "cpu")
     return content

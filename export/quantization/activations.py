@@ -9,7 +9,7 @@ import numpy as np
 
 from ..tflite_file import flatbuffer, rewrites
 from ..tflite_file.flatbuffer import schema
-from ..tflite_file.versions import raise_integer_versions, set_least_runtime
+from ..tflite_file.versions import raise_integer_versions, set_min_runtime
 from .masks import fit_masks
 from .scales import Plan, fitted_scale, is_lookup, moved_inputs, read_constant
 
@@ -50,7 +50,7 @@ def quantize_static(content, observed, *, bits=8, integer_io=False, clip=True):
     for index in range(len(model.subgraphs)):
         _GraphWriter(model, index, plan).write(integer_io)
     raise_integer_versions(model)
-    set_least_runtime(model)
+    set_min_runtime(model)
     rewrites.drop_unused(model)
     return flatbuffer.write(model)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..tflite_file import flatbuffer
 from ..tflite_file.flatbuffer import schema
-from ..tflite_file.versions import set_least_runtime
+from ..tflite_file.versions import set_min_runtime
 from .rounding import Grid, round_calibrated, round_to_nearest
 
 BLOCK = 32  # inputs of a row that share one 4-bit scale, as the kernels have it
@@ -185,7 +185,7 @@ def store_weights(content, formats, second_moments=None, rounded=None):
                 )
             _store_integers(model, weight, grid, *rounded[weight.buffer, kind])
     _raise_versions(model)
-    set_least_runtime(model)
+    set_min_runtime(model)
     return flatbuffer.write(model)
 
 

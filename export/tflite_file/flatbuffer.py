@@ -1,63 +1,65 @@
-"""Reading a TFLite file's tables, and writing them again without what stands there twice."""
+"""Reading and writing the tables of a TFLite file, with equal vectors and strings stored once."""
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-BUFFER_ALIGNMENT = 16  # what the schema asks of weights (force_align)
-
-
-def graph_of(model, signature):
-    """The place of the graph that does a signature's work: where it only calls another, that one."""
-    place = next(
-        s.subgraphIndex for s in model.signatureDefs if s.signatureKey == signature.encode()
-    )
-    graph = model.subgraphs[place]
-    last = graph.operators[-1]
-    is_call = op_name(model, last) == "IF" and {*graph.outputs} <= {*last.outputs}
-    return last.builtinOptions.thenSubgraphIndex if is_call else place
-
-
-def called(operator):
-    """The fields of an operator's options that hold the place of another graph."""
-    if operator.builtinOptions is None:
-        return []
-    return [field for field in vars(operator.builtinOptions) if field.endswith("SubgraphIndex")]
+BUFFER_ALIGNMENT = 16  # bytes; the schema requires it of weights (force_align)
+OP_NAMES = {
+    number: name for name, number in vars(schema.BuiltinOperator).items() if name[0].isupper()
+}
+TYPE_NAMES = {number: name for name, number in vars(schema.TensorType).items() if name.isupper()}
 
 
 def read(content):
-    """The tables of a TFLite file's bytes, as a `schema.ModelT`."""
+    """Return the tables of a TFLite file's bytes, as a `schema.ModelT`."""
     return schema.ModelT.InitFromPackedBuf(content)
 
 
 def write(model):
-    """The bytes of a TFLite file with these tables, equal vectors and strings stored once."""
+    """Return the bytes of a TFLite file with the tables of a `schema.ModelT`."""
     builder = _SharingBuilder(0)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
 
 
-OP_NAMES = {
-    number: name for name, number in vars(schema.BuiltinOperator).items() if name[0].isupper()
-}
+def graph_of(model, signature):
+    """Return the index of the graph that computes a signature.
+
+    If the graph of the signature only calls another one, it is the index of that one.
+    """
+    index = next(
+        s.subgraphIndex for s in model.signatureDefs if s.signatureKey == signature.encode()
+    )
+    graph = model.subgraphs[index]
+    last = graph.operators[-1]
+    is_call = op_name(model, last) == "IF" and {*graph.outputs} <= {*last.outputs}
+    return last.builtinOptions.thenSubgraphIndex if is_call else index
+
+
+def called(operator):
+    """Return the fields of an operator's options that contain the index of another graph."""
+    if operator.builtinOptions is None:
+        return []
+    return [field for field in vars(operator.builtinOptions) if field.endswith("SubgraphIndex")]
 
 
 def op_of(model, operator):
-    """An operator's number in the schema."""
+    """Return an operator's number in the schema."""
     code = model.operatorCodes[operator.opcodeIndex]
     return max(code.builtinCode, code.deprecatedBuiltinCode)
 
 
 def op_name(model, operator):
-    """An operator's name, such as "FULLY_CONNECTED"."""
+    """Return an operator's name, such as `"FULLY_CONNECTED"`."""
     return OP_NAMES[op_of(model, operator)]
 
 
 def op_code(model, builtin, version=1):
-    """The place of an op's code in the file's table, where it is put if it is not there."""
-    for place, code in enumerate(model.operatorCodes):
+    """Return the index of an op's code in the file's table; add the code if it is missing."""
+    for index, code in enumerate(model.operatorCodes):
         if code.builtinCode == builtin and code.version == version:
-            return place
+            return index
     model.operatorCodes.append(
         schema.OperatorCodeT(
             deprecatedBuiltinCode=min(builtin, 127), builtinCode=builtin, version=version
@@ -67,7 +69,7 @@ def op_code(model, builtin, version=1):
 
 
 def set_metadata(model, key, data):
-    """Puts bytes among a file's metadata, in the place of those that had the same key."""
+    """Add an entry of bytes to a file's metadata, or replace the one with the same key."""
     buffer = schema.BufferT(data=np.frombuffer(data, np.uint8))
     for entry in model.metadata or []:
         if entry.name == key:

@@ -1,7 +1,7 @@
-"""TFLite metadata: what a file says of itself to the tools that read such; its tokenizer inside.
+"""TFLite metadata: descriptions of a file's tensors for other tools, and its tokenizer.
 
-The tables are those of tflite-support's metadata_schema.fbs (identifier M001), written by their
-field numbers: that package itself cannot be installed beside TensorFlow.
+The tables are those of tflite-support's metadata_schema.fbs (identifier M001), written by field
+number: that package cannot be installed beside TensorFlow.
 """
 
 import io
@@ -13,45 +13,31 @@ from importlib.metadata import version
 import flatbuffers
 from flatbuffers.table import Table
 
-from ..runtime.container import TOKENIZER_FILE
+from ..runtime.container import TARGET_TOKENIZER_FILE, TOKENIZER_FILE
+from ..runtime.tokenizer import Tokenizers
 from . import flatbuffer
-from .flatbuffer import schema
 
 DESCRIPTION = "description.json"  # in the zip
-
-
 _KEY, _IDENTIFIER = b"TFLITE_METADATA", b"M001"
-
-
-_PARSER = "1.1.0"  # the least metadata parser that knows all fields used here
-
-
+_PARSER = "1.1.0"  # the oldest metadata parser that knows all fields used here
 _DESCRIPTIONS, _VOCABULARY = 1, 5  # AssociatedFileType
-
-
 _SENTENCEPIECE = 5  # ProcessUnitOptions
-
-
 _FEATURE = 1  # ContentProperties
-
-
-_MOMENT = (1980, 1, 1, 0, 0, 0)  # the same model gives the same file, whenever
-
-
+_TIME = (1980, 1, 1, 0, 0, 0)  # constant, so that the same model gives the same file
 _SIGNATURES = {
     "generate": "Greedy search: ids of source texts to ids of target texts.",
     "generate_beam": "Beam search: ids of source texts to the ids of the best targets of each.",
     "encode": "Ids of source texts to the state before the first step.",
     "decode_step": "The last token and the state to the next token's logits and the next state.",
     "translate": "Greedy search: a text to a text.",
-    "tokenize": "A text to the ids of its pieces, without start and end.",
+    "tokenize": "A text to the ids of its subwords, without start and end.",
     "detokenize": "Ids to their text.",
 }
 
 
 @dataclass(frozen=True)
 class _Meaning:
-    """What a tensor holds, in which unit, along which dimensions."""
+    """Content, unit and dimensions of a tensor."""
 
     text: str
     unit: str
@@ -60,48 +46,51 @@ class _Meaning:
 
 _MEANINGS = {
     "source": _Meaning(
-        "Source texts, each closed by end_id and padded with pad_id",
+        "Source texts, each ended by end_id and padded with pad_id",
         "token ids",
         ("batch", "source_length"),
     ),
-    "max_length": _Meaning("Most tokens to generate for a text", "tokens"),
+    "max_length": _Meaning("Maximum number of tokens to generate for a text", "tokens"),
     "tokens": _Meaning(
         "Target texts, without start and end, padded with pad_id", "token ids", ("batch", "length")
     ),
-    "length": _Meaning("Length of each of the others; what is beyond it is padding", "elements"),
+    "length": _Meaning(
+        "Length of each row of the other outputs; the rest of a row is padding", "elements"
+    ),
     "token": _Meaning("The last token of each text, start_id at first", "token ids", ("batch",)),
     "logits": _Meaning(
-        "Logarithm of each token's probability, up to a constant a row",
+        "Logarithm of each token's probability, up to a constant per row",
         "nats",
         ("batch", "vocabulary_size"),
     ),
-    "position": _Meaning("Tokens that were read so far", "tokens", ("batch",)),
-    "scores": _Meaning("Score of each target text, the greatest is the best", "nats"),
+    "position": _Meaning("Number of tokens read so far", "tokens", ("batch",)),
+    "scores": _Meaning("Score of each target text; the highest is the best", "nats"),
     "text": _Meaning("Text in UTF-8, NFC", "bytes", ("bytes",)),
-    "ids": _Meaning("Pieces of a text", "token ids", ("length",)),
+    "ids": _Meaning("Subwords of a text", "token ids", ("length",)),
 }
-
-
-_STATE = _Meaning("State: what one call gives by this name, the next one takes", "none")
+_STATE = _Meaning(
+    "State: an output of one call, and the input of the same name of the next", "none"
+)
 
 
 def with_metadata(content, description, tokenizer):
-    """A file's bytes with metadata, and with its tokenizer as a file inside.
+    """Add metadata and the tokenizer to a file.
 
-    `TFLITE_METADATA` holds the model's name and special ids, and of each signature's graph the names,
-    descriptions, types, shapes and units of the tensors. A zip at the end of the file, where
-    interpreters do not look, holds `tokenizer.model` and `description.json`.
+    `TFLITE_METADATA` contains the model's name and special ids. For each signature it contains the
+    names, descriptions, types, shapes and units of the tensors. A zip at the end of the file, which
+    interpreters ignore, contains `tokenizer.model` and `description.json`; `target_tokenizer.model`
+    too if the target has a tokenizer of its own.
 
-    It is the last thing to do to a file: whoever rewrites its tables drops the zip.
+    Call it last: writing the tables again drops the zip.
 
     Args:
-        content: The file's bytes. Metadata that they have is replaced.
-        description: dict of `name` and whatever else bundle.json says of the model (special ids,
-            lengths, languages); it must be writable as JSON.
-        tokenizer: A `Tokenizer`.
+        content: The file's bytes. Existing metadata is replaced.
+        description: dict of `name` and other facts of the model (special ids, lengths, languages),
+            with values that JSON can represent.
+        tokenizer: `Tokenizer`, a pair of them (source, target), or `Tokenizers`.
 
     Returns:
-        bytes.
+        The bytes of the new file.
 
     Example:
         >>> from seq2lite.export.tflite_file.metadata import read_metadata, with_metadata
@@ -110,29 +99,30 @@ def with_metadata(content, description, tokenizer):
         >>> sorted(read_metadata(content)["files"])
         ['description.json', 'tokenizer.model']
     """
-    model = flatbuffer.read(content)
+    model, tokenizers = flatbuffer.read(content), Tokenizers.of(tokenizer)
     builder = flatbuffers.Builder(1024)
-    table = _write(builder, _model_table(model, description, tokenizer))
+    table = _write(builder, _model_table(model, description, tokenizers))
     builder.Finish(table, file_identifier=_IDENTIFIER)
     flatbuffer.set_metadata(model, _KEY, bytes(builder.Output()))
     file = io.BytesIO()
     file.write(flatbuffer.write(model))
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
-        said = json.dumps(description, ensure_ascii=False, indent=1)
-        archive.writestr(zipfile.ZipInfo(DESCRIPTION, _MOMENT), said)
-        archive.writestr(zipfile.ZipInfo(TOKENIZER_FILE, _MOMENT), tokenizer.model_bytes)
+        text = json.dumps(description, ensure_ascii=False, indent=1)
+        archive.writestr(zipfile.ZipInfo(DESCRIPTION, _TIME), text)
+        for name, side in _tokenizer_files(tokenizers).items():
+            archive.writestr(zipfile.ZipInfo(name, _TIME), side.model_bytes)
     return file.getvalue()
 
 
 def read_metadata(content):
-    """What a file's metadata say.
+    """Read the metadata of a file.
 
     Args:
         content: The file's bytes.
 
     Returns:
         dict of `name`, `description`, `version`, `signatures` (name to its `description`, `inputs` and
-        `outputs`: name to text) and `files` (name to bytes); None of a file without metadata.
+        `outputs`, each name to text) and `files` (name to bytes). None if the file has no metadata.
     """
     model = flatbuffer.read(content)
     found = [entry.buffer for entry in model.metadata or [] if entry.name == _KEY]
@@ -160,27 +150,34 @@ def read_metadata(content):
     }
 
 
-def _model_table(model, description, tokenizer):
+def _tokenizer_files(tokenizers):
+    if tokenizers.are_shared:
+        return {TOKENIZER_FILE: tokenizers.source}
+    return {TOKENIZER_FILE: tokenizers.source, TARGET_TOKENIZER_FILE: tokenizers.target}
+
+
+def _model_table(model, description, tokenizers):
     """ModelMetadata, as field number to value."""
-    ids = ", ".join(f"{name} {number}" for name, number in tokenizer.vocabulary.items())
+    ids = ", ".join(f"{name} {number}" for name, number in tokenizers.vocabulary.items())
     signatures = {entry.subgraphIndex: entry for entry in model.signatureDefs}
-    # By place: the n-th entry speaks of the n-th graph, and of a loop's body there is nothing to say.
+    # Readers match by position: the graphs without a signature, such as loop bodies, get empty tables.
     graphs = [
-        _graph_table(graph, signatures[place]) if place in signatures else {}
-        for place, graph in enumerate(model.subgraphs)
+        _graph_table(graph, signatures[index]) if index in signatures else {}
+        for index, graph in enumerate(model.subgraphs)
     ]
+    files = [_tokenizer_table(name) for name in _tokenizer_files(tokenizers)]
     return {
         0: description["name"],
         1: f"Sequence-to-sequence model over SentencePiece ids ({TOKENIZER_FILE}; text in NFC): {ids}.",
         2: version("seq2lite"),
         3: graphs,
-        6: [_tokenizer_table(), {0: DESCRIPTION, 1: "Special ids and lengths", 2: _DESCRIPTIONS}],
+        6: [*files, {0: DESCRIPTION, 1: "Special ids and lengths", 2: _DESCRIPTIONS}],
         7: _PARSER,
     }
 
 
-def _tokenizer_table():
-    return {0: TOKENIZER_FILE, 1: "SentencePiece model, for source and target", 2: _VOCABULARY}
+def _tokenizer_table(name):
+    return {0: name, 1: "SentencePiece model", 2: _VOCABULARY}
 
 
 def _graph_table(graph, signature):
@@ -193,14 +190,14 @@ def _graph_table(graph, signature):
         3: _tensor_tables(graph, graph.outputs, signature.outputs),
     }
     if any(entry.name == b"source" for entry in signature.inputs):
-        table[5] = [{0: _SENTENCEPIECE, 1: {0: [_tokenizer_table()]}}]
+        table[5] = [{0: _SENTENCEPIECE, 1: {0: [_tokenizer_table(TOKENIZER_FILE)]}}]
     return table
 
 
 def _tensor_tables(graph, indices, entries):
-    """A TensorMetadata for each of a graph's inputs or outputs: readers match them by place."""
+    """TensorMetadata of a graph's inputs or outputs, in their order: readers match by position."""
     names = {}
-    for entry in entries:  # one tensor can be an output by several names
+    for entry in entries:  # one tensor can be several outputs
         names.setdefault(entry.tensorIndex, []).append(entry.name.decode())
     return [_tensor_table(graph.tensors[index], names[index].pop(0)) for index in indices]
 
@@ -208,7 +205,7 @@ def _tensor_tables(graph, indices, entries):
 def _tensor_table(tensor, name):
     """TensorMetadata."""
     meaning = _MEANINGS.get(name, _STATE)
-    kind = _TYPES[tensor.type].lower()
+    kind = flatbuffer.TYPE_NAMES[tensor.type].lower()
     shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
     sizes = [] if shape is None else list(map(int, shape))
     labels = list(meaning.dimensions) if len(meaning.dimensions) == len(sizes) else []
@@ -223,11 +220,8 @@ def _tensor_table(tensor, name):
     return table | ({2: labels} if labels else {})
 
 
-_TYPES = {number: name for name, number in vars(schema.TensorType).items() if name.isupper()}
-
-
 def _write(builder, fields):
-    """Writes a flatbuffer table: field number to str, byte, table, or a list of str or tables."""
+    """Write a flatbuffer table: field number to str, byte, table, or a list of str or tables."""
     placed = {}
     for field, value in fields.items():
         if isinstance(value, list):
@@ -252,7 +246,7 @@ def _write_item(builder, item):
 
 
 class _Reader:
-    """A flatbuffer table, read by field number."""
+    """A flatbuffer table whose fields are read by number."""
 
     def __init__(self, data, position):
         self._table = Table(data, position)

@@ -1,27 +1,32 @@
-"""Rewrites of a TFLite file."""
+"""Rewrites of a TFLite file that keep its outputs."""
 
 import flatbuffers
 import numpy as np
 
-from . import flatbuffer
-from .flatbuffer import called, read, write
+from .flatbuffer import called, read, schema, write
 
 
 def single_signature(content, name):
-    """A file of one signature of `content`: microcontrollers run the first graph of a file only."""
-    model = flatbuffer.read(content)
+    """Return a file with one signature only.
+
+    Microcontrollers run the first graph of a file.
+
+    Args:
+        content: A file's bytes.
+        name: The signature to keep, such as `"encode"`.
+    """
+    model = read(content)
     model.signatureDefs = [s for s in model.signatureDefs if s.signatureKey == name.encode()]
     (signature,) = model.signatureDefs
     model.subgraphs = [model.subgraphs[signature.subgraphIndex]]
     signature.subgraphIndex = 0
     drop_unused(model)
-    return flatbuffer.write(model)
+    return write(model)
 
 
 def as_select_v2(content):
-    """The same file with SELECT_V2 in the place of SELECT, which microcontrollers have not."""
-    model = flatbuffer.read(content)
-    schema = flatbuffer.schema
+    """Return the file with SELECT_V2 instead of SELECT, which microcontrollers lack."""
+    model = read(content)
     for place, code in enumerate(model.operatorCodes):
         if code.builtinCode == schema.BuiltinOperator.SELECT:
             code.builtinCode = schema.BuiltinOperator.SELECT_V2
@@ -31,14 +36,14 @@ def as_select_v2(content):
                     if operator.opcodeIndex == place:
                         operator.builtinOptionsType = schema.BuiltinOptions.SelectV2Options
                         operator.builtinOptions = schema.SelectV2OptionsT()
-    return flatbuffer.write(model)
+    return write(model)
 
 
 def without_repetition(content):
-    """The same TFLite file, with each of its graphs and vectors stored once.
+    """Return the file with equal graphs and vectors stored once.
 
-    The converter writes the scales and zero points of a per-channel weight anew for every graph
-    that uses it: 12 bytes a row, for a tied embedding in four graphs a tenth of an int8 file.
+    The converter repeats the scales and zero points of a per-channel weight for every graph that
+    uses it: 12 bytes per row. For a tied embedding in four graphs that is 10 % of an int8 file.
     """
     model = read(content)
     share_equal_graphs(model)
@@ -46,16 +51,16 @@ def without_repetition(content):
 
 
 def share_equal_graphs(model):
-    """Stores once those of a file's graphs that are alike but for their names.
+    """Merge the graphs of a file's tables that differ in names only.
 
-    So the file is smaller, and a runtime keeps one copy of their weights, packed for its kernels.
+    The file gets smaller, and a runtime keeps one copy of their weights, packed for its kernels.
     """
     entries = {signature.subgraphIndex for signature in model.signatureDefs}
     data_of = [None if buffer.data is None else bytes(buffer.data) for buffer in model.buffers]
     first = {data: place for place, data in reversed([*enumerate(data_of)])}
     same_buffer = [first[data] for data in data_of]
     while True:
-        # Graphs that call others are alike once those are one: hence the loop.
+        # Two graphs may become equal when the graphs that they call are merged.
         known, places = {}, []
         for place, graph in enumerate(model.subgraphs):
             key = place if place in entries else _without_names(graph, same_buffer)
@@ -88,7 +93,7 @@ def _without_names(graph, same_buffer):
 
 
 def drop_unused(model):
-    """Takes tensors that no op and no signature uses out of a file's tables, and unused buffers."""
+    """Remove the tensors that no op and no signature uses from a file's tables, and their buffers."""
     for graph in model.subgraphs:
         used = {int(t) for t in [*graph.inputs, *graph.outputs]}
         for operator in graph.operators:
@@ -112,10 +117,10 @@ def drop_unused(model):
 
 
 def drop_unread(model):
-    """Takes away what no runtime reads, 1 % of a file: names inside of graphs, tables that say nothing.
+    """Remove what no runtime reads, 1 % of a file: names inside graphs, and empty tables.
 
-    The names of graphs that others call count what else was traced before: without them equal models
-    are equal files.
+    The converter numbers the names of called graphs by all that it has traced in the process. Without
+    them, equal models give equal files.
     """
     entries = {signature.subgraphIndex for signature in model.signatureDefs}
     for place, graph in enumerate(model.subgraphs):

@@ -1,8 +1,8 @@
-"""Runtime versions by op and version."""
+"""Versions of TFLite ops, and of the runtimes that introduced them."""
 
-# For each op the versions in which this project's files have it, with the runtime that brought
-# each: from TensorFlow's versioning/runtime_version.cc (2.23).
-_RUNTIMES = {
+# Op and version to the runtime that introduced it, for the versions that occur in the files of this
+# project. Source: TensorFlow's versioning/runtime_version.cc (2.23).
+RUNTIMES = {
     "ADD": {1: "1.5.0", 2: "1.14.0", 3: "2.4.0", 4: "2.6.0", 5: "2.13.0"},
     "ARG_MAX": {1: "1.9.0", 2: "1.14.0", 3: "2.9.0"},
     "BATCH_MATMUL": {1: "2.3.0", 2: "2.3.0", 3: "2.4.0", 4: "2.5.0"},
@@ -123,14 +123,12 @@ _RUNTIMES = {
     "ZEROS_LIKE": {1: "1.12.0"},
 }
 
+BLOCKWISE = "2.20.0"  # weights with one scale per block of a row
 
-_BLOCKWISE = "2.20.0"  # weights with a scale for each block of a row
-
-
-# Of the ops with kernels for integer activations, the versions that brought those for 8 bits and
-# for 16: from TensorFlow's versioning/op_version.cc (2.23), which does not say it of a
-# FULLY_CONNECTED with a scale a row: it came with that of float activations.
-_INTEGER_VERSIONS = {
+# Op to the versions that introduced its kernels for 8-bit and for 16-bit activations. Source:
+# TensorFlow's versioning/op_version.cc (2.23). Not listed there: FULLY_CONNECTED with one scale per
+# row, which came together with the one for float activations.
+INTEGER_VERSIONS = {
     "ADD": (2, 3),
     "BATCH_MATMUL": (2, 3),
     "CONCATENATION": (2, 3),
@@ -158,8 +156,5 @@ _INTEGER_VERSIONS = {
     "TRANSPOSE": (2, 5),
 }
 
-
-_MUL_OF_LARGE_SCALES = 3  # 8 bits, the scales' product not below that of the output
-
-
-INTEGER_RUNTIME = (2, 17)  # that of FULLY_CONNECTED 12, which every integer file has
+# MUL with 8 bits, where the product of the inputs' scales is at least the scale of the output.
+MUL_WITH_LARGE_SCALES = 3

@@ -109,7 +109,7 @@ def test_the_work_ends_with_the_process_that_started_it():
     for _ in range(100):
         try:
             if Path(f"/proc/{child}/stat").read_text().split()[2] == "Z":
-                return  # ended, and nobody has asked how
+                return  # it ended, as a zombie without a parent to wait for it
         except FileNotFoundError:
             return
         time.sleep(0.1)

@@ -10,7 +10,7 @@ import pytest
 from seq2lite.export.runtime.interpreter import open_interpreter
 from seq2lite.export.tflite_file import flatbuffer
 from seq2lite.export.tflite_file.metadata import read_metadata, with_metadata
-from seq2lite.export.tflite_file.versions import least_runtime, stated_runtime
+from seq2lite.export.tflite_file.versions import required_runtime, stated_runtime
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_the_buffer_is_a_flatbuffer_of_the_metadata_schema(content):
     assert bytes(model.buffers[entry.buffer].data)[4:8] == b"M001"
 
 
-def test_interpreters_answer_as_before_and_the_least_runtime_stays(content, tokenizer):
+def test_interpreters_answer_as_before_and_the_minimum_runtime_stays(content, tokenizer):
     plain = flatbuffer.write(flatbuffer.read(content))  # drops the zip
     assert not zipfile.is_zipfile(io.BytesIO(plain))
     source = np.array([[5, 6, 7, 3]], np.int32)
@@ -82,7 +82,7 @@ def test_interpreters_answer_as_before_and_the_least_runtime_stays(content, toke
     ]
     for name in states[0]:
         np.testing.assert_array_equal(states[0][name], states[1][name])
-    assert stated_runtime(content) == least_runtime(content) == least_runtime(plain)
+    assert stated_runtime(content) == required_runtime(content) == required_runtime(plain)
 
 
 def test_metadata_are_replaced_and_the_same_whenever_they_are_written(content, tokenizer):

@@ -1,4 +1,4 @@
-"""A quantization mode is one entry of the table: what a new entry says reaches every export."""
+"""A quantization mode is one entry of the table, and a new entry works in every export."""
 
 from dataclasses import replace
 from functools import partial

@@ -9,7 +9,7 @@ from seq2lite import zoo
 from seq2lite.export.conversion.converter import convert
 from seq2lite.export.conversion.saved_model import save
 from seq2lite.export.runtime.interpreter import open_interpreter
-from seq2lite.export.tflite_file.ops import check_ops
+from seq2lite.export.tflite_file.targets import check_target
 
 BEAM = {"num_beams": 4, "num_hypotheses": 3, "length_penalty": 0.8, "coverage_penalty": 0.2}
 SAMPLE = {"temperature": 0.7, "top_k": 10, "top_p": 0.9}
@@ -49,7 +49,7 @@ def searches(request, tmp_path_factory):
     module, folder = Searches(model), tmp_path_factory.mktemp("searches")
     save(module, folder)
     content = convert(folder)
-    assert "CUSTOM" not in check_ops(content)
+    assert "CUSTOM" not in check_target(content, "cpu")
     return model, open_interpreter(content, 1, "model.tflite")
 
 

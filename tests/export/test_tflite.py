@@ -9,7 +9,7 @@ from random_models import VOCABULARY, float32_file, random_ids, randomize, small
 from seq2lite import export, zoo
 from seq2lite.export.quantization.modes import quantize
 from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
-from seq2lite.export.tflite_file.ops import check_ops
+from seq2lite.export.tflite_file.targets import check_target
 
 # What the presets do not have; those are exported in tests/test_presets.py.
 EXPORTED = [
@@ -112,7 +112,7 @@ def test_the_state_has_the_same_names_in_all_signatures(exported, interpreter):
 
 
 def test_the_file_holds_built_in_ops_only(exported):
-    ops = check_ops(exported[1])
+    ops = check_target(exported[1], "cpu")
     assert ops["WHILE"] and ops["FULLY_CONNECTED"]
     assert "CUSTOM" not in ops
 
@@ -125,7 +125,7 @@ def test_a_file_with_another_op_is_refused_by_its_name():
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.SELECT_TF_OPS]
     with pytest.raises(export.ConversionError, match="Received: FlexMatrixInverse"):
-        check_ops(converter.convert())
+        check_target(converter.convert(), "cpu")
 
 
 class Unconvertible(zoo.Seq2Seq):

@@ -30,7 +30,7 @@ def stored(content, kind):
 
 
 def test_it_is_what_the_converter_says(converted):
-    assert versions.least_runtime(converted) == versions.stated_runtime(converted) == "2.9.0"
+    assert versions.required_runtime(converted) == versions.stated_runtime(converted) == "2.9.0"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_it_is_what_the_converter_says(converted):
 )
 def test_a_rewritten_file_states_its_own(converted, kind, runtime):
     content = stored(converted, kind)
-    assert versions.least_runtime(content) == versions.stated_runtime(content) == runtime
+    assert versions.required_runtime(content) == versions.stated_runtime(content) == runtime
 
 
 def test_what_an_older_runtime_lacks_is_named(converted):
@@ -54,14 +54,14 @@ def test_what_an_older_runtime_lacks_is_named(converted):
 
 def test_blocks_of_four_bits_need_the_runtime_that_reads_them(converted):
     """Their op's version is the same as without blocks."""
-    assert versions.least_runtime(stored(converted, "int4")) == "2.20.0"
+    assert versions.required_runtime(stored(converted, "int4")) == "2.20.0"
 
 
 def test_an_unknown_version_is_named(converted):
     model = flatbuffer.read(converted)
     model.operatorCodes[0].version = 99
     with pytest.raises(export.ConversionError, match=r"Received: [A-Z_]+ version 99"):
-        versions.least_runtime(flatbuffer.write(model))
+        versions.required_runtime(flatbuffer.write(model))
 
 
 def test_a_file_that_stated_nothing_states_it_then(converted):
@@ -69,7 +69,7 @@ def test_a_file_that_stated_nothing_states_it_then(converted):
     model.metadata = None
     content = flatbuffer.write(model)
     assert versions.stated_runtime(content) is None
-    versions.set_least_runtime(model)
+    versions.set_min_runtime(model)
     content = flatbuffer.write(model)
     assert versions.stated_runtime(content) == "2.9.0"
 

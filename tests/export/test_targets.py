@@ -1,0 +1,100 @@
+"""A device target is one entry of the table: a file with anything that it lacks is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from random_models import small_model
+from seq2lite.export import static
+from seq2lite.export.conversion import convert
+from seq2lite.export.system.isolation import ConversionError
+from seq2lite.export.tflite_file import flatbuffer, rewrites
+from seq2lite.export.tflite_file.flatbuffer import schema
+from seq2lite.export.tflite_file.targets import TARGETS, Target, check_target, prepare
+
+OP = schema.BuiltinOperator
+
+
+@pytest.fixture(scope="module")
+def content():
+    """A static float32 file."""
+    return static.convert(small_model("lstm-luong"), "float32_static", max_source_length=6)
+
+
+def changed(content, change):
+    model = flatbuffer.read(content)
+    change(model)
+    return flatbuffer.write(model)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: setattr(m.operatorCodes[0], "builtinCode", OP.GELU), r"GELU.* \(\d+ in total\)"),
+        (lambda m: setattr(m.subgraphs[0].tensors[0], "type", 4), "type INT64 of"),
+        (lambda m: setattr(m.subgraphs[0].tensors[0], "shape", np.ones(5, np.int32)), "rank 5 of"),
+        (
+            lambda m: setattr(m.subgraphs[0].tensors[0], "shapeSignature", np.array([-1])),
+            "a dynamic size of",
+        ),
+    ],
+)
+def test_what_some_device_lacks_is_named(content, change, message):
+    check_target(content, "portable")
+    file = changed(content, change)
+    check_target(file, "cpu")
+    with pytest.raises(ConversionError, match=f"target='portable' must have .*{message}"):
+        check_target(file, "portable")
+
+
+def test_a_new_entry_refuses_and_accepts_files(content, monkeypatch):
+    counts = check_target(content, "cpu")
+    monkeypatch.setitem(TARGETS, "new", Target("new", excluded_ops=("CUSTOM", "SOFTMAX")))
+    with pytest.raises(
+        ConversionError,
+        match=rf"target='new' must have no ops of CUSTOM, SOFTMAX\. Received: SOFTMAX, which "
+        rf"computes .* \({counts['SOFTMAX']} in total\)",
+    ):
+        check_target(content, "new")
+    monkeypatch.setitem(TARGETS, "new", Target("new", max_rank=4, static_shapes=True))
+    assert check_target(content, "new") == counts
+
+
+def test_the_rewrites_of_a_target_are_applied_before_it_is_checked(content, monkeypatch):
+    def without_softmax(content):
+        def change(model):
+            for code in model.operatorCodes:
+                if code.builtinCode == OP.SOFTMAX:
+                    code.builtinCode = code.deprecatedBuiltinCode = OP.LOG_SOFTMAX
+
+        return changed(content, change)
+
+    target = replace(TARGETS["portable"], name="new", rewrites=(without_softmax,))
+    target = replace(target, excluded_ops=(*target.excluded_ops, "SOFTMAX"))
+    monkeypatch.setitem(TARGETS, "new", target)
+    assert prepare(content, "new") == without_softmax(content)
+
+
+def test_select_becomes_select_v2_for_portable_files(content):
+    def change(model):
+        for code in model.operatorCodes:
+            if code.builtinCode == OP.SELECT_V2:
+                code.builtinCode = code.deprecatedBuiltinCode = OP.SELECT
+
+    counts = check_target(content, "portable")
+    assert counts["SELECT_V2"] and not counts["SELECT"]
+    assert check_target(rewrites.as_select_v2(changed(content, change)), "portable") == counts
+
+
+def test_the_converted_file_is_checked_for_cpu_ops(tmp_path, content, monkeypatch):
+    def change(model):
+        code = model.operatorCodes[0]
+        code.builtinCode = code.deprecatedBuiltinCode = OP.CUSTOM
+
+    def write_custom_op(module, saved_model, output, timeout):
+        output.write_bytes(changed(content, change))
+
+    monkeypatch.setattr(convert, "run_isolated", write_custom_op)
+    with pytest.raises(ConversionError, match="target='cpu' must have no ops of CUSTOM"):
+        convert.convert_saved(tmp_path / "saved")
