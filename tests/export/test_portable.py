@@ -293,10 +293,10 @@ def test_arguments_are_checked_before_any_work(texts_model, tokenizer, options, 
 
 def test_a_source_too_long_for_the_file_is_refused(converted):
     source = np.ones((1, 10), np.int32)
-    with pytest.raises(ValueError, match=r"`source` must be of at most 9 tokens.*\(1, 10\)"):
+    with pytest.raises(ValueError, match=r"`source` must have at most 9 tokens.*\(1, 10\)"):
         StaticFile(open_interpreter(converted("float32"), 1, ""), padding=0).encode(source)
     ids = {"start_id": 2, "end_id": 3, "pad_id": 0}
-    with pytest.raises(ValueError, match="`source` must be of at most 9 tokens"):
+    with pytest.raises(ValueError, match="`source` must have at most 9 tokens"):
         static_search(converted("float32"), ids, 1, "a file")(source, 8)
 
 
