@@ -1,4 +1,4 @@
-"""Conversion in a subprocess."""
+"""Conversion of a SavedModel in a subprocess."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ TIMEOUT = 900  # seconds; a model of 10 M parameters takes under one minute
 
 
 def convert_saved(saved_model):
-    """Converts in a process of its own, checks the ops; returns the float32 file's bytes."""
+    """Convert a SavedModel in a subprocess and check its ops; return the float32 file's bytes."""
     output = Path(saved_model).with_suffix(".tflite")
     run_isolated("conversion.converter", saved_model, output, timeout=TIMEOUT)
     content = output.read_bytes()

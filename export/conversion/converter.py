@@ -1,4 +1,4 @@
-"""Subprocess: `python -m seq2lite.export.conversion.converter SAVED_MODEL OUTPUT`."""
+"""The TFLite converter: `python -m seq2lite.export.conversion.converter SAVED_MODEL OUTPUT`."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from ..tflite_file.rewrites import without_repetition
 
 
 def convert(saved_model):
-    """A SavedModel's signatures to the bytes of one TFLite file, in float32.
+    """Convert the signatures of a SavedModel to the bytes of one float32 TFLite file.
 
     Raises:
-        ConversionError: An op is no built-in; the message names it and its place in the model.
+        ConversionError: An op is not built in; the message names it and the layer that uses it.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]

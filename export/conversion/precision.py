@@ -1,18 +1,18 @@
-"""Models that compute in float32."""
+"""Models in float32, whatever compute dtype they were trained with."""
 
 import keras
 
 
 def in_float32(model):
-    """The model itself, or one with its weights that computes in float32.
+    """Return the model itself if it computes in float32, otherwise `float32_twin` of it.
 
-    TFLite's products are of float32 (or of integers), whatever precision a model was trained in.
+    TFLite multiplies in float32 or in integers.
     """
     return model if model.compute_dtype == "float32" else float32_twin(model)
 
 
 def float32_twin(model):
-    """Another model with the weights of this one, that computes in float32."""
+    """Return a model with the same weights that computes in float32."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:

@@ -1,12 +1,13 @@
-"""Writing a SavedModel."""
+"""Saving as a SavedModel."""
 
 import tensorflow as tf
 
 
 def save(module, folder):
-    """Saves a module with its `functions` as signatures.
+    """Save a module with its `functions` as signatures.
 
-    Raises OSError where TensorFlow has an error of its own.
+    Raises:
+        OSError: The folder cannot be written; TensorFlow raises an error of its own then.
     """
     try:
         tf.saved_model.save(module, str(folder), module.functions)

@@ -1,8 +1,8 @@
-"""A portable float32 file, written anew in integers: activations too, with fixed scales.
+"""Static quantization: a static float32 file with all tensors stored as integers.
 
-Weights of products get 8 bits and a scale a row; every other tensor one scale, of the values that
-it took on real text (`static_calibration`). Ops that only move numbers, and the state between one
-call and the next, share one scale, so that what a step hands on is taken in as it is.
+Weights of products get 8 bits and one scale per row. Every other tensor gets one scale, from its
+observed values. The inputs and outputs of ops that copy values share a scale; so does the state
+between two calls, which passes from step to step unchanged.
 """
 
 import numpy as np
@@ -16,28 +16,27 @@ from .scales import Plan, fitted_scale, is_lookup, moved_inputs, read_constant
 _OP, _TYPE = schema.BuiltinOperator, schema.TensorType
 
 
-# What the kernels ask of an output: its scale in 8 bits, its zero point, its scale in 16 bits.
+# Outputs whose parameters the kernels fix: 8-bit scale, 8-bit zero point, 16-bit scale.
 _FIXED = {
     _OP.SOFTMAX: (1 / 256, -128, 1 / 32768),
     _OP.LOGISTIC: (1 / 256, -128, 1 / 32768),
     _OP.TANH: (1 / 128, 0, 1 / 32768),
 }
 
-
 _KINDS = {8: (_TYPE.INT8, np.int8), 16: (_TYPE.INT16, np.int16)}
 
 
 def quantize_static(content, observed, *, bits=8, integer_io=False, clip=True):
-    """Writes a portable float32 file in integers.
+    """Quantize weights and activations of a static float32 file.
 
     Args:
         content: The file's bytes.
-        observed: What `static_calibration.observe` gave of it.
-        bits: Of activations, 8 or 16.
-        integer_io: Signatures take and give the integers themselves, with the scales that the file
-            states; False: float32.
-        clip: Choose 8-bit scales for the least squared error of the sampled values, which cuts
-            rare great ones; False: of the least and the greatest.
+        observed: Result of `observe.observe` for the file.
+        bits: Bits of the activations, 8 or 16.
+        integer_io: Whether inputs and outputs of signatures are integers, with the scales in the
+            file. Otherwise they are float32.
+        clip: Whether 8-bit scales minimize the squared error of the sampled values, which clips rare
+            large ones. Otherwise they cover minimum and maximum.
 
     Returns:
         The bytes of the new file.
@@ -56,7 +55,7 @@ def quantize_static(content, observed, *, bits=8, integer_io=False, clip=True):
 
 
 class _GraphWriter:
-    """One graph, rewritten: its tensors' types, and QUANTIZE ops where two scales meet."""
+    """Rewrites one graph: the types of its tensors, and QUANTIZE ops between different scales."""
 
     def __init__(self, model, index, plan):
         self.model, self.index, self.plan, self.bits = model, index, plan, plan.bits
@@ -93,7 +92,7 @@ class _GraphWriter:
         if not any(self._was_float(t) for t in outputs):
             self.operators.append(operator)
             return
-        if not floats:  # a CAST: it gives float32, which is quantized then
+        if not floats:  # a CAST, whose float32 output is quantized
             made = self._new_tensor(outputs[0], _TYPE.FLOAT32)
             operator.outputs = np.array([made], np.int32)
             self.operators.append(operator)
@@ -115,7 +114,7 @@ class _GraphWriter:
                 else:
                     inputs[place] = self._with_own_scale(t)
                     scale_of_input = self.graph.tensors[inputs[place]].quantization.scale[0]
-            _no_powers_of_two(operator)
+            _allow_any_scale(operator)
             outputs = [self._output(code, t) for t in outputs]
         operator.inputs = np.array(inputs, np.int32)
         after = [pair for pair in zip(outputs, operator.outputs, strict=True) if pair[0] != pair[1]]
@@ -125,12 +124,14 @@ class _GraphWriter:
             self._append(_OP.QUANTIZE, made, int(wanted))
 
     def _look_up(self, operator, t):
-        """Rows of a table, in 8 bits, the most that microcontrollers look up.
+        """Look up rows of a table in 8 bits, the maximum on microcontrollers.
 
-        Where 16 are wanted they are the sum of two: what rounding to 8 leaves has a table too.
+        For 16 bits, a second table contains the rounding errors of the first, and rows are added.
         """
         table, ids = (int(i) for i in operator.inputs)
-        values = np.nan_to_num(self.values[table], posinf=0, neginf=0)  # padding's row may be so
+        values = np.nan_to_num(
+            self.values[table], posinf=0, neginf=0
+        )  # the row for padding may be infinite
         scale, zero = fitted_scale(values.min(), values.max(), values.ravel(), 8, False)
 
         def look_up(values, scale, zero):
@@ -162,7 +163,7 @@ class _GraphWriter:
         return t < len(self.is_float) and self.is_float[t]
 
     def _output(self, code, t):
-        """Where an op writes: tensor `t`, or another one that is brought to `t`'s scale after."""
+        """Return the output tensor of an op: `t`, or another one that is then requantized to `t`."""
         if code not in _FIXED:
             return t
         narrow, zero, wide = _FIXED[code]
@@ -193,8 +194,8 @@ class _GraphWriter:
     def _bias(self, t, scale_of_input):
         scales = self.row_scales * scale_of_input
         kind, number = (_TYPE.INT32, np.int32) if self.bits == 8 else (_TYPE.INT64, np.int64)
-        most = np.iinfo(np.int32).max
-        integers = np.rint(np.clip(self.values[t].ravel() / scales, -most, most)).astype(number)
+        limit = np.iinfo(np.int32).max
+        integers = np.rint(np.clip(self.values[t].ravel() / scales, -limit, limit)).astype(number)
         return self._stored(t, integers, kind, scales)
 
     def _constant(self, t, values, bits, scale, zero):
@@ -204,7 +205,7 @@ class _GraphWriter:
         return self._stored(t, integers.astype(number), kind, [scale], [zero])
 
     def _stored(self, t, integers, kind, scales, zeros=None):
-        """A constant tensor of its own: the float one may be used with other scales too."""
+        """Add a constant tensor; the float one may be used with other scales too."""
         made = self._new_tensor(t, kind)
         tensor = self.graph.tensors[made]
         self.model.buffers.append(schema.BufferT(data=np.frombuffer(integers.tobytes(), np.uint8)))
@@ -252,7 +253,7 @@ class _GraphWriter:
         return made
 
     def _float_output(self, t):
-        if not self._was_float(t) or t in self.values:  # the first of a state may be a constant
+        if not self._was_float(t) or t in self.values:  # an initial state may be a constant
             return t
         made = self._new_tensor(t, _TYPE.FLOAT32)
         self._append(_OP.DEQUANTIZE, t, made)
@@ -279,7 +280,7 @@ class _GraphWriter:
         )
 
 
-def _no_powers_of_two(operator):
-    # 16-bit sums otherwise want scales that are powers of two.
+def _allow_any_scale(operator):
+    # 16-bit sums otherwise require scales that are powers of two.
     if hasattr(operator.builtinOptions, "potScaleInt16"):
         operator.builtinOptions.potScaleInt16 = False

@@ -1,6 +1,6 @@
-"""How low the masks of an integer file are: as low as the scores need, and no lower.
+"""Attention masks of an integer file: only as low as the scores need.
 
-The zoo's -30,000 would leave an 8-bit score no digits beside it.
+With the -30,000 of the zoo in its range, an 8-bit score would have no resolution left.
 """
 
 import numpy as np
@@ -13,24 +13,24 @@ from .scales import read_constant, softmax_inputs
 
 
 def fit_masks(model, observed):
-    """Rewrites the masks of a portable float32 file's tables for the scores that were met.
+    """Fit the masks in the tables of a static float32 file to the observed scores.
 
-    With the greatest score that was met a mask sums to the least that a softmax still sees.
+    The largest observed score plus the mask is the lowest score that affects a softmax.
 
     Args:
-        model: The file's tables; the constants that are the zoo's `PADDING_BIAS` are changed.
-        observed: What `static_calibration.observe` gave of the file.
+        model: The file's tables; constants equal to the `PADDING_BIAS` of the zoo are changed.
+        observed: Result of `observe.observe` for the file.
 
     Returns:
-        What it would have given with the new masks.
+        The result of `observe.observe` with the new masks.
     """
     lows = []
     for graph, t in softmax_inputs(model):
         if f"{graph}/{t}" not in observed:
             continue
         summands = _summands(model, graph, t)
-        greatest = sum(max(_greatest(model, observed, graph, s), 0) for s in summands)
-        lows.append(observed[f"{graph}/{t}"][0] - greatest)
+        highest = sum(max(_maximum(model, observed, graph, s), 0) for s in summands)
+        lows.append(observed[f"{graph}/{t}"][0] - highest)
     if not lows:
         return observed
     bias = np.float32(min(lows))
@@ -48,7 +48,7 @@ def fit_masks(model, observed):
 
 
 def _summands(model, graph, t):
-    """The tensors whose sum a tensor is."""
+    """Return the tensors whose sum a tensor is."""
     for operator in model.subgraphs[graph].operators:
         if t in operator.outputs:
             is_sum = flatbuffer.op_of(model, operator) == schema.BuiltinOperator.ADD
@@ -56,6 +56,6 @@ def _summands(model, graph, t):
     return []
 
 
-def _greatest(model, observed, graph, t):
+def _maximum(model, observed, graph, t):
     values = read_constant(model, model.subgraphs[graph].tensors[t])
     return (observed[f"{graph}/{t}"] if values is None else values).max()

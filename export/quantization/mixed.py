@@ -1,7 +1,8 @@
-"""Subprocess: which weights stay at 8 bits so that a 4-bit file loses no more than is allowed.
+"""Choice between 4 and 8 bits for each weight, within a maximum loss.
 
-`python -m seq2lite.export.quantization.mixed FILE IN.npz MOMENTS.npz MAX_DIVERGENCE OUT.json`. Each weight's loss
-is measured by itself; those that lose most for their bytes stay at 8 bits, as few as will do.
+`python -m seq2lite.export.quantization.mixed FILE CALIBRATION.npz MOMENTS.npz MAX_DIVERGENCE OUT.json`
+measures the loss of each weight alone. As few weights as possible stay at 8 bits: those with the largest
+loss per byte.
 """
 
 import json
@@ -18,20 +19,20 @@ from .weights import store_weights, weights_of
 
 
 def choose_formats(content, calibration, moments, max_divergence):
-    """Chooses `"int4"` or `"int8"` for each weight of a float32 file.
+    """Choose `"int4"` or `"int8"` for each weight of a float32 file.
 
     Args:
         content: The file's bytes.
         calibration: A `Calibration`.
-        moments: What `second_moments` gives.
-        max_divergence: Most that the file may lose: the mean over tokens of the Kullback-Leibler
-            divergence, in nats, of its next-token distribution from the float32 file's.
+        moments: Result of `second_moments`.
+        max_divergence: Maximum mean Kullback-Leibler divergence per token, in nats, of the next-token
+            distribution of the file from that of the float32 file.
 
     Returns:
-        Formats by buffer, for `store_weights`, and the divergence that was measured of them.
+        Formats by buffer, for `store_weights`, and the measured divergence.
 
     Raises:
-        ConversionError: With all weights at 8 bits the divergence is still greater.
+        ConversionError: The divergence is larger even with all weights at 8 bits.
     """
     weights = weights_of(flatbuffer.read(content))
     expected = log_probabilities(content, calibration)
@@ -43,28 +44,28 @@ def choose_formats(content, calibration, moments, max_divergence):
         found = log_probabilities(file, calibration)
         return float((np.exp(expected) * (expected - found)).sum(axis=-1).mean()), formats
 
-    least, formats = divergence([])
-    if not least <= max_divergence:
+    lowest, formats = divergence([])
+    if not lowest <= max_divergence:
         raise ConversionError(
-            f"`max_divergence` must be at least what 8-bit weights lose, {least:.2g}. "
+            f"`max_divergence` must be at least the loss of 8-bit weights, {lowest:.2g}. "
             f"Received: {max_divergence:.2g}"
         )
-    by_loss = sorted(weights, key=lambda w: (divergence([w])[0] - least) / w.size)
-    # The most weights, those that lose least first, that are within what is allowed.
-    most, too_many = 0, len(weights) + 1
-    found = least, formats
-    while too_many - most > 1:
-        middle = (most + too_many) // 2
+    by_loss = sorted(weights, key=lambda w: (divergence([w])[0] - lowest) / w.size)
+    # Bisection: the maximum number of weights, in order of their loss, within the limit.
+    enough, too_many = 0, len(weights) + 1
+    found = lowest, formats
+    while too_many - enough > 1:
+        middle = (enough + too_many) // 2
         tried = divergence(by_loss[:middle])
         if tried[0] <= max_divergence:
-            most, found = middle, tried
+            enough, found = middle, tried
         else:
             too_many = middle
     return found[1], found[0]
 
 
 def log_probabilities(content, calibration):
-    """A file's log-probabilities of all next tokens, by teacher forcing: `(tokens, vocabulary)`."""
+    """Return the log-probabilities `(tokens, vocabulary)` of all next tokens, by teacher forcing."""
     interpreter = open_interpreter(content, 1, "the file")
     encode = interpreter.get_signature_runner("encode")
     decode_step = interpreter.get_signature_runner("decode_step")

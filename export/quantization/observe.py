@@ -1,6 +1,6 @@
-"""Subprocess: what values each tensor of a portable float32 file takes, on real text.
+"""Observation of the values that each tensor of a static float32 file takes on real sources.
 
-`python -m seq2lite.export.quantization.observe FILE IN.npz OUT.npz`. It translates real text by greedy
+`python -m seq2lite.export.quantization.observe FILE CALIBRATION.npz OUT.npz` decodes the sources by greedy
 search, so that the states are those of real decoding.
 """
 
@@ -17,21 +17,21 @@ from ..tflite_file.flatbuffer import schema
 from .calibration import StaticCalibration
 from .scales import SOFTMAX_DEPTH, softmax_inputs
 
-SAMPLES = 32  # values kept of a tensor, each time it is computed
+SAMPLES = 32  # values of a tensor that are kept, each time it is computed
 
 
 def observe(content, calibration):
-    """Least and greatest value of each float tensor, and a sample of its values.
+    """Observe minimum, maximum and a sample of the values of each float tensor.
 
-    Of a softmax's scores those that are nothing to it count as the least that are something: so
-    masks leave no trace in their range.
+    Scores of a softmax are clipped where they no longer affect its output. Masks therefore do not
+    widen their range.
 
     Args:
-        content: The file's bytes; its signatures take one sentence.
+        content: The file's bytes; its signatures have a batch size of 1.
         calibration: `StaticCalibration`.
 
     Returns:
-        By "graph/tensor": float32 `(2 + samples,)`, the least and the greatest first.
+        dict from "graph/tensor" to float32 `(2 + samples,)`, minimum and maximum first.
     """
     interpreter = Interpreter(
         model_content=content,
@@ -62,7 +62,7 @@ def observe(content, calibration):
 
 
 class _Values:
-    """What the tensors that a graph computes, or takes, have held."""
+    """Observed values of the tensors that are inputs of a graph or computed by it."""
 
     def __init__(self, interpreter, model, index):
         self.interpreter, self.index = interpreter, index
@@ -84,9 +84,8 @@ class _Values:
             if t in self.scores:
                 x = np.maximum(x, x.max(axis=-1, keepdims=True) - SOFTMAX_DEPTH)
             x = x.ravel()
-            least_greatest = self.range[t]
-            least_greatest[0] = min(least_greatest[0], x.min())
-            least_greatest[1] = max(least_greatest[1], x.max())
+            low, high = self.range[t]
+            self.range[t] = [min(low, x.min()), max(high, x.max())]
             self.samples[t].append(x[self.rng.integers(0, len(x), SAMPLES)])
 
     def results(self):

@@ -1,26 +1,26 @@
-"""Weights to integers: to the nearest, or so that the products with real activations change least."""
+"""Rounding of weights to integers: to the nearest, or by GPTQ on real activations."""
 
 from dataclasses import dataclass
 
 import ml_dtypes
 import numpy as np
 
-DAMPING = 0.01  # of the mean of the second moments' diagonal: Frantar et al. 2023, section 3.3
+DAMPING = 0.01  # relative to the mean diagonal of the second moments: Frantar et al. 2023, 3.3
 
 
-# Parts of the greatest weight of a block that its scale may reach: clipping one weight can serve
-# all the others.
+# Candidates for the largest value of a block, relative to its largest weight: clipping that weight can
+# reduce the error of all others.
 SHRINKING = np.linspace(1.0, 0.6, 17)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The values that a weight `(rows, inputs)` may have: integers times scales.
+    """The values that a weight `(rows, inputs)` can take: integers times scales.
 
     Attributes:
         bits: 8 or 4.
-        block: Inputs of a row that share one scale.
-        per_row: False: all of the weight shares one.
+        block: Number of inputs of a row that share one scale.
+        per_row: Whether each row has its own scales; otherwise the weight has one scale.
     """
 
     bits: int
@@ -28,44 +28,44 @@ class Grid:
     per_row: bool = True
 
     @property
-    def least(self):
-        # 4-bit blocks use all 16 values; elsewhere kernels want symmetric ones.
+    def minimum(self):
+        # 4-bit blocks use all 16 values; 8-bit kernels need symmetric ones.
         return -(2 ** (self.bits - 1)) + (self.bits == 8)
 
     @property
-    def greatest(self):
+    def maximum(self):
         return 2 ** (self.bits - 1) - 1
 
     def integers(self, values, scales):
-        """`values` over `scales`, rounded and clipped."""
-        return np.clip(np.rint(values / scales), self.least, self.greatest)
+        """Return `values / scales`, rounded and clipped."""
+        return np.clip(np.rint(values / scales), self.minimum, self.maximum)
 
     def scales(self, values, importance=None):
-        """Scales `(rows, 1)` for one block `values (rows, block)`.
+        """Return the scales `(rows, 1)` of one block `values (rows, block)`.
 
         Args:
-            importance: `(block,)`, how much an error at each input counts; the scale is then the one
-                of the least error. None: the greatest weight is the greatest integer.
+            importance: `(block,)`, weight of the squared error at each input; the scale minimizes
+                their sum. Default: the largest weight becomes the largest integer.
         """
-        most = np.abs(values).max(axis=1, keepdims=True)
+        largest = np.abs(values).max(axis=1, keepdims=True)
         if not self.per_row:
-            most = np.full_like(most, most.max())
+            largest = np.full_like(largest, largest.max())
         if importance is None:
-            return self._stored(most / self.greatest)
-        best, least_error = None, None
+            return self._stored(largest / self.maximum)
+        best, min_error = None, None
         for part in SHRINKING:
-            scales = self._stored(part * most / self.greatest)
+            scales = self._stored(part * largest / self.maximum)
             error = self.integers(values, scales) * scales - values
             error = (error**2 * importance).sum(axis=1, keepdims=True)
             if best is None:
-                best, least_error = scales, error
+                best, min_error = scales, error
             else:
-                best = np.where(error < least_error, scales, best)
-                least_error = np.minimum(error, least_error)
+                best = np.where(error < min_error, scales, best)
+                min_error = np.minimum(error, min_error)
         return best
 
     def _stored(self, scales):
-        """As a file holds them: those of 4-bit blocks as float16, of bfloat16's precision."""
+        """Round scales as a file stores them: 4-bit ones as float16 with the precision of bfloat16."""
         scales = np.where(scales > 0, scales, 1).astype(np.float32)
         if self.bits == 4:
             scales = scales.astype(ml_dtypes.bfloat16).astype(np.float16).astype(np.float32)
@@ -73,7 +73,7 @@ class Grid:
 
 
 def round_to_nearest(values, grid):
-    """A weight `(rows, inputs)` to integers of its shape, and scales `(rows, inputs / block)`."""
+    """Round a weight `(rows, inputs)` to integers; return them and scales `(rows, inputs / block)`."""
     integers, scales = np.empty_like(values), []
     for start in range(0, values.shape[1], grid.block):
         block = values[:, start : start + grid.block]
@@ -83,10 +83,10 @@ def round_to_nearest(values, grid):
 
 
 def round_calibrated(values, grid, second_moment):
-    """`round_to_nearest`, but each input makes up for the errors of those before it.
+    """Round a weight by GPTQ, where each input compensates the errors of those before it.
 
-    GPTQ: Frantar et al. 2023, https://arxiv.org/abs/2210.17323, algorithm 1. It lessens the error
-    of the products, ||W x - Q x||² over the activations x, not that of the weights.
+    Frantar et al. 2023, https://arxiv.org/abs/2210.17323, algorithm 1. It reduces the error of the
+    products, ||W x - Q x||² over the activations x, instead of that of the weights.
 
     Args:
         values: The weight, `(rows, inputs)`.

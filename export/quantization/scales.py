@@ -1,4 +1,4 @@
-"""Which tensors of a portable file share a scale, and what it is."""
+"""Scales of the tensors of a static file, and the groups of tensors that share one."""
 
 from collections import defaultdict
 
@@ -10,7 +10,7 @@ from ..tflite_file.flatbuffer import schema
 _OP, _TYPE = schema.BuiltinOperator, schema.TensorType
 
 
-# What moves numbers, and which of its inputs (None: all) hold them.
+# Ops that copy values, with the inputs that contain them (None: all).
 _MOVES = {
     _OP.RESHAPE: (0,),
     _OP.TRANSPOSE: (0,),
@@ -26,12 +26,12 @@ _MOVES = {
 }
 
 
-# exp of it is 6e-6: what lies so far below a row's greatest score is nothing to a softmax.
+# exp(-12) is 6e-6: scores so far below the largest of their row do not affect a softmax.
 SOFTMAX_DEPTH = 12.0
 
 
 class Plan:
-    """The scale of each float tensor; tensors of a group share it."""
+    """Scales of all float tensors; the tensors of a group share one."""
 
     def __init__(self, model, observed, bits, clip):
         self.model, self.observed, self.bits, self.clip = model, observed, bits, clip
@@ -48,7 +48,7 @@ class Plan:
         self.members = defaultdict(list)
         for key in list(self.parent):
             self.members[self.root(key)].append(key)
-        # Clipped, the scores of a softmax would reach down to its masks.
+        # With clipping, the scores of a softmax would reach down to its masks.
         self.unclipped = {self.root(key) for key in softmax_inputs(model)}
         self.scales = {}
 
@@ -62,7 +62,7 @@ class Plan:
         return len(self.members[self.root(key)]) <= 1
 
     def scale(self, key):
-        """Scale and zero point of a tensor's group."""
+        """Return scale and zero point of a tensor's group."""
         root = self.root(key)
         if root not in self.scales:
             members = self.members[root] or [key]
@@ -100,17 +100,17 @@ class Plan:
                 self._unite(keys[0], key)
 
 
-def fitted_scale(least, greatest, values, bits, clip):
-    """Scale and zero point for values in [least, greatest]; 16 bits are symmetric."""
-    least, greatest = min(float(least), 0.0), max(float(greatest), 0.0)
-    if greatest - least < 1e-9:
-        greatest = 1e-6
+def fitted_scale(minimum, maximum, values, bits, clip):
+    """Return scale and zero point for values in [minimum, maximum]; 16 bits are symmetric."""
+    minimum, maximum = min(float(minimum), 0.0), max(float(maximum), 0.0)
+    if maximum - minimum < 1e-9:
+        maximum = 1e-6
     if bits == 16:
-        return max(-least, greatest) / 32767, 0
+        return max(-minimum, maximum) / 32767, 0
     parts = np.linspace(0.3, 1, 15) if clip else [1.0]
     found = []
     for part in parts:
-        low, high = least * part, greatest * part
+        low, high = minimum * part, maximum * part
         scale = (high - low) / 255
         zero = int(np.clip(np.rint(-128 - low / scale), -128, 127))
         error = 0
@@ -122,7 +122,7 @@ def fitted_scale(least, greatest, values, bits, clip):
 
 
 def moved_inputs(model, graph, operator):
-    """The inputs whose numbers an op moves as they are; [] of an op that computes."""
+    """Return the inputs whose values an op copies; an empty list for an op that computes."""
     code = flatbuffer.op_of(model, operator)
     if code not in _MOVES or is_lookup(model, graph, operator):
         return []
@@ -131,7 +131,7 @@ def moved_inputs(model, graph, operator):
 
 
 def softmax_inputs(model):
-    """The tensors of scores, each as (graph, tensor)."""
+    """Return the inputs of all softmax ops, as a set of (graph, tensor)."""
     return {
         (g, int(operator.inputs[0]))
         for g, graph in enumerate(model.subgraphs)
@@ -141,7 +141,7 @@ def softmax_inputs(model):
 
 
 def is_lookup(model, graph, operator):
-    """Whether an op takes rows of a table of the file."""
+    """Return whether an op gathers rows of a constant table."""
     return (
         flatbuffer.op_of(model, operator) == _OP.GATHER
         and read_constant(model, graph.tensors[operator.inputs[0]]) is not None
@@ -149,7 +149,7 @@ def is_lookup(model, graph, operator):
 
 
 def read_constant(model, tensor):
-    """A float32 constant's values; None for what is computed."""
+    """Return the values of a float32 constant, or None for a computed tensor."""
     data = model.buffers[tensor.buffer].data
     if data is None or len(data) == 0 or tensor.type != _TYPE.FLOAT32:
         return None

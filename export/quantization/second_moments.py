@@ -1,4 +1,8 @@
-"""Second moments of the inputs of each product."""
+"""Second moments of the inputs of each product, for GPTQ.
+
+`python -m seq2lite.export.quantization.second_moments FILE CALIBRATION.npz OUT.npz` runs `encode` and
+`decode_step` of a float32 file with all tensors preserved.
+"""
 
 from pathlib import Path
 
@@ -11,21 +15,21 @@ from ..tflite_file import flatbuffer
 from .calibration import Calibration
 from .weights import weights_of
 
-NUM_CUTS = 8  # lengths at which a source is cut, to see what a loop carries in its midst
+NUM_CUTS = 8  # lengths at which sources are cut, to observe the state of a loop before its end
 
 
 def second_moments(content, calibration):
-    """The mean of x xᵀ for each weight that is multiplied with activations x.
+    """Return the mean of x xᵀ for each weight that is multiplied by activations x.
 
     Args:
         content: The float32 file's bytes.
         calibration: A `Calibration`.
 
     Returns:
-        By buffer of the weight, float32 `(inputs, inputs)`.
+        dict from the buffer of the weight to float32 `(inputs, inputs)`.
     """
     model = flatbuffer.read(content)
-    # Only without the default delegate are all tensors there to be read.
+    # The default delegate would not preserve all tensors.
     interpreter = Interpreter(
         model_content=content,
         num_threads=2,
@@ -51,7 +55,7 @@ def second_moments(content, calibration):
 
 
 class _Products:
-    """Sums of x xᵀ by weight, and how many x there were, in one signature."""
+    """Sums of x xᵀ by weight, and the number of x, in one signature."""
 
     def __init__(self, model, interpreter, signature):
         self.interpreter = interpreter
@@ -63,11 +67,11 @@ class _Products:
         self.total, self.count = {}, {}
 
     def add(self, is_token):
-        """Adds what has just run, but of padding."""
+        """Add the products of the last run, without padding."""
         self._add(self.products, is_token)
 
     def add_of_loops(self, is_token):
-        """Adds what loops would run next."""
+        """Add the products that loops would compute next."""
         self._add(self.of_loops, is_token)
 
     def _add(self, products, is_token):
@@ -82,7 +86,7 @@ class _Products:
 
 
 def _means(parts):
-    """Over all signatures; without what is not finite, or was zero throughout."""
+    """Average over all signatures, without moments that are not finite or all zero."""
     total, count = {}, {}
     for part in parts:
         for buffer in part.total:
@@ -96,7 +100,7 @@ def _means(parts):
 
 
 def _products(model, index):
-    """Tensor of activations, and weight, of each product of a graph."""
+    """Yield the tensor of activations and the buffer of the weight of each product of a graph."""
     buffers = {weight.buffer for weight in weights_of(model)}
     graph = model.subgraphs[index]
     for operator in graph.operators:
@@ -107,9 +111,9 @@ def _products(model, index):
 
 
 def _products_of_loops(model, index):
-    """The same of products with what a loop of the graph carries, as it is when the loop has ended.
+    """Yield the same for products with the state of a loop, as it is after the loop.
 
-    A body's own tensors are not there any more when it has run.
+    The tensors of a loop's body are not preserved after its run.
     """
     for operator in model.subgraphs[index].operators:
         if flatbuffer.op_name(model, operator) == "WHILE":

@@ -1,8 +1,7 @@
-"""The weights of a TFLite file, stored in fewer bits.
+"""Storing the weights of a TFLite file in fewer bits.
 
-The converter makes one float32 file; every quantization of weights is made of that by writing its
-weights anew. The graphs stay as they are: an op with 8- or 4-bit weights quantizes its activations
-itself, as it runs (dynamic range).
+Every quantization of weights rewrites the weights of one float32 file. Its graphs stay the same: an
+op with 8-bit or 4-bit weights quantizes its activations itself at run time (dynamic range).
 """
 
 from dataclasses import dataclass
@@ -14,27 +13,21 @@ from ..tflite_file.flatbuffer import schema
 from ..tflite_file.versions import set_min_runtime
 from .rounding import Grid, round_calibrated, round_to_nearest
 
-BLOCK = 32  # inputs of a row that share one 4-bit scale, as the kernels have it
+BLOCK = 32  # inputs of a row that share one 4-bit scale; the kernels require it
 
-
-LEAST_SIZE = 1024  # elements; below it a weight is no gain, and the converter leaves it too
-
+MIN_SIZE = 1024  # elements; smaller weights stay float32, as in the converter
 
 _FULLY_CONNECTED = schema.BuiltinOperator.FULLY_CONNECTED
 
-
 _LOOKUP = schema.BuiltinOperator.EMBEDDING_LOOKUP
 
-
 _TENSOR = schema.TensorType
-
 
 _READERS = {"FULLY_CONNECTED", "EMBEDDING_LOOKUP", "GATHER", "BATCH_MATMUL"}
 
 
-# Versions of the ops in which weights of these kinds came: TensorFlow's versioning/op_version.cc.
+# Versions of the ops that introduced these weights: TensorFlow's versioning/op_version.cc.
 _PRODUCT_PER_TENSOR, _PRODUCT_PER_ROW = 9, 12
-
 
 _LOOKUP_PER_TENSOR, _LOOKUP_PER_ROW = 3, 4
 
@@ -47,11 +40,11 @@ class Weight:
     """A matrix of a float32 file, `(rows, inputs)`.
 
     Attributes:
-        buffer: Its place among the file's buffers.
+        buffer: Its index among the file's buffers.
         name: The name of its tensor.
         shape: Rows and inputs.
         is_looked_up: Whether it is a table of embeddings, tied to the output projection or not.
-        is_product: Whether activations are multiplied with it.
+        is_product: Whether activations are multiplied by it.
     """
 
     buffer: int
@@ -65,13 +58,13 @@ class Weight:
         return self.shape[0] * self.shape[1]
 
     def stored_as(self, kind):
-        """The format that a weight is stored in where `kind` is asked for."""
-        # A look-up takes rows of whole bytes.
+        """Return the format that the weight is stored in if `kind` is requested."""
+        # A look-up needs rows of complete bytes.
         return "int8" if kind == "int4" and self.is_looked_up and self.shape[1] % 2 else kind
 
 
 def weights_of(model):
-    """The `Weight`s of a file's tables that may be stored in fewer bits, the largest first."""
+    """Return the `Weight`s of a file's tables that can be stored in fewer bits, the largest first."""
     uses, others = _uses(model)
     return sorted(
         (
@@ -90,10 +83,9 @@ def weights_of(model):
 
 
 def kept_in_float32(model):
-    """Names and sizes of matrices that are read by ops in ways that take no fewer bits.
+    """Return names and shapes of the matrices that must stay float32 because of how ops read them.
 
-    An empty list if they are less than a hundredth of the file together, as tables of relative
-    positions are.
+    The list is empty if they are less than 1 % of the file, such as tables of relative positions.
     """
     _, others = _uses(model)
     matrices = {
@@ -105,12 +97,12 @@ def kept_in_float32(model):
         if tensor.buffer in others
     }
     size = sum(len(model.buffers[buffer].data) for buffer in matrices)
-    whole = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
-    return sorted({*matrices.values()}) if 100 * size >= whole else []
+    total = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    return sorted({*matrices.values()}) if 100 * size >= total else []
 
 
 def _uses(model):
-    """Buffer to the (op, tensor) that read a matrix as its weight; buffers that others read too."""
+    """Map buffers to the (op, tensor) that read them as a weight; and buffers with other readers."""
     uses, others = {}, set()
     for graph in model.subgraphs:
         for operator in graph.operators:
@@ -131,34 +123,34 @@ def _is_matrix(model, tensor):
     return (
         tensor.type == _TENSOR.FLOAT32
         and data is not None
-        and len(data) >= 4 * LEAST_SIZE
+        and len(data) >= 4 * MIN_SIZE
         and len(tensor.shape) == 2
     )
 
 
 def read_weight(model, weight):
-    """The float32 values `(rows, inputs)` of a `Weight`."""
+    """Return the float32 values `(rows, inputs)` of a `Weight`."""
     return np.frombuffer(bytes(model.buffers[weight.buffer].data), np.float32).reshape(weight.shape)
 
 
 def store_weights(content, formats, second_moments=None, rounded=None):
-    """Writes a float32 file's weights anew.
+    """Store the weights of a float32 file in other formats.
 
     Args:
         content: The file's bytes.
-        formats: Format of each weight, by buffer: `"float32"`, `"float16"`, `"int8"` (a scale a row),
-            `"int8_tensor"` (one scale, for runtimes before 2.18) or `"int4"` (a scale for each BLOCK
-            inputs of a row; a scale a row where the inputs are no multiple of it).
-        second_moments: By buffer, the mean `(inputs, inputs)` of x xᵀ over the activations x that the
-            weight is multiplied with: 4-bit weights that have one are rounded so that the products
-            change least (GPTQ), others to the nearest.
-        rounded: A dict that keeps what was rounded, for a further call with other formats.
+        formats: Format of each weight, by buffer: `"float32"`, `"float16"`, `"int8"` (one scale per
+            row), `"int8_tensor"` (one scale, for runtimes before 2.18) or `"int4"` (one scale per
+            BLOCK inputs of a row; one per row if their number is no multiple of BLOCK).
+        second_moments: By buffer, the mean `(inputs, inputs)` of x xᵀ over the activations x that are
+            multiplied by the weight. 4-bit weights with one are rounded by GPTQ, which keeps the
+            products close; others are rounded to the nearest value.
+        rounded: dict that caches rounded weights, for further calls with other formats.
 
     Returns:
         The bytes of the new file.
 
     Raises:
-        ValueError: A weight has no finite float16, or is not finite.
+        ValueError: A weight is not finite in its format.
     """
     model = flatbuffer.read(content)
     rounded = {} if rounded is None else rounded
@@ -176,7 +168,7 @@ def store_weights(content, formats, second_moments=None, rounded=None):
             if (weight.buffer, kind) not in rounded:
                 moment = (second_moments or {}).get(weight.buffer) if kind == "int4" else None
                 if moment is not None and weight.is_looked_up:
-                    # A row that is looked up counts as it is, beside the products with it.
+                    # The error of a row that is looked up counts by itself too.
                     moment = moment + np.trace(moment) / len(moment) * np.eye(len(moment))
                 rounded[weight.buffer, kind] = (
                     round_to_nearest(values, grid)
@@ -237,7 +229,7 @@ def _store_integers(model, weight, grid, integers, scales):
 
 
 def _store_float16(model, weight, values):
-    """Each graph widens the weight anew, which a runtime does once, as it prepares."""
+    """Each graph converts the weight to float32; a runtime does so once, when it prepares the graph."""
     model.buffers[weight.buffer].data = values.astype(np.float16).view(np.uint8).ravel()
     widen = flatbuffer.op_code(model, schema.BuiltinOperator.DEQUANTIZE, _DEQUANTIZE_FLOAT16)
     for graph, tensor in list(_tensors_of(model, weight)):
@@ -273,7 +265,7 @@ def _new_buffer(model, array):
 
 
 def _raise_versions(model):
-    """Marks the ops whose weights are integers with the version that reads them."""
+    """Give the ops with integer weights the version that can read them."""
     for graph in model.subgraphs:
         for operator in graph.operators:
             code = flatbuffer.op_of(model, operator)
