@@ -85,7 +85,7 @@ def fault(at=None, act=full_disk, exchange=True):
 
 
 def export_stub(path, content):
-    """What `to_bundle` does when all is converted and measured."""
+    """Write a bundle as `to_bundle` does after converting and measuring."""
     parts = dict.fromkeys(NAMES, content * 1000)
     atomic.write_atomically(
         path, lambda made: write_container(made, DESCRIPTION, parts, path.suffix == ".zip")

@@ -34,7 +34,8 @@ class ModelOptions:
     preset: str = option("rnn_tiny", f"preset of the model: {', '.join(zoo.list_presets())}")
     dropout: float = option(0.1, "dropout rate")
     architecture: tuple[str, ...] = option(
-        (), "options that differ from the preset, such as num_layers=3 (listed in docs/reference/zoo.md)"
+        (),
+        "options that differ from the preset, such as num_layers=3 (listed in docs/reference/zoo.md)",
     )
 
     def __post_init__(self):

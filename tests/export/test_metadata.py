@@ -1,4 +1,4 @@
-"""What a file says of itself: read by zipfile and by number, unseen by interpreters."""
+"""Metadata of a file: readable by zipfile and by field number, ignored by interpreters."""
 
 import io
 import json
@@ -22,10 +22,10 @@ def test_a_bundles_file_holds_the_tokenizer_and_the_special_ids(content, bundle,
     with zipfile.ZipFile(bundle / "model.tflite") as archive:
         assert archive.testzip() is None
         assert archive.read("tokenizer.model") == tokenizer.model_bytes
-        said = json.loads(archive.read("description.json"))
+        stated = json.loads(archive.read("description.json"))
     bundled = json.loads((bundle / "bundle.json").read_text("utf-8"))
-    assert said.items() <= bundled.items()
-    assert said["end_id"] == tokenizer.end_id and said["max_source_length"] == 40
+    assert stated.items() <= bundled.items()
+    assert stated["end_id"] == tokenizer.end_id and stated["max_source_length"] == 40
 
 
 def test_each_tensor_of_each_signature_is_described(content, bundle):
@@ -34,9 +34,9 @@ def test_each_tensor_of_each_signature_is_described(content, bundle):
     assert found["signatures"].keys() == signatures.keys()
     for name, signature in signatures.items():
         for side in ("inputs", "outputs"):
-            said = found["signatures"][name][side]
-            assert said.keys() == signature[side].keys()
-            for tensor, text in said.items():
+            stated = found["signatures"][name][side]
+            assert stated.keys() == signature[side].keys()
+            for tensor, text in stated.items():
                 assert signature[side][tensor]["dtype"] in text and "unit: " in text
     assert (
         "int32 (any, any: batch, source_length); unit: token ids"
@@ -56,14 +56,14 @@ def test_names_stand_in_the_order_of_the_graphs_tensors(content):
     found = read_metadata(content)["signatures"]
     for signature in model.signatureDefs:
         graph = model.subgraphs[signature.subgraphIndex]
-        said = found[signature.signatureKey.decode()]
+        stated = found[signature.signatureKey.decode()]
         for indices, entries, side in (
             (graph.inputs, signature.inputs, "inputs"),
             (graph.outputs, signature.outputs, "outputs"),
         ):
             # One tensor can be an output by several names.
             places = {entry.name.decode(): entry.tensorIndex for entry in entries}
-            assert [places[name] for name in said[side]] == list(indices)
+            assert [places[name] for name in stated[side]] == list(indices)
 
 
 def test_the_buffer_is_a_flatbuffer_of_the_metadata_schema(content):

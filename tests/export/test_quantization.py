@@ -1,4 +1,4 @@
-"""Fewer bits a weight: what is stored, what it loses, and what is refused."""
+"""Quantized weights: how they are stored, how much they lose, and what is refused."""
 
 import warnings
 
@@ -38,7 +38,7 @@ MODELS = {
 def converted(request, tmp_path_factory):
     """A model, its float32 file's bytes, and a calibration."""
     model = randomize(MODELS[request.param](), scale=2.0)
-    content = float32_file(model, tmp_path_factory.mktemp("ladder"))
+    content = float32_file(model, tmp_path_factory.mktemp("quantization"))
     source = random_ids(np.random.default_rng(1), [9, 7, 7, 5, 4, 2], vocabulary_size=200)
     calibration = Calibration.of(source, *zoo.greedy_search(model, source, 12), model)
     return model, content, calibration
@@ -102,8 +102,8 @@ def test_each_weight_is_stored_to_the_nearest_of_its_grid(converted, kind, bits)
 @pytest.mark.parametrize(
     ("kind", "most"), [("float16", 1e-5), ("int8", 0.05), ("int8_tensor", 0.05), ("int4", 0.05)]
 )
-def test_the_file_answers_as_its_stored_weights_say(converted, kind, most):
-    """As a float32 file of the same values, but for what rounding activations to 8 bits does."""
+def test_a_file_computes_with_its_stored_weights(converted, kind, most):
+    """As a float32 file of the same values, except for the rounding of activations to 8 bits."""
     _, content, calibration = converted
     new = store_weights(content, formats(content, kind))
     model = flatbuffer.read(content)
@@ -124,7 +124,7 @@ def test_the_file_answers_as_its_stored_weights_say(converted, kind, most):
 
 
 def test_second_moments_are_those_of_the_activations(converted):
-    """Of the output projection: computed again from Keras's logits."""
+    """The moments of the output projection, computed from the logits of Keras."""
     model, content, calibration = converted
     moments = second_moments(content, calibration)
     weights = weights_of(flatbuffer.read(content))
@@ -144,7 +144,7 @@ def test_second_moments_are_those_of_the_activations(converted):
     np.testing.assert_allclose(moments[output.buffer], x @ x.T / x.shape[1], atol=1e-3)
 
 
-def test_calibrated_rounding_changes_products_least():
+def test_calibrated_rounding_keeps_products_closer():
     """GPTQ against the nearest, on activations that depend on each other."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(500, 8)) @ rng.normal(size=(8, 64)) + 0.1 * rng.normal(size=(500, 64))
@@ -258,8 +258,8 @@ class Gathering(zoo.Seq2Seq):
         return {"mean": keras.ops.mean(keras.ops.take(self.table, source, axis=0), axis=1)}
 
     def step(self, token, state):
-        said = keras.ops.take(self.table, token, axis=0) + state["mean"]
-        return keras.ops.matmul(said, keras.ops.transpose(self.table)), state
+        summed = keras.ops.take(self.table, token, axis=0) + state["mean"]
+        return keras.ops.matmul(summed, keras.ops.transpose(self.table)), state
 
 
 def test_what_stays_in_float32_is_named(tmp_path):
@@ -269,7 +269,7 @@ def test_what_stays_in_float32_is_named(tmp_path):
 
 
 @pytest.mark.long
-def test_a_table_that_is_next_to_nothing_is_kept_without_a_word(tmp_path):
+def test_a_very_small_table_stays_float32_without_a_warning(tmp_path):
     model = zoo.transformer(
         vocabulary_size=5000, num_layers=1, model_dim=64, num_heads=4, feed_forward_dim=64,
         positions="relative",
@@ -281,7 +281,7 @@ def test_a_table_that_is_next_to_nothing_is_kept_without_a_word(tmp_path):
 
 
 @pytest.mark.parametrize("quantization", ["float16", "mixed"])
-def test_to_tflite_writes_the_rung_that_is_asked_for(quantization, tiny_model, tmp_path):
+def test_to_tflite_writes_the_requested_mode(quantization, tiny_model, tmp_path):
     source = random_ids(np.random.default_rng(1), [7, 5, 3], vocabulary_size=1000)
     path = tmp_path / "model.tflite"
     export.to_tflite(

@@ -1,4 +1,4 @@
-"""The least runtime of a file is what the converter says of its own files, and holds for rewritten ones."""
+"""The minimum runtime of a file equals that of the converter, and is right for quantized files."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from seq2lite.export.tflite_file.rewrites import without_repetition
 
 @pytest.fixture(scope="module", params=["transformer", "rnn"])
 def converted(request, tmp_path_factory):
-    """A float32 file as the converter gives it, with weights large enough to be stored anew."""
+    """A float32 file as the converter gives it, with weights large enough to be quantized."""
     model = (
         zoo.transformer(vocabulary_size=200, num_layers=1, model_dim=32, num_heads=2)
         if request.param == "transformer"
@@ -29,7 +29,7 @@ def stored(content, kind):
     return store_weights(content, {w.buffer: kind for w in weights_of(flatbuffer.read(content))})
 
 
-def test_it_is_what_the_converter_says(converted):
+def test_it_equals_that_of_the_converter(converted):
     assert versions.required_runtime(converted) == versions.stated_runtime(converted) == "2.9.0"
 
 
