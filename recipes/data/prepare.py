@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from seq2lite.export.runtime.tokenizer import Tokenizer
 
@@ -24,7 +24,7 @@ class Data:
     tokenizer: Tokenizer
     train: Batches
     valid: Batches
-    tests: dict[str, Sequence[tuple]]
+    tests: Mapping[str, Sequence[tuple]]
 
 
 def make_data(

@@ -1,9 +1,9 @@
 """The bundles that a run exports."""
 
 import dataclasses
-import os
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from seq2lite.export import load, to_bundle
 from seq2lite.export.system.atomic import write_atomically
@@ -48,7 +48,7 @@ def export_model(result: RunResult, config, languages: Sequence[str] | None = No
     return dataclasses.replace(result, reports=reports)
 
 
-def bundle_decoder(path: str | os.PathLike, search: Search) -> Callable[[Sequence[str]], list[str]]:
+def bundle_decoder(path: str | Path, search: Search) -> Callable[[Sequence[str]], list[str]]:
     """Open a bundle and return a function that decodes source texts with it.
 
     Args:
