@@ -39,12 +39,14 @@ format: $(TOOLS)
 docs: $(DOCS) $(PACKAGE)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# Builds the wheel and runs it in a new environment, outside this folder.
+# Builds the wheel and runs it in an environment of its own, with the dependencies of $(VENV).
 wheel: $(TOOLS)
 	rm -rf dist build $(VENV)-wheel
 	$(BIN)/python -m build --wheel --outdir dist .
 	$(PYTHON) -m venv $(VENV)-wheel
-	$(VENV)-wheel/bin/python -m pip install --quiet dist/*.whl
+	$(VENV)-wheel/bin/python -m pip install --quiet --no-deps dist/*.whl
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > "$$($(VENV)-wheel/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/dependencies.pth"
 	cd / && $(CURDIR)/$(VENV)-wheel/bin/python $(CURDIR)/tests/wheel_check.py
 
 benchmark: $(TOOLS)

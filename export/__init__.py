@@ -1,6 +1,6 @@
-"""From a model that answers the zoo's contract to SavedModel, TFLite and a bundle that runs.
+"""Export of models as SavedModels, TFLite files and bundles, and the runtime of bundles.
 
-`load` needs ai-edge-litert, numpy and sentencepiece only; everything else is imported when used.
+`load` needs only ai-edge-litert, NumPy and SentencePiece. The other names are imported at first use.
 """
 
 from importlib import import_module
@@ -8,11 +8,12 @@ from importlib import import_module
 from .runtime.runner import BundleError, Runner, load
 from .runtime.tokenizer import Tokenizer
 
-# What needs TensorFlow, and the file it stands in.
+# Names that need TensorFlow, and their modules.
 _LAZY = {
     "ConversionError": ".system.isolation",
-    "QUANTIZATIONS": ".quantization.modes",
     "ParityError": ".verification.parity",
+    "QUANTIZATIONS": ".quantization.modes",
+    "Report": ".report",
     "Tolerance": ".quantization.modes",
     "to_bundle": ".bundle",
     "to_saved_model": ".saved_model",

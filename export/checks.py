@@ -1,73 +1,298 @@
-"""Checks of the arguments of every export function."""
+"""Checks of the arguments of the export functions, made before any work begins."""
+
+import math
+import os
+from numbers import Integral, Real
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from seq2lite.zoo.contract import Seq2Seq
 
-from .runtime.checks import require_positive
-from .runtime.container import MAX_LENGTH
-from .runtime.tokenizer import Tokenizer
+from .quantization.modes import MAX_DIVERGENCE, MODES
+from .quantization.weights import require_finite
+from .runtime.container import MAX_LENGTH, is_bundle, is_zip
+from .runtime.tokenizer import Tokenizers, is_unicode
+from .system.atomic import check_parents
+from .tflite_file.versions import require_version
 
 
-def check_beams(num_beams, length_penalty):
-    """Raises ValueError unless `generate_beam` can be made of them."""
-    if num_beams is not None:
-        require_positive(num_beams=num_beams)
-    if not isinstance(length_penalty, (int, float)) or not np.isfinite(length_penalty):
-        raise ValueError(f"`length_penalty` must be a finite number. Received: {length_penalty!r}")
+def require(holds, name, expected, value):
+    """Raise ValueError unless `holds`, in the form of every argument error of this package."""
+    if not holds:
+        shown = repr(value)
+        shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
+        raise ValueError(f"`{name}` must be {expected}. Received: {name}={shown}")
 
 
 def check_model(model):
-    """Raises ValueError unless `model` answers the contract and its variables are TensorFlow's."""
-    if not isinstance(model, Seq2Seq):
-        raise ValueError(f"`model` must be a zoo.Seq2Seq. Received: {type(model).__name__}")
+    """Raise ValueError unless `model` is a `zoo.Seq2Seq` whose variables are TensorFlow's."""
+    require(isinstance(model, Seq2Seq), "model", "a zoo.Seq2Seq", model)
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            "Exporting needs Keras on TensorFlow: save the model to a .keras file and load it with "
-            f"KERAS_BACKEND=tensorflow. Received: backend={keras.backend.backend()!r}"
+            "The Keras backend must be 'tensorflow'. Received: "
+            f"backend={keras.backend.backend()!r}. Save the model to a .keras file and load it "
+            "with KERAS_BACKEND=tensorflow"
         )
+
+
+def check_weights(model, quantizations):
+    """Raise ValueError unless all modes can store every weight of a model."""
+    for variable in model.weights:
+        for name in quantizations:
+            maximum = MODES[name].max_weight
+            require_finite(variable.path, variable.numpy(), name, maximum)
 
 
 def check_tokenizer(model, tokenizer):
-    """Raises ValueError unless `tokenizer` is one, of the model's ids, for both its sides."""
-    if not isinstance(tokenizer, Tokenizer):
+    """Check the tokenizer of an exported model.
+
+    Args:
+        model: `zoo.Seq2Seq`.
+        tokenizer: The `Tokenizer` of source and target, or a pair (source, target) of them.
+
+    Returns:
+        `Tokenizers`.
+
+    Raises:
+        ValueError: The vocabulary sizes or special ids are not those of the model.
+    """
+    tokenizers = Tokenizers.of(tokenizer)
+    received = {
+        **tokenizers.target.vocabulary,
+        "source_vocabulary_size": tokenizers.source.vocabulary_size,
+    }
+    expected = {name: getattr(model, name) for name in received}
+    if received != expected:
         raise ValueError(
-            f"`tokenizer` must be an export.Tokenizer. Received: {type(tokenizer).__name__}"
+            "`tokenizer` must be the one that the model was built for, with "
+            f"{_listed(expected)}. Received: {_listed(received)}"
         )
-    expected = {name: getattr(model, name) for name in tokenizer.vocabulary}
-    if tokenizer.vocabulary != expected:
-        raise ValueError(
-            "`tokenizer` must be the one that the model was built for, of "
-            f"{expected}. Received: {tokenizer.vocabulary}"
+    return tokenizers
+
+
+def check_quantization(
+    quantization,
+    *,
+    is_static=None,
+    max_divergence=MAX_DIVERGENCE,
+    min_runtime=None,
+    integer_io=False,
+):
+    """Raise ValueError unless `quantization` is a mode that supports the options.
+
+    Args:
+        quantization: str, name of a mode.
+        is_static: bool, whether the mode must be static. Default: both kinds are accepted.
+        max_divergence: float, as in `to_tflite`.
+        min_runtime: str, as in `to_tflite`.
+        integer_io: bool, as in `to_bundle`.
+    """
+    names = [name for name, mode in MODES.items() if is_static in (None, mode.is_static)]
+    require(quantization in names, "quantization", f"one of {', '.join(names)}", quantization)
+    require(
+        isinstance(max_divergence, Real) and max_divergence > 0,
+        "max_divergence",
+        "a positive number",
+        max_divergence,
+    )
+    mode, condition = MODES[quantization], f"quantization={quantization!r}"
+    require(
+        not integer_io or mode.has_integer_io, "integer_io", f"False with {condition}", integer_io
+    )
+    require_version(min_runtime, mode.min_runtime, condition)
+
+
+def check_quantizations(quantizations, **options):
+    """Raise ValueError unless `quantizations` are one or more modes, each given once.
+
+    Args:
+        quantizations: Sequence of names of modes.
+        options: As in `check_quantization`.
+    """
+    for name in quantizations:
+        check_quantization(name, **options)
+    require(
+        0 < len(quantizations) == len(set(quantizations)),
+        "quantization",
+        f"one or more of {', '.join(MODES)}, each once",
+        quantizations,
+    )
+
+
+def check_batch(batch, quantization):
+    """Raise ValueError unless a file with static shapes can have this batch size."""
+    require(_is_integer(batch) and batch > 0, "batch", "a positive integer", batch)
+    if MODES[quantization].needs_calibration:
+        require(batch == 1, "batch", f"1 with quantization={quantization!r}", batch)
+
+
+def check_beams(num_beams, length_penalty):
+    """Raise ValueError unless `generate_beam` can have these options."""
+    if num_beams is not None:
+        require(
+            _is_integer(num_beams) and num_beams > 0, "num_beams", "a positive integer", num_beams
         )
-    if model.source_vocabulary_size != model.vocabulary_size:
-        raise ValueError(
-            "`model` must have one vocabulary for source and target, as a bundle's tokenizer has. "
-            f"Received: source_vocabulary_size={model.source_vocabulary_size}, "
-            f"vocabulary_size={model.vocabulary_size}"
-        )
+    require(
+        isinstance(length_penalty, Real) and math.isfinite(length_penalty),
+        "length_penalty",
+        "a finite number",
+        length_penalty,
+    )
 
 
 def length_limits(max_source_length, max_target_length=None, max_positions=None):
-    """The two limits of a bundle, by name.
+    """Check the two length limits of an exported model.
 
-    Raises ValueError unless a token and its end fit in each, and each in a model's positions.
+    Args:
+        max_source_length: int, maximum number of source tokens, including the end.
+        max_target_length: int, maximum number of generated tokens. Default: `max_source_length`.
+        max_positions: int, number of positions of the model. Default: no limit.
+
+    Returns:
+        dict of `max_source_length` and `max_target_length`.
+
+    Raises:
+        ValueError: A limit is below 2, above 65,536, or beyond the positions of the model.
     """
     limits = {
         "max_source_length": max_source_length,
         "max_target_length": max_source_length if max_target_length is None else max_target_length,
     }
     for name, length in limits.items():
-        if not isinstance(length, int) or isinstance(length, bool) or length < 2:
-            raise ValueError(f"`{name}` must be an integer of 2 or more. Received: {length!r}")
-        if length > MAX_LENGTH:
-            raise ValueError(f"`{name}` must be at most {MAX_LENGTH:,}. Received: {length:,}")
-        # A target begins with the start, which takes a position too.
-        most = None if max_positions is None else max_positions - (name == "max_target_length")
-        if most is not None and length > most:
-            raise ValueError(
-                f"`{name}` must be at most {most}, with the model's max_positions={max_positions}. "
-                f"Received: {length}"
-            )
+        require(_is_integer(length) and length >= 2, name, "an integer of at least 2", length)
+        require(length <= MAX_LENGTH, name, f"at most {MAX_LENGTH}", length)
+        if max_positions is not None:
+            # The start token of the target occupies a position.
+            maximum = max_positions - (name == "max_target_length")
+            expected = f"at most {maximum} for a model with max_positions={max_positions}"
+            require(length <= maximum, name, expected, length)
     return limits
+
+
+def check_held_out(pairs):
+    """Raise ValueError unless `pairs` are (source, reference) texts with a source to compare."""
+    require(
+        isinstance(pairs, (list, tuple))
+        and all(_are_texts(pair) and len(pair) == 2 for pair in pairs)
+        and any(source.strip() for source, _ in pairs),
+        "held_out",
+        "a list of (source, reference) texts with at least one source that is not blank",
+        pairs,
+    )
+
+
+def check_calibration_texts(texts):
+    """Raise ValueError unless `texts` are source texts that are not all blank."""
+    require(
+        _are_texts(texts) and any(text.strip() for text in texts),
+        "calibration",
+        "a list of source texts with at least one that is not blank",
+        texts,
+    )
+
+
+def check_calibration_ids(source, model, quantization):
+    """Check the `calibration` of `to_tflite`.
+
+    Args:
+        source: int32 `(n, source_length)`, ids of sources, each ended and then padded.
+        model: The `zoo.Seq2Seq` that reads them.
+        quantization: str, the mode that needs them.
+
+    Returns:
+        The sources as an int32 array.
+
+    Raises:
+        ValueError: They are not such an array, contain an unknown id, or an empty source.
+    """
+    try:
+        ids = np.asarray(source)
+    except ValueError:  # rows of different lengths
+        ids = np.zeros(0)
+    size = model.source_vocabulary_size
+    require(
+        ids.ndim == 2
+        and np.issubdtype(ids.dtype, np.integer)
+        and ((ids >= 0) & (ids < size)).all()
+        and len(ids) > 0
+        and (ids != model.pad_id).any(axis=1).all(),
+        "calibration",
+        f"an integer array (n, source_length) of ids in [0, {size}) without an empty source, "
+        f"for quantization={quantization!r}",
+        source,
+    )
+    return ids.astype(np.int32)
+
+
+def check_languages(languages):
+    """Raise ValueError unless `languages` is None or a pair of tags."""
+    require(
+        languages is None or (_are_texts(languages) and len(languages) == 2),
+        "languages",
+        "a pair of language tags, such as ('en', 'ko')",
+        languages,
+    )
+
+
+def bundle_paths(path, quantization):
+    """Check where bundles are to be written.
+
+    Args:
+        path: str or Path, as given to `to_bundle`.
+        quantization: str, or a sequence of str for a folder of bundles.
+
+    Returns:
+        dict of quantization mode to the Path of its bundle.
+
+    Raises:
+        ValueError: A path is occupied by something else than a bundle of the same kind.
+    """
+    path = Path(path)
+    if isinstance(quantization, str):
+        paths = {quantization: path}
+    else:
+        require(not is_bundle(path), "path", "a folder for bundles, not a bundle", str(path))
+        paths = {name: path / name for name in quantization}
+    for each in paths.values():
+        is_free = not os.path.lexists(each)
+        require(
+            is_free or (is_bundle(each) and each.is_file() == is_zip(each)),
+            "path",
+            "free, or a bundle to be replaced",
+            str(each),
+        )
+        check_parents(each)
+    return paths
+
+
+def check_file_path(path):
+    """Raise ValueError unless a file can be written at `path`."""
+    require(not Path(path).is_dir(), "path", "a file, not a folder", str(path))
+    check_parents(path)
+
+
+def check_saved_model_path(path):
+    """Raise ValueError unless a SavedModel can be written at `path`."""
+    require(
+        not os.path.lexists(path) or (Path(path) / "saved_model.pb").is_file(),
+        "path",
+        "free, or a SavedModel to be replaced",
+        str(path),
+    )
+    check_parents(path)
+
+
+def _is_integer(value):
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _are_texts(value):
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(text, str) and is_unicode(text) for text in value
+    )
+
+
+def _listed(values):
+    return ", ".join(f"{name}={value}" for name, value in values.items())

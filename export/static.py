@@ -1,17 +1,25 @@
-"""`encode` and `decode_step` of static shapes, of ops that every runtime has.
+"""Files with static shapes and few ops, for GPU delegates, NPUs, web runtimes, microcontrollers.
 
-For GPU delegates, NPUs, web runtimes and microcontrollers: no loop, no dynamic size, rank 4 at the
-most, no int64. A host runs the search (`host_search`).
+Such a file has no loop, no dynamic size, no tensor of rank above 4 and no int64. It contains
+`encode` and `decode_step`, and the host runs the search (`runtime.host_search`).
 """
 
 import numpy as np
 
-from .checks import check_model, check_tokenizer, length_limits
+from .checks import (
+    check_batch,
+    check_calibration_texts,
+    check_model,
+    check_quantization,
+    check_tokenizer,
+    length_limits,
+)
 from .conversion.convert import TIMEOUT
 from .conversion.precision import in_float32
 from .conversion.saved_model import save
 from .quantization.calibration import NUM_SENTENCES, StaticCalibration
-from .quantization.modes import MODES, check_quantization, quantize
+from .quantization.modes import MODES, quantize
+from .runtime.text import pad, source_ids
 from .signatures.static import StaticSignatures
 from .system.atomic import scratch_folder
 from .system.isolation import run_isolated
@@ -30,33 +38,36 @@ def convert(
     batch=1,
     min_runtime=None,
 ):
-    """Converts a model to a file of static `encode` and `decode_step` that every runtime takes.
+    """Convert a model to a file with static `encode` and `decode_step` that every runtime can run.
 
     | quantization | weights of products | everything else |
     |---|---|---|
     | `"float32_static"` | float32 | float32 |
-    | `"int8_static"` | int8, a scale a row | int8, one scale a tensor |
-    | `"int16x8"` | int8, a scale a row | int16, one scale a tensor |
+    | `"int8_static"` | int8, one scale per row | int8, one scale per tensor |
+    | `"int16x8"` | int8, one scale per row | int16, one scale per tensor |
 
     Args:
-        model: A `zoo.Seq2Seq`.
-        quantization: A static mode: see the table.
-        max_source_length: Tokens of each source, its end among them.
-        max_target_length: Tokens that a step remembers. Default: `max_source_length`.
-        tokenizer: The model's `Tokenizer`, for the integer modes.
-        calibration: List of source texts, of the kind that the model was trained for and not of
-            its tests: scales are those of the values met in translating them.
-        integer_io: Signatures take and give integers, with the scales that the file states.
-        batch: Sentences at a time; 1 for the integer modes.
-        min_runtime: The oldest TFLite runtime that must run the file, such as `"2.17"`, the least of
-            the integer modes. Default: whichever has its ops.
+        model: `zoo.Seq2Seq`.
+        quantization: str, a static mode of the table.
+        max_source_length: int, length of the source input, including the end.
+        max_target_length: int, default `max_source_length`, number of tokens that the KV cache
+            holds.
+        tokenizer: The `Tokenizer` of the model, required by the integer modes.
+        calibration: List of source texts from the training data, required by the integer modes.
+            The scales are those of the values that occur when the model translates them.
+        integer_io: bool, default False, whether the signatures of the integer modes take and return
+            integers, with the scales that the file states.
+        batch: int, default 1, number of sentences in a call. Must be 1 for the integer modes.
+        min_runtime: str, the oldest TFLite runtime that must run the file, such as `"2.17"`, the
+            minimum of the integer modes. Default: any.
 
     Returns:
-        The file's bytes.
+        bytes of the file.
 
     Raises:
-        ValueError: An argument is not as above.
-        ConversionError: The converter failed, the model needs what some device or `min_runtime` has not.
+        ValueError: An argument is invalid.
+        ConversionError: The converter failed, or the model needs an op that a device or
+            `min_runtime` does not have.
 
     Example:
         >>> from seq2lite import zoo
@@ -68,41 +79,45 @@ def convert(
         True
     """
     check_model(model)
-    limits = length_limits(max_source_length, max_target_length, model.max_positions)
     options = {"integer_io": integer_io, "min_runtime": min_runtime}
     check_quantization(quantization, is_static=True, **options)
-    if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
-        raise ValueError(f"`batch` must be a positive integer. Received: {batch!r}")
+    check_batch(batch, quantization)
+    limits = length_limits(max_source_length, max_target_length, model.max_positions)
     found = None
     if MODES[quantization].needs_calibration:
-        if batch != 1:
-            raise ValueError(
-                f"`batch` must be 1 with quantization={quantization!r}. Received: {batch}"
-            )
-        check_tokenizer(model, tokenizer)
-        source = _calibration_ids(tokenizer, calibration, max_source_length)
-        found = StaticCalibration.of(source, limits["max_target_length"], model)
-    model = in_float32(model)
+        tokenizers = check_tokenizer(model, tokenizer)
+        check_calibration_texts(calibration)
+        ids = {name: getattr(model, name) for name in ("start_id", "end_id", "pad_id")}
+        found = calibrate(tokenizers.source, calibration, limits, ids)
     with scratch_folder() as folder:
-        signatures = StaticSignatures(model, **limits, batch=batch)
-        save(signatures, folder / "saved_model")
-        file = folder / "f.tflite"
-        run_isolated("conversion.converter", folder / "saved_model", file, timeout=TIMEOUT)
-        content = prepare(file.read_bytes(), "portable")
+        saved_model = folder / "saved_model"
+        save(StaticSignatures(in_float32(model), **limits, batch=batch), saved_model)
+        content = convert_saved(saved_model)
     return quantize(content, quantization, found, **options)[0]
 
 
-def _calibration_ids(tokenizer, texts, length):
-    """Ids `(n, length)` of sentences of every length, padded."""
-    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"`calibration` must be a list of texts. Received: {texts!r:.80}")
-    rows = sorted((ids[: length - 1] for ids in tokenizer.encode(texts) if ids), key=len)
-    if not rows:
-        raise ValueError("`calibration` must hold text: it gives the scales. Received: none")
-    rows = [
-        rows[i] for i in np.linspace(0, len(rows) - 1, min(len(rows), NUM_SENTENCES)).astype(int)
-    ]
-    source = np.full((len(rows), length), tokenizer.pad_id, np.int32)
-    for row, ids in zip(source, rows, strict=True):
-        row[: len(ids) + 1] = [*ids, tokenizer.end_id]
-    return source
+def convert_saved(saved_model):
+    """Convert a SavedModel with static shapes to the bytes of a portable float32 file."""
+    file = saved_model.with_suffix(".tflite")
+    run_isolated("conversion.converter", saved_model, file, timeout=TIMEOUT)
+    return prepare(file.read_bytes(), "portable")
+
+
+def calibrate(tokenizer, texts, limits, ids):
+    """Tokenize texts of all lengths to calibrate a static file.
+
+    Args:
+        tokenizer: The `Tokenizer` of the source.
+        texts: List of source texts that are not all blank.
+        limits: dict of `max_source_length` and `max_target_length`.
+        ids: dict of `start_id`, `end_id` and `pad_id`.
+
+    Returns:
+        `StaticCalibration`.
+    """
+    length = limits["max_source_length"]
+    rows = sorted(filter(None, source_ids(tokenizer, texts, length)), key=len)
+    number = min(len(rows), NUM_SENTENCES)
+    rows = [rows[i] for i in np.linspace(0, len(rows) - 1, number).astype(int)]
+    source = pad(rows, tokenizer.pad_id, length)
+    return StaticCalibration(source, limits["max_target_length"], **ids)

@@ -98,8 +98,7 @@ def score_table(results):
             "Keras",
             f"{scores['Keras']['chrF']:.2f}",
             "",
-            f"{reports[-1].keras_tokens_per_second:.0f}",
-            "1.0x",
+            *_speed(reports[-1].keras_tokens_per_second, reports[-1]),
         )
         for quantization, report in result.reports.items():
             table.add_row(
@@ -108,11 +107,17 @@ def score_table(results):
                 f"{quantization} file",
                 f"{scores[quantization]['chrF']:.2f}",
                 f"{report.file_size / 1e6:.2f}",
-                f"{report.tokens_per_second:.0f}",
-                f"{report.tokens_per_second / report.keras_tokens_per_second:.1f}x",
+                *_speed(report.tokens_per_second, report),
             )
         table.add_section()
     return table
+
+
+def _speed(tokens_per_second, report):
+    """Two cells: a speed, and its ratio to Keras."""
+    if report.measurements is None:
+        return "not measured", ""
+    return f"{tokens_per_second:.0f}", f"{tokens_per_second / report.keras_tokens_per_second:.1f}x"
 
 
 def translation_table(files, pairs):

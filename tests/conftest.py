@@ -1,10 +1,14 @@
-"""Fixtures of several test files: data, a tokenizer, small models and a bundle, each made once."""
+"""Fixtures that tests share: small models, a tokenizer, exported files, each made once."""
 
+import functools
 import os
+import tempfile
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
+from filelock import FileLock
 
 from random_models import randomize
 
@@ -16,6 +20,46 @@ def in_process():
 
     with isolation.in_process():
         yield
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """A function that makes a file or folder once for all workers of a test run.
+
+    `made_once(name, make)` calls `make(path)` with a path that does not exist, unless another worker has
+    made it, and returns the path. Tests must not change the result.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of the folders of all workers
+    folder /= "made-once"
+    folder.mkdir(exist_ok=True)
+
+    def made(name, make):
+        path = folder / name
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                partial = Path(tempfile.mkdtemp(dir=folder)) / name
+                make(partial)
+                partial.rename(path)
+        return path
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def exported(made_once):
+    """A function from the name of a structure to its `Exported` model and file."""
+    from structures import Exported, structured_file, structured_model
+
+    @functools.cache
+    def made(name):
+        path = made_once(
+            f"{name}.tflite", lambda partial: partial.write_bytes(structured_file(name))
+        )
+        return Exported(structured_model(name), path.read_bytes())
+
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -50,23 +94,25 @@ def tiny_model(tokenizer):
 
 
 @pytest.fixture(scope="session")
-def bundle(tiny_model, tokenizer, pairs, tmp_path_factory):
-    """A float32 bundle of `tiny_model`. Tests must not change it."""
+def bundle(tiny_model, tokenizer, pairs, made_once):
+    """A float32 bundle of `tiny_model`, not measured; tests must not change it."""
     from seq2lite import export
 
-    path = tmp_path_factory.mktemp("bundle") / "my-model"
-    export.to_bundle(
-        tiny_model,
-        path,
-        tokenizer,
-        pairs[:24],
-        quantization="float32",
-        max_source_length=40,
-        max_target_length=12,
-        languages=("en", "ko"),
-        num_beams=3,
-    )
-    return path
+    def make(path):
+        export.to_bundle(
+            tiny_model,
+            path,
+            tokenizer,
+            pairs[:24],
+            quantization="float32",
+            max_source_length=40,
+            max_target_length=12,
+            languages=("en", "ko"),
+            num_beams=3,
+            measure=False,
+        )
+
+    return made_once("my-model", make)
 
 
 @pytest.fixture(

@@ -1,1 +1,1 @@
-"""Measurement of an exported file: speed, memory, size, time per op."""
+"""Measurement of an exported file: speed, memory, size and the time of each op."""

@@ -1,4 +1,4 @@
-"""Everything about a converted file that is measured by running it, each in a process of its own."""
+"""Measurement of an exported file in processes of its own."""
 
 import json
 from dataclasses import dataclass
@@ -8,26 +8,24 @@ import numpy as np
 from ..system.isolation import run_in_subprocess
 
 NUM_TIMED = 24  # sentences of the held-out text
-
-
-MEMORY_LENGTH = 32  # tokens of the run whose memory is measured
-
-
+MEMORY_LENGTH = 32  # tokens that are generated while memory is measured
 TIMEOUT = 600  # seconds
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """Speed, memory and profile, on the machine that exported the file, one thread.
+    """Speed, memory and profile on one thread of the machine that exported the file.
 
     Attributes:
-        tokens_per_second: Of the file, batch 1, for as many tokens as Keras makes of held-out text.
-        keras_tokens_per_second: Of the same graph in TensorFlow.
-        grid: For fixed numbers of tokens, a list of dict of `batch`, `length`, `seconds`,
-            `tokens_per_second` and, of the same graph in TensorFlow, `keras_tokens_per_second`.
-        source_length: Tokens of the source that `grid`, `memory` and `profile` are measured with.
-        memory: What `memory.measure_memory` gives of a file that is `"mapped"`, and `"read"`.
-        profile: What `profile.profile` gives.
+        tokens_per_second: float, speed of the file on held-out text, batch 1. It generates as many
+            tokens as Keras does.
+        keras_tokens_per_second: float, speed of the same graph in TensorFlow.
+        grid: List of dicts for fixed numbers of tokens: `batch`, `length`, `seconds`,
+            `tokens_per_second` and, for TensorFlow, `keras_tokens_per_second`.
+        source_length: int, number of source tokens for `grid`, `memory` and `profile`.
+        memory: dict of `"mapped"` and `"read"`, how the file is opened, to the result of
+            `memory.measure_memory`.
+        profile: The result of `profile.profile`.
     """
 
     tokens_per_second: float
@@ -39,36 +37,43 @@ class Measurements:
 
 
 def measure_speed(model, reference):
-    """What `.speed` gives of a TFLite file or a SavedModel; it writes beside it."""
-    median = _median(reference)
-    # Every so-manieth sentence: they are sorted by length.
-    rows = slice(None, None, max(1, len(reference.source) // NUM_TIMED))
+    """Measure the speed of greedy search.
+
+    Args:
+        model: Path of a TFLite file or a SavedModel. Scratch files are written beside it.
+        reference: The `KerasReference` of the model, for sources and numbers of tokens.
+
+    Returns:
+        dict of `tokens_per_second` and `grid`. See `speed`.
+
+    Raises:
+        ConversionError: The model cannot be run.
+    """
     inputs = model.parent / "timed.npz"
+    # Evenly spaced sentences: they are sorted by length.
+    rows = slice(None, None, max(1, len(reference.source) // NUM_TIMED))
     np.savez(
         inputs,
         source=reference.source[rows],
         lengths=reference.lengths[rows],
         # The end is generated too.
         steps=np.minimum(reference.token_lengths[rows] + 1, reference.max_length),
-        one=median,
+        one=_median(reference),
         **reference.ids,
     )
     return _run("measurement.speed", model, inputs)
 
 
-def _median(reference):
-    """Ids `(1, source_length)` of the source of the median length."""
-    median = len(reference.lengths) // 2
-    return reference.source[median : median + 1, : int(reference.lengths[median])]
-
-
-def measure(file, keras_speed, reference):
-    """Measures a file.
+def measure_file(file, keras_speed, reference):
+    """Measure speed, memory and profile of a file.
 
     Args:
-        file: The TFLite file, in a folder where more may be written.
-        keras_speed: `measure_speed` of the SavedModel that it was converted from.
+        file: Path of the TFLite file. Scratch files are written beside it.
+        keras_speed: The result of `measure_speed` for the SavedModel.
         reference: The `KerasReference` of the model.
+
+    Returns:
+        `Measurements`.
 
     Raises:
         ConversionError: The file cannot be run.
@@ -81,13 +86,19 @@ def measure(file, keras_speed, reference):
         tokens_per_second=speed["tokens_per_second"],
         keras_tokens_per_second=keras_speed["tokens_per_second"],
         grid=[
-            {**ours, "keras_tokens_per_second": theirs["tokens_per_second"]}
-            for ours, theirs in zip(speed["grid"], keras_speed["grid"], strict=True)
+            {**ours, "keras_tokens_per_second": keras["tokens_per_second"]}
+            for ours, keras in zip(speed["grid"], keras_speed["grid"], strict=True)
         ],
         source_length=source.shape[1],
         memory={how: _run("measurement.memory", file, inputs, how) for how in ("mapped", "read")},
         profile=_run("measurement.profile", file, inputs),
     )
+
+
+def _median(reference):
+    """The source with the median length: `(1, source_length)`, or the same with features."""
+    middle = len(reference.lengths) // 2
+    return reference.source[middle : middle + 1, : int(reference.lengths[middle])]
 
 
 def _run(module, model, inputs, *arguments):

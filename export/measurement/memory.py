@@ -1,8 +1,9 @@
-"""Subprocess: how long a file takes to open, and how much memory.
+"""Subprocess: the time and memory that it takes to open a file and run it.
 
-`python -m seq2lite.export.measurement.memory FILE IN.npz OUT.json HOW`, where HOW is "mapped" (the runtime maps the
-file) or "read" (the process reads it, as `load` does to compare its checksum). It is what a device has:
-no TensorFlow in it.
+    python -m seq2lite.export.measurement.memory FILE IN.npz OUT.json HOW
+
+HOW is "mapped" (the runtime maps the file) or "read" (the process reads it, as `load` does to verify
+its checksum). The process does not import TensorFlow, like a device.
 """
 
 import json
@@ -22,19 +23,19 @@ from ..system.isolation import conversion_errors, run_main
 
 
 def measure_memory(path, source, max_length, how, ids):
-    """Opens a file and runs its search once, on one thread.
+    """Open a file and run its search once, on one thread.
 
     Args:
-        path: The file.
-        source: int32 ids `(1, source_length)`.
-        max_length: Most tokens to generate.
+        path: Path of the file.
+        source: `(1, source_length)` ids or `(1, source_length, features)`.
+        max_length: int, maximum number of tokens to generate.
         how: `"mapped"` or `"read"`.
         ids: dict of `pad_id`, `start_id` and `end_id`.
 
     Returns:
-        dict of `load_seconds` (to open it and allocate the signature), `first_run_seconds`, and in
-        bytes beyond those before: `resident` after the first run, of which `mapped` are pages of files (the
-        system can drop them, and other processes share them), and `peak`, the most at any moment.
+        dict of `load_seconds` (opening and allocation), `first_run_seconds`, and the increase of
+        memory in bytes: `resident` after the first run, `mapped`, the part of it that consists of
+        file pages (the system can drop them, and processes share them), and `peak`, the maximum.
     """
     before, mapped_before, _ = _resident()
     start = time.perf_counter()
@@ -48,7 +49,7 @@ def measure_memory(path, source, max_length, how, ids):
         search = StaticFile(interpreter, ids["pad_id"]).search(
             ids["start_id"], ids["end_id"], ids["pad_id"]
         )
-        search.max_tokens = None  # nobody reads what it says
+        search.max_tokens = None  # only time and memory matter, not the tokens
 
         def generate(source, max_length):
             return search.greedy(source, int(max_length))
@@ -67,24 +68,24 @@ def measure_memory(path, source, max_length, how, ids):
 
 
 def _resident():
-    """Bytes of this process in memory, those of them that are pages of files, and the most so far."""
+    """Read the resident bytes of this process, its file pages, and the peak so far."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:  # no Linux: the most so far is all that is told
+    except OSError:  # other systems than Linux report the peak only
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         peak = peak if sys.platform == "darwin" else peak * 1024
         return peak, 0, peak
     sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith("kB")}
-    # Not getrusage's maximum, which begins with that of the process which started this one.
+    # The maximum of getrusage is inherited from the parent process.
     return sizes["VmRSS:"], sizes["RssFile:"], sizes["VmHWM:"]
 
 
 def main(file, inputs, output, how):
     """Run `measure_memory` on a file and the arguments in `inputs`; write its result to `output`."""
     with conversion_errors(BundleError, OSError):
-        with np.load(inputs) as given:
-            ids = {name: int(given[name]) for name in ("pad_id", "start_id", "end_id")}
-            found = measure_memory(file, given["source"], int(given["max_length"]), how, ids)
+        with np.load(inputs) as arrays:
+            ids = {name: int(arrays[name]) for name in ("pad_id", "start_id", "end_id")}
+            found = measure_memory(file, arrays["source"], int(arrays["max_length"]), how, ids)
         Path(output).write_text(json.dumps(found))
 
 

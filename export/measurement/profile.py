@@ -1,12 +1,12 @@
-"""Subprocess: where a file's time goes, op by op.
+"""Subprocess: the time of each op of a file.
 
-`python -m seq2lite.export.measurement.profile FILE IN.npz OUT.json`
+    python -m seq2lite.export.measurement.profile FILE IN.npz OUT.json
 
-The runtime's Python interface has no profiler. So each op is run in files of its own, with the
-tensors that it has in its graph: once in one, five times over in the other. A fourth of the difference is what
-the op takes, by the kernel that a device would use, without what it takes to enter a graph. The graph is
-timed whole, too. What it takes beyond the sum of its ops is the ops' being together: sizes that are
-worked out anew at each run, weights that push each other out of the cache.
+The Python interface of the runtime has no profiler. Each op is therefore run in files of its own, with
+the tensors of its graph: once in one file, five times in another. A quarter of the difference is the
+time of the op, with the kernel that a device uses, without the cost of entering a graph. The complete
+graph is timed as well. Its time beyond the sum of the ops is overhead, such as shapes that are
+computed at every run, and cache misses.
 """
 
 import copy
@@ -23,37 +23,31 @@ from ..runtime.model_file import steps_of
 from ..system.isolation import conversion_errors, run_main
 from ..tflite_file import flatbuffer
 
-STEPS = 16  # tokens that decode_step has read when it is measured
-
-
-RUNS = 30  # the fastest counts
-
-
+STEPS = 16  # tokens that decode_step has read before it is measured
+RUNS = 30  # of which the fastest counts
 COPIES = 4  # of an op, beyond the first
-
-
-_SMALL = 1024  # bytes; a smaller constant is a size or an axis, a larger one a weight
+_SMALL = 1024  # bytes; smaller constants are shapes or axes, larger ones weights
 
 
 def profile(content, source, start_id, pad_id, steps=STEPS, runs=RUNS):
-    """Measures the ops of `encode` and of `decode_step`: batch 1, one thread.
+    """Measure the ops of `encode` and `decode_step` at batch 1 on one thread.
 
     Args:
-        content: The file's bytes.
-        source: int32 ids `(1, source_length)`.
-        start_id: The token that `decode_step` reads first.
-        pad_id: Id of padding.
-        steps: Tokens it reads before it is measured.
-        runs: How often each file is run.
+        content: bytes of the file.
+        source: `(1, source_length)` ids or `(1, source_length, features)`.
+        start_id: int, the first token that `decode_step` reads.
+        pad_id: int, the id of padding.
+        steps: int, default 16, number of tokens that `decode_step` reads before it is measured.
+        runs: int, default 30, number of runs of each file.
 
     Returns:
-        dict of signature to `whole`, the seconds of its graph, and `ops`, a list of `[op, seconds]` in
-        the graph's order. A loop is one op.
+        dict of signature to `whole`, the seconds of its graph, and `ops`, a list of `[op, seconds]`
+        in the order of the graph. A loop is one op.
     """
     interpreter = Interpreter(
         model_content=content,
         num_threads=1,
-        # So that all tensors can be read, and none is inside of XNNPACK.
+        # Without XNNPACK, so that every tensor can be read.
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         experimental_preserve_all_tensors=True,
     )
@@ -63,7 +57,7 @@ def profile(content, source, start_id, pad_id, steps=STEPS, runs=RUNS):
         state = decode_step(token=token, **state)
         token = state.pop("logits").argmax(-1).astype(np.int32)
     model = flatbuffer.read(content)
-    # decode_step was run last with what the step before it gave: one token less is read.
+    # The last run of decode_step had read steps - 1 tokens.
     return {
         name: _profile_graph(model, flatbuffer.graph_of(model, name), interpreter, runs)
         for name in ("encode", "decode_step")
@@ -88,9 +82,8 @@ def _profile_graph(model, place, interpreter, runs):
     ops, known = [], {}
     for operator in graph.operators:
         if operator.outputs[0] in widened:
-            ops.append(
-                (flatbuffer.op_name(model, operator), 0.0)
-            )  # done once, as the file is opened
+            # The runtime widens a constant once, when it opens the file.
+            ops.append((flatbuffer.op_name(model, operator), 0.0))
             continue
         key = _key(model, graph, operator, values)
         if key not in known:
@@ -104,7 +97,7 @@ def _is_constant(model, graph, index):
 
 
 def _key(model, graph, operator, values):
-    """What two ops have in common that take the same time."""
+    """A key that is equal for ops that take the same time."""
 
     def of(index):
         if index < 0:
@@ -121,7 +114,7 @@ def _key(model, graph, operator, values):
 
 
 def _time_op(model, graph, operator, values, widened, runs):
-    """Seconds of one op: what it takes more often, less what it takes once."""
+    """Seconds of one op, from the difference of two files with different numbers of copies."""
     inputs = [i for i in dict.fromkeys(operator.inputs) if i in values and i not in widened]
     first = [widened[index] for index in operator.inputs if index in widened]
     seconds = []
@@ -130,11 +123,11 @@ def _time_op(model, graph, operator, values, widened, runs):
         part.tensors = [_sized(tensor, values.get(i)) for i, tensor in enumerate(graph.tensors)]
         part.operators, part.outputs = list(first), []
         for _ in range(copies):
-            again = copy.copy(operator)
-            again.outputs = np.arange(len(operator.outputs), dtype=np.int32) + len(part.tensors)
+            repeated = copy.copy(operator)
+            repeated.outputs = np.arange(len(operator.outputs), dtype=np.int32) + len(part.tensors)
             part.tensors += [part.tensors[index] for index in operator.outputs]
-            part.operators.append(again)
-            part.outputs += again.outputs.tolist()
+            part.operators.append(repeated)
+            part.outputs += repeated.outputs.tolist()
         part.inputs = np.array(inputs, np.int32)
         part.outputs = np.array(part.outputs, np.int32)
         seconds.append(_run(_alone(model, part), [values[index] for index in inputs], runs))
@@ -142,7 +135,7 @@ def _time_op(model, graph, operator, values, widened, runs):
 
 
 def _sized(tensor, value):
-    """The tensor with the size it has at run time."""
+    """A copy of a tensor with its shape at run time."""
     if value is None:
         return tensor
     tensor = copy.copy(tensor)
@@ -151,9 +144,9 @@ def _sized(tensor, value):
 
 
 def _alone(model, graph):
-    """The bytes of a file with this graph, the graphs that it calls, and their constants."""
+    """The bytes of a file with one graph, the graphs that it calls, and their constants."""
     graphs, places = [copy.copy(graph)], {}
-    for current in graphs:  # grows: the graphs of loops, and of loops in them
+    for current in graphs:  # grows by the graphs that are called
         current.operators = [_renumbered(o, model, graphs, places) for o in current.operators]
         current.tensors, current.inputs, current.outputs, current.operators = _used(current)
     kept = {tensor.buffer for current in graphs for tensor in current.tensors}
@@ -169,7 +162,7 @@ def _alone(model, graph):
 
 
 def _used(graph):
-    """A graph's tensors that are used, and its inputs, outputs and operators in their numbers."""
+    """The used tensors of a graph, and its inputs, outputs and operators renumbered for them."""
     used = {*graph.inputs, *graph.outputs}
     used |= {i for o in graph.operators for i in [*o.inputs, *o.outputs] if i >= 0}
     scales = {
@@ -206,7 +199,7 @@ def _renumber_scales(tensor, numbers):
 
 
 def _renumbered(operator, model, graphs, places):
-    """An operator that names the graphs it calls by their places in `graphs`, where they are put."""
+    """Append the graphs that an operator calls to `graphs`; return it with their indices there."""
     fields = flatbuffer.called(operator)
     if not fields:
         return operator
@@ -222,7 +215,7 @@ def _renumbered(operator, model, graphs, places):
 
 
 def _run(content, inputs, runs):
-    """Seconds of the fastest of `runs`."""
+    """Seconds of the fastest run of a file."""
     interpreter = open_interpreter(content, 1, "")
     places = [detail["index"] for detail in interpreter.get_input_details()]
     for place, value in zip(places, inputs, strict=True):
@@ -241,9 +234,9 @@ def _run(content, inputs, runs):
 def main(file, inputs, output):
     """Run `profile` on a file and the arguments in `inputs`; write its result to `output`."""
     with conversion_errors(BundleError, OSError):
-        given = np.load(inputs)
-        ids = (int(given[name]) for name in ("start_id", "pad_id"))
-        found = profile(Path(file).read_bytes(), given["source"], *ids)
+        arrays = np.load(inputs)
+        ids = (int(arrays[name]) for name in ("start_id", "pad_id"))
+        found = profile(Path(file).read_bytes(), arrays["source"], *ids)
         Path(output).write_text(json.dumps(found))
 
 

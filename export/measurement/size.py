@@ -1,4 +1,4 @@
-"""What the bytes of a TFLite file are for."""
+"""The size of a TFLite file by purpose."""
 
 import io
 import zipfile
@@ -11,26 +11,26 @@ PARTS = ("embedding", "output projection", "encoder", "decoder", "tokenizer", "s
 _LOOKUPS = {"EMBEDDING_LOOKUP", "GATHER"}
 
 
-_SMALL = 1024  # bytes; a smaller constant is a size, an axis or an id
+_SMALL = 1024  # bytes; smaller constants are shapes, axes or ids
 
 
 def size_by_part(content):
-    """Bytes of a file by what they are for, with the weights' scales.
+    """Compute the size of a file by purpose. Weights include their scales.
 
-    | part | is |
+    | part | contents |
     |---|---|
-    | embedding | tables that tokens are looked up in; the output projection too, where it is tied |
-    | output projection | what the logits are the product with, where it is a table of its own |
+    | embedding | embedding tables, including the output projection if it is tied |
+    | output projection | weights that the logits are a product with, if they are not tied |
     | encoder, decoder | other weights, by the signature (`encode`, `decode_step`) that reads them |
-    | tokenizer | the tokenizer's file inside, and tables that only signatures of text read |
-    | search | what only `generate` and its like read |
+    | tokenizer | the tokenizer file inside, and tables that only text signatures read |
+    | search | constants that only signatures such as `generate` read |
     | graphs | the rest: ops, names, small constants, metadata |
 
     Args:
-        content: The file's bytes.
+        content: bytes of the file.
 
     Returns:
-        dict of part to bytes, in the order of `PARTS`; they sum to the file's.
+        dict of part to bytes, in the order of `PARTS`. The sum is the size of the file.
 
     Example:
         >>> from seq2lite.export.measurement.size import size_by_part
@@ -48,7 +48,7 @@ def size_by_part(content):
         data = bytes(model.buffers[buffer].data)
         if len(data) < _SMALL or data in written:
             continue
-        written.add(data)  # equal ones are stored once
+        written.add(data)  # equal buffers are stored once
         sizes[part] += len(data)
         for graph, tensor in tensors[buffer]:
             for vector in _scales(model, graph, tensor):
@@ -61,11 +61,11 @@ def size_by_part(content):
 
 
 def _readers(model):
-    """Buffer to the signatures that read it, and to the (graph, tensor) that stand for it."""
+    """Map each buffer to the signatures that read it, and to its (graph, tensor) pairs."""
     readers, tensors = {}, {}
     for signature in model.signatureDefs:
         graphs = [model.subgraphs[signature.subgraphIndex]]
-        for graph in graphs:  # grows
+        for graph in graphs:  # grows by the graphs that are called
             for operator in graph.operators:
                 for field in flatbuffer.called(operator):
                     graph_called = model.subgraphs[getattr(operator.builtinOptions, field)]
@@ -82,7 +82,7 @@ def _readers(model):
 
 
 def _part(buffer, names, looked_up, projection):
-    # Embeddings and the tokenizer's tables are both looked up, but no step of a model reads the latter.
+    # Tokenizer tables are looked up like embeddings, but `encode` and `decode_step` do not read them.
     if not names & {"encode", "decode_step"}:
         return "search" if any(name.startswith("generate") for name in names) else "tokenizer"
     if buffer in looked_up:
@@ -93,7 +93,7 @@ def _part(buffer, names, looked_up, projection):
 
 
 def _looked_up(model):
-    """Buffers of the tables of EMBEDDING_LOOKUPs and GATHERs, also through a DEQUANTIZE."""
+    """Find the buffers of tables that are looked up, also through a DEQUANTIZE."""
     found = set()
     for graph in model.subgraphs:
         made_by = {index: o for o in graph.operators for index in o.outputs}
@@ -105,7 +105,7 @@ def _looked_up(model):
 
 
 def _source(graph, index, made_by):
-    """The buffer behind a tensor: its own, or that which a DEQUANTIZE widens."""
+    """The buffer of a tensor, or of the input of the DEQUANTIZE that computes it."""
     operator = made_by.get(index)
     if operator is not None and len(operator.inputs) == 1:
         index = operator.inputs[0]
@@ -113,7 +113,7 @@ def _source(graph, index, made_by):
 
 
 def _projection(model):
-    """The buffer that the logits of `decode_step` are the product with; None if none is found."""
+    """The buffer of weights that the logits of `decode_step` are a product with, or None."""
     signature = next((s for s in model.signatureDefs if s.signatureKey == b"decode_step"), None)
     if signature is None:
         return None
@@ -129,7 +129,7 @@ def _projection(model):
 
 
 def _scales(model, graph, tensor):
-    """The bytes of a weight's scales and zero points, one vector each."""
+    """The bytes of the scales and zero points of a weight, one vector each."""
     quantization = tensor.quantization
     if quantization is None:
         return
@@ -142,7 +142,7 @@ def _scales(model, graph, tensor):
 
 
 def _files_inside(content):
-    """Bytes of each file in the zip at a file's end, but for those that only say what it is."""
+    """The bytes of each file in the zip at the end of a TFLite file, except descriptions."""
     file = io.BytesIO(content)
     if not zipfile.is_zipfile(file):
         return {}

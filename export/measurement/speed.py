@@ -1,9 +1,10 @@
-"""Subprocess: tokens a second, on one thread, of a TFLite file or a SavedModel.
+"""Subprocess: the speed of a TFLite file or a SavedModel, in tokens/s on one thread.
 
-`python -m seq2lite.export.measurement.speed MODEL IN.npz OUT.json`. Both are measured in a process of their
-own, so that neither inherits threads, and both run the same loop, `generate`, for the same number of
-tokens: in a copy of the graph no token is the end. They are as many as Keras makes of real text; and,
-to compare one model with another, fixed numbers of them.
+    python -m seq2lite.export.measurement.speed MODEL IN.npz OUT.json
+
+Each is measured in a process of its own, which inherits no threads. Both run the loop of `generate` for
+the same number of tokens, in a copy of the graph without an end token: as many tokens as Keras
+generates for real text, and fixed numbers of tokens, to compare models with each other.
 """
 
 import json
@@ -23,13 +24,11 @@ from ..tflite_file import flatbuffer
 from ..tflite_file.flatbuffer import schema
 
 PASSES = 3
-
-
 GRID = tuple((batch, length) for batch in (1, 8) for length in (32, 100))
 
 
 def saved_model_search(folder):
-    """A SavedModel's `generate`, in TensorFlow on one thread."""
+    """Load the `generate` of a SavedModel, in TensorFlow on one thread."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -48,7 +47,14 @@ def saved_model_search(folder):
 
 
 def tokens_per_second(generate_ids, source, lengths, steps):
-    """Median over passes of all sentences, one by one, of `steps` tokens each; the first warms up."""
+    """Measure the speed at batch 1, as the median of several passes after one to warm up.
+
+    Args:
+        generate_ids: Search without an end token. See `runtime.Runner`.
+        source: `(n, source_length)` ids or `(n, source_length, features)`.
+        lengths: int `(n,)`, length of each source.
+        steps: int `(n,)`, number of tokens to generate for each source.
+    """
     rates = []
     for _ in range(PASSES + 1):
         start = time.perf_counter()
@@ -59,15 +65,18 @@ def tokens_per_second(generate_ids, source, lengths, steps):
 
 
 def measure_grid(generate_ids, source, grid=GRID):
-    """Times a `generate_ids` that never ends by itself.
+    """Measure the speed for pairs of batch and target length.
 
     Args:
-        generate_ids: See `runtime.Runner`; of `endless` or `endless_saved_model`.
-        source: int32 ids `(1, source_length)`, which all rows of a batch read.
+        generate_ids: Search without an end token, of `endless` or `endless_saved_model`.
+        source: `(1, source_length)` ids or `(1, source_length, features)`, for all rows of a batch.
         grid: (batch, target length) pairs.
 
     Returns:
-        List of dict of `batch`, `length`, `seconds` (median of one call) and `tokens_per_second`.
+        List of dicts of `batch`, `length`, `seconds` (median of a call) and `tokens_per_second`.
+
+    Raises:
+        ConversionError: A search ended early.
     """
     found = []
     for batch, length in grid:
@@ -77,7 +86,9 @@ def measure_grid(generate_ids, source, grid=GRID):
             _, lengths = generate_ids(rows, length)
             seconds.append(time.perf_counter() - start)
         if not (lengths == length).all():
-            raise ConversionError(f"`generate` must go on for {length} tokens. Received: {lengths}")
+            raise ConversionError(
+                f"`generate` must generate {length} tokens for each source. Received: {lengths}"
+            )
         median = statistics.median(seconds[1:])
         found.append(
             {
@@ -91,16 +102,27 @@ def measure_grid(generate_ids, source, grid=GRID):
 
 
 def endless_search(content, name, ids):
-    """A file's search, on one thread, to which no chosen token is the end."""
+    """The search of a file without an end token, on one thread."""
     if has_search(open_interpreter(content, 1, name)):
         return interpreter_search(endless(content, ids["end_id"]), 1, name)
     return static_search(content, {**ids, "end_id": -1}, 1, name, is_timed=True)
 
 
 def endless(content, end_id):
-    """A file's bytes, in whose loops no chosen token is the end, so that they run to `max_length`.
+    """Rewrite a file so that its loops run to `max_length`.
 
-    The loops compare what ARG_MAX chose with the constant `end_id`; here they compare with -1.
+    The loops compare the result of ARG_MAX with the constant `end_id`. The rewritten ones compare it
+    with -1.
+
+    Args:
+        content: bytes of the file.
+        end_id: int.
+
+    Returns:
+        bytes of the rewritten file.
+
+    Raises:
+        ConversionError: There is no such comparison.
     """
     model = flatbuffer.read(content)
     never = len(model.buffers)
@@ -131,12 +153,12 @@ def endless(content, end_id):
                     changed += 1
                     break
     if not changed:
-        raise ConversionError(f"The file must compare its tokens with {end_id}, the end")
+        raise ConversionError(f"The file must compare its tokens with end_id={end_id}")
     return flatbuffer.write(model)
 
 
 def endless_saved_model(folder, end_id, copy):
-    """A SavedModel of the same weights in whose loops no chosen token is the end; returns `copy`."""
+    """Write a SavedModel with the same weights whose loops run to `max_length`; return `copy`."""
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     folder, copy = Path(folder), Path(copy)
@@ -161,13 +183,13 @@ def endless_saved_model(folder, end_id, copy):
                         value.int_val[0] = -1
                         changed += 1
     if not changed:
-        raise ConversionError(f"The SavedModel must compare its tokens with {end_id}, the end")
+        raise ConversionError(f"The SavedModel must compare its tokens with end_id={end_id}")
     (copy / "saved_model.pb").write_bytes(saved.SerializeToString())
     return copy
 
 
 def _origin(node, nodes):
-    """The op that made what a node passes on."""
+    """The op that computes the value of a node, behind copies and casts."""
     while node.op in ("Identity", "Cast") and node.input[0].partition(":")[0] in nodes:
         node = nodes[node.input[0].partition(":")[0]]
     return node.op
@@ -176,15 +198,15 @@ def _origin(node, nodes):
 def main(model, inputs, output):
     """Measure the speed of a file or SavedModel; write the result to `output`."""
     with conversion_errors(BundleError, OSError):
-        given = dict(np.load(inputs))
-        ids = {name: int(given.pop(name)) for name in ("pad_id", "start_id", "end_id")}
-        one = given.pop("one")
+        arrays = dict(np.load(inputs))
+        ids = {name: int(arrays.pop(name)) for name in ("pad_id", "start_id", "end_id")}
+        one = arrays.pop("one")
         if Path(model).is_dir():
             copy = endless_saved_model(model, ids["end_id"], Path(output).with_suffix(".endless"))
             search = saved_model_search(copy)
         else:
             search = endless_search(Path(model).read_bytes(), model, ids)
-        rate = tokens_per_second(search, **given)
+        rate = tokens_per_second(search, **arrays)
         found = {"tokens_per_second": float(rate), "grid": measure_grid(search, one)}
         Path(output).write_text(json.dumps(found))
 

@@ -40,23 +40,25 @@ class Calibration(_Saved):
     target_lengths: np.ndarray
 
     @classmethod
-    def of(cls, source, tokens, lengths, model):
+    def of(cls, source, lengths, tokens, token_lengths, start_id):
         """Select at most `NUM_SENTENCES` sources with their targets, at regular intervals.
 
         Args:
             source: As in the attributes.
+            lengths: As in the attributes.
             tokens: int32 `(n, target_length)` that `greedy_search` generated for the sources.
-            lengths: Their lengths, `(n,)`.
-            model: The `zoo.Seq2Seq`.
+            token_lengths: Length of each row of `tokens`, `(n,)`.
+            start_id: Id that begins a target.
         """
         rows = slice(None, None, -(-len(source) // NUM_SENTENCES))
-        source, tokens, lengths = (np.asarray(x)[rows] for x in (source, tokens, lengths))
-        start = np.full((len(tokens), 1), model.start_id, np.int32)
+        arrays = (source, lengths, tokens, token_lengths)
+        source, lengths, tokens, token_lengths = (np.asarray(array)[rows] for array in arrays)
+        start = np.full((len(tokens), 1), start_id, np.int32)
         return cls(
             source=source,
-            lengths=np.asarray(model.source_mask(source)).sum(axis=1),
+            lengths=lengths,
             teacher=np.concatenate([start, tokens], axis=1)[:, :MAX_STEPS].astype(np.int32),
-            target_lengths=np.minimum(lengths + 1, MAX_STEPS),
+            target_lengths=np.minimum(token_lengths + 1, MAX_STEPS),
         )
 
     def batches(self):
@@ -87,9 +89,3 @@ class StaticCalibration(_Saved):
     start_id: int
     end_id: int
     pad_id: int
-
-    @classmethod
-    def of(cls, source, max_length, model):
-        """Take the special ids from a `zoo.Seq2Seq`."""
-        ids = {name: getattr(model, name) for name in ("start_id", "end_id", "pad_id")}
-        return cls(source, max_length, **ids)

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from ..tflite_file.versions import require_runs_on, require_version
+from ..tflite_file.versions import require_runs_on
 from .apply import (
     eight_bit_formats,
     keep,
@@ -18,7 +18,6 @@ from .apply import (
     quantize_weights,
     uniform_formats,
 )
-from .weights import require_finite
 
 # Nats per token. For a trained translator it costs a few tenths of a BLEU point: docs/results.md.
 MAX_DIVERGENCE = 0.005
@@ -190,59 +189,3 @@ def quantize(content, quantization, calibration=None, **options):
     result, formats = mode.quantize(content, calibration, options)
     require_runs_on(result, options.min_runtime)
     return result, formats
-
-
-def check_quantization(
-    quantization,
-    *,
-    is_static=None,
-    max_divergence=MAX_DIVERGENCE,
-    min_runtime=None,
-    integer_io=False,
-):
-    """Raise ValueError unless `quantization` is a mode that can keep the options.
-
-    Args:
-        quantization: Name of a mode.
-        is_static: Whether the mode must be static. Default: both are accepted.
-        max_divergence, min_runtime, integer_io: As in `Options`.
-    """
-    names = [name for name, mode in MODES.items() if is_static in (None, mode.is_static)]
-    if quantization not in names:
-        raise ValueError(
-            f"`quantization` must be one of {', '.join(names)}. Received: {quantization!r}"
-        )
-    if not (isinstance(max_divergence, (int, float)) and max_divergence > 0):
-        raise ValueError(
-            f"`max_divergence` must be a positive number. Received: {max_divergence!r}"
-        )
-    mode = MODES[quantization]
-    if integer_io and not mode.has_integer_io:
-        raise ValueError(
-            f"`integer_io` must be False with quantization={quantization!r}. Received: {integer_io!r}"
-        )
-    require_version(min_runtime, mode.min_runtime, f"quantization={quantization!r}")
-
-
-def check_quantizations(quantizations, **options):
-    """Raise ValueError unless `quantizations` are one or more modes, each once.
-
-    Args:
-        quantizations: Names of modes.
-        options: As in `check_quantization`.
-    """
-    for name in quantizations:
-        check_quantization(name, **options)
-    if not 0 < len(quantizations) == len(set(quantizations)):
-        raise ValueError(
-            f"`quantization` must be one or more of {', '.join(MODES)}, each once. "
-            f"Received: {quantizations!r}"
-        )
-
-
-def check_weights(model, quantization):
-    """Raise ValueError unless a mode can store every weight of a Keras model."""
-    for variable in model.weights:
-        require_finite(
-            variable.path, variable.numpy(), quantization, MODES[quantization].max_weight
-        )

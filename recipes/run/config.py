@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Self
 
-from seq2lite.export.quantization.modes import QUANTIZATIONS, check_quantizations
+from seq2lite.export.checks import check_quantizations
+from seq2lite.export.quantization.modes import QUANTIZATIONS
 
 from ..data.options import DataOptions
 from ..distributed.machine import Machine

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from seq2lite.export.bundle import Report
+from seq2lite.export.report import Report
 from seq2lite.zoo import Seq2Seq
 
 from ..data.prepare import Data

@@ -100,7 +100,7 @@ EXPORTER = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
 from seq2lite import export, zoo
-from seq2lite.export import bundle, tflite
+from seq2lite.export.conversion import convert
 from seq2lite.export.runtime import container
 from seq2lite.recipes.data.samples import VSCODE_VALID
 from seq2lite.recipes.data.pairs import read_pairs
@@ -110,19 +110,17 @@ def kill(*arguments, **named):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if sys.argv[3] == "converting":
-    tflite.run_isolated = kill
+    convert.run_isolated = kill
 else:
     container.seal = kill
-    # Not to spend the time of measuring.
-    bundle.measure = bundle.measure_speed = lambda *_: None
-    bundle.report_parts = lambda *_: {}
 pairs = read_pairs(VSCODE_VALID)
 tokenizer = learn_tokenizer((text for pair in pairs for text in pair), 1000)
 model = zoo.transformer(
     vocabulary_size=1000, num_layers=1, model_dim=16, num_heads=2, feed_forward_dim=16
 )
 export.to_bundle(
-    model, sys.argv[1], tokenizer, pairs[:4], quantization="float32", num_beams=None, text=False
+    model, sys.argv[1], tokenizer, pairs[:4], quantization="float32", num_beams=None, text=False,
+    measure=False,
 )
 """
 

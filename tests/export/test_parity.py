@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seq2lite import export
-from seq2lite.export import bundle as bundle_module
+from seq2lite.export import stages
 from seq2lite.export.quantization.modes import MODES
 from seq2lite.export.runtime.tokenizer import Tokenizers
 from seq2lite.export.tflite_file import flatbuffer
@@ -83,7 +83,7 @@ def test_a_refused_export_names_the_difference_and_writes_nothing(
 ):
     largest = max(float_buffers(content)[1].items(), key=lambda item: item[1][0].size)[0]
     monkeypatch.setattr(
-        bundle_module, "convert_saved", lambda *_: with_one_weight_changed(content, largest)
+        stages, "convert_saved", lambda *_: with_one_weight_changed(content, largest)
     )
     with pytest.raises(export.ParityError) as error:
         export.to_bundle(

@@ -122,8 +122,8 @@ def converted(texts_model, tokenizer, pairs):
     """mode, integer_io -> the file's bytes, as `static.convert` makes them."""
     content = static.convert(texts_model, "float32_static", **LENGTHS)
     texts = [source for source, _ in pairs[:40]]
-    source = static._calibration_ids(tokenizer, texts, LENGTHS["max_source_length"])
-    observed = observe(content, StaticCalibration(source, 8, 2, 3, 0))
+    ids = {"start_id": 2, "end_id": 3, "pad_id": 0}
+    observed = observe(content, static.calibrate(tokenizer, texts, LENGTHS, ids))
 
     def convert(mode, integer_io=False):
         if mode == "float32":
@@ -267,7 +267,7 @@ def test_files_of_one_signature_answer_as_the_whole_does(converted):
         ({"quantization": "int4"}, "`quantization` must be one of"),
         ({"quantization": "float32_static", "integer_io": True}, "`integer_io` must be False"),
         ({"quantization": "int8_static", "batch": 2}, "`batch` must be 1"),
-        ({"quantization": "int8_static", "calibration": []}, "`calibration` must hold text"),
+        ({"quantization": "int8_static", "calibration": []}, "`calibration` must be a list"),
         ({"quantization": "int8_static", "calibration": "text"}, "`calibration` must be a list"),
         ({"quantization": "int8_static", "calibration": None}, "`calibration` must be a list"),
         (

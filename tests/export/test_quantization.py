@@ -40,7 +40,9 @@ def converted(request, tmp_path_factory):
     model = randomize(MODELS[request.param](), scale=2.0)
     content = float32_file(model, tmp_path_factory.mktemp("quantization"))
     source = random_ids(np.random.default_rng(1), [9, 7, 7, 5, 4, 2], vocabulary_size=200)
-    calibration = Calibration.of(source, *zoo.greedy_search(model, source, 12), model)
+    found = zoo.greedy_search(model, source, 12)
+    lengths = (source != model.pad_id).sum(axis=1)
+    calibration = Calibration.of(source, lengths, *found, model.start_id)
     return model, content, calibration
 
 

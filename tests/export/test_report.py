@@ -1,5 +1,6 @@
-"""The report tells what was measured, and what is measured is what it says."""
+"""Reports contain the measurements, and the measurements are correct."""
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -8,11 +9,11 @@ import pytest
 
 from random_models import random_ids
 from seq2lite import export
-from seq2lite.export import report
+from seq2lite.export import page
 from seq2lite.export.measurement.memory import measure_memory
 from seq2lite.export.measurement.profile import profile
 from seq2lite.export.measurement.size import size_by_part
-from seq2lite.export.measurement.speed import endless, measure_grid
+from seq2lite.export.measurement.speed import GRID, endless, measure_grid
 from seq2lite.export.quantization.weights import store_weights, weights_of
 from seq2lite.export.runtime.interpreter import interpreter_search
 from seq2lite.export.tflite_file import flatbuffer
@@ -75,7 +76,7 @@ def test_a_profile_knows_every_format_of_weights(content, source, tokenizer, kin
     assert ops["FULLY_CONNECTED"] > 0 and ops.get("DEQUANTIZE", 0) == 0
 
 
-def test_a_file_without_an_end_goes_on_and_says_the_same(content, source, tokenizer):
+def test_a_file_without_an_end_generates_the_same_tokens_and_more(content, source, tokenizer):
     search = interpreter_search(content, 1, "")
     on = interpreter_search(endless(content, tokenizer.end_id), 1, "")
     tokens, lengths = search(source, 12)
@@ -87,13 +88,13 @@ def test_a_file_without_an_end_goes_on_and_says_the_same(content, source, tokeni
 
 
 def test_a_file_that_does_end_is_not_timed(content, source):
-    with pytest.raises(export.ConversionError, match="must compare its tokens with 999, the end"):
+    with pytest.raises(export.ConversionError, match="must compare its tokens with end_id=999"):
         endless(content, 999)
 
     def ends(rows, length):
         return np.zeros((len(rows), 1)), np.array([1])
 
-    with pytest.raises(export.ConversionError, match="must go on for 7 tokens"):
+    with pytest.raises(export.ConversionError, match="must generate 7 tokens"):
         measure_grid(ends, source, grid=[(1, 7)])
 
 
@@ -104,24 +105,61 @@ def test_memory_is_measured(bundle, source, how):
     assert found["peak"] >= found["resident"]
 
 
-def test_both_reports_tell_the_same(bundle):
-    markdown = (bundle / "report.md").read_text("utf-8")
-    page = (bundle / "report.html").read_text("utf-8")
+@pytest.fixture(scope="module")
+def measured(tiny_model, tokenizer, pairs, tmp_path_factory):
+    """The `Report` of an int8 bundle with measurements."""
+    return export.to_bundle(
+        tiny_model,
+        tmp_path_factory.mktemp("measured") / "my-int8",
+        tokenizer,
+        pairs[:16],
+        max_source_length=40,
+        max_target_length=12,
+        num_beams=None,
+        text=False,
+    )
+
+
+def test_a_report_states_the_measurements(measured):
+    markdown = (measured.path / "report.md").read_text("utf-8")
+    assert measured.tokens_per_second > 0 and measured.keras_tokens_per_second > 0
+    for number in (measured.tokens_per_second, measured.keras_tokens_per_second):
+        assert f"{number:,.0f} tokens/s" in markdown
+    grid = measured.measurements.grid
+    assert [(cell["batch"], cell["length"]) for cell in grid] == [*GRID]
+    for cell in grid:
+        assert f"| {cell['batch']} | {cell['length']} | {1e3 * cell['seconds']:.2f} |" in markdown
+    for how, memory in measured.measurements.memory.items():
+        assert f"| {how} | {1e3 * memory['load_seconds']:.1f} |" in markdown
+    for signature, found in measured.measurements.profile.items():
+        assert f"{signature}, {1e6 * found['whole']:.0f} µs" in markdown
+    assert json.loads((measured.path / "bundle.json").read_text("utf-8"))["is_measured"]
+
+
+def test_the_report_of_a_bundle_without_measurements_states_that(bundle):
+    for name in ("report.md", "report.html"):
+        assert "Not measured: the bundle was exported with" in (bundle / name).read_text("utf-8")
+    assert json.loads((bundle / "bundle.json").read_text("utf-8"))["is_measured"] is False
+
+
+def test_both_reports_have_the_same_content(measured):
+    markdown = (measured.path / "report.md").read_text("utf-8")
+    page = (measured.path / "report.html").read_text("utf-8")
     for heading in ("Size", "Parity with Keras", "Speed", "Memory", "Profile", "Ops"):
         assert f"## {heading}\n" in markdown and f"<h2>{heading}</h2>" in page
     numbers = re.findall(r"\d+\.\d+", "".join(re.findall(r"^\|.*", markdown, re.MULTILINE)))
     assert len(numbers) > 30
     assert all(number in page for number in numbers)
-    assert "tok:13a" in page and "nrefs:1" in page  # SacreBLEU's signatures
+    assert "tok:13a" in page and "nrefs:1" in page  # SacreBLEU signatures
 
 
-def test_the_page_is_well_formed_and_needs_no_other_file(bundle):
-    page = (bundle / "report.html").read_text("utf-8")
+def test_the_page_is_well_formed_and_needs_no_other_file(measured):
+    page = (measured.path / "report.html").read_text("utf-8")
     assert not re.search(r"(src|href|url)\s*[=(]", page)
     body = page.partition("<body>")[2].partition("</body>")[0]
     root = ElementTree.fromstring(f"<body>{body}</body>")
     figures = root.findall("figure")
-    assert len(figures) == 3  # sizes, and a profile of two signatures
+    assert len(figures) == 3  # sizes, and the profiles of two signatures
     for figure in figures:
         widths = [float(bar.get("width")) for bar in figure.iter("rect")]
         assert max(widths) == 440 and min(widths) >= 0
@@ -129,11 +167,11 @@ def test_the_page_is_well_formed_and_needs_no_other_file(bundle):
 
 def test_text_of_users_cannot_break_the_page_or_a_table():
     blocks = [("text", "<script>"), ("table", ("a|b",), [("<b>",)])]
-    assert "<script>" not in report.to_html("<i>", blocks).partition("<body>")[2]
-    assert "a\\|b" in report.to_markdown("x", blocks)
+    assert "<script>" not in page.to_html("<i>", blocks).partition("<body>")[2]
+    assert "a\\|b" in page.to_markdown("x", blocks)
 
 
-def test_a_reports_numbers_are_those_in_its_text(tiny_model, bundle):
+def test_a_report_states_the_size_of_the_model(tiny_model, bundle):
     markdown = (bundle / "report.md").read_text("utf-8")
     assert f"{tiny_model.count_params():,}" in markdown
     assert f"{(bundle / 'model.tflite').stat().st_size:,} bytes" in markdown

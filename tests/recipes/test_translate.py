@@ -228,7 +228,10 @@ SMALL = ["--train", "pairs.tsv", "--vocabulary-size", "900"]
             ["--learning-rate", "inf"],
             "error: `learning_rate` must be finite and at least 0. Received: inf",
         ),
-        (["--num-beams", "0"], "error: `num_beams` must be a positive integer. Received: 0"),
+        (
+            ["--num-beams", "0"],
+            "error: `num_beams` must be a positive integer. Received: num_beams=0",
+        ),
         (["--languages", "en"], "error: `languages` must be two tags"),
         (["--dropout", "2", *SMALL], "error: `dropout` must be a number in [0, 1)"),
         (
