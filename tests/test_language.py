@@ -59,57 +59,7 @@ CODE = re.compile(r"\bis (not )?None\b|\bare None\b")
 OPENING = re.compile(r"(What|Of) ")
 
 # Files that are not yet rewritten. To be empty.
-NOT_YET = frozenset(
-    {
-        "export/bundle.py",
-        "export/measurement/measure.py",
-        "export/measurement/memory.py",
-        "export/measurement/profile.py",
-        "export/measurement/size.py",
-        "export/report.py",
-        "export/runtime/__init__.py",
-        "export/signatures/lowering.py",
-        "export/signatures/sentencepiece.py",
-        "export/signatures/sentencepiece_tables.py",
-        "export/signatures/static.py",
-        "export/signatures/text.py",
-        "export/static.py",
-        "export/tflite.py",
-        "export/verification/parity.py",
-        "export/verification/reference.py",
-        "pyproject.toml",
-        "tests/export/test_bundle.py",
-        "tests/export/test_host_search.py",
-        "tests/export/test_parity.py",
-        "tests/export/test_portable.py",
-        "tests/export/test_runtime.py",
-        "tests/export/test_text_graph.py",
-        "tests/export/test_tflite.py",
-        "tests/zoo/test_contract.py",
-        "tests/zoo/test_options.py",
-        "tests/zoo/test_plot.py",
-        "tests/zoo/test_search.py",
-        "zoo/checks.py",
-        "zoo/contract.py",
-        "zoo/layers/scan.py",
-        "zoo/plot/architecture.py",
-        "zoo/plot/canvas.py",
-        "zoo/plot/rnn.py",
-        "zoo/rnn/attention.py",
-        "zoo/rnn/lstm_gradient.py",
-        "zoo/rnn/model.py",
-        "zoo/rnn/options.py",
-        "zoo/search/beam.py",
-        "zoo/search/greedy.py",
-        "zoo/search/loop.py",
-        "zoo/search/sampling.py",
-        "zoo/transformer/attention.py",
-        "zoo/transformer/layers.py",
-        "zoo/transformer/model.py",
-        "zoo/transformer/positions.py",
-        "zoo/transformer/ssru.py",
-    }
-)
+NOT_YET = frozenset()
 
 
 def files():

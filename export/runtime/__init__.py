@@ -1,1 +1,1 @@
-"""What runs a bundle: NumPy, SentencePiece and a TFLite interpreter, without TensorFlow and Keras."""
+"""The runner of a bundle: NumPy, SentencePiece and a TFLite interpreter, no TensorFlow or Keras."""

@@ -4,6 +4,7 @@
 state and `logits`. The signature runners of a TFLite interpreter have this form.
 """
 
+from collections.abc import Callable
 from numbers import Integral, Real
 
 import numpy as np
@@ -35,11 +36,20 @@ class HostSearch:
         (array([[3, 4, 5]], dtype=int32), array([3], dtype=int32))
     """
 
-    def __init__(self, encode, decode_step, *, start_id, end_id, pad_id, max_tokens=None):
+    def __init__(
+        self,
+        encode: Callable,
+        decode_step: Callable,
+        *,
+        start_id: int,
+        end_id: int,
+        pad_id: int,
+        max_tokens: int | None = None,
+    ):
         self.encode, self.decode_step, self.max_tokens = encode, decode_step, max_tokens
         self.start_id, self.end_id, self.pad_id = start_id, end_id, pad_id
 
-    def greedy(self, source, max_length):
+    def greedy(self, source: np.ndarray, max_length: int) -> tuple[np.ndarray, np.ndarray]:
         """Generates the most probable token at each step, until each sentence ends.
 
         Args:
@@ -58,15 +68,15 @@ class HostSearch:
 
     def sample(
         self,
-        source,
-        max_length,
+        source: np.ndarray,
+        max_length: int,
         *,
-        temperature=1.0,
-        top_k=None,
-        top_p=None,
-        seed=None,
-        draws=None,
-    ):
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        draws: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Samples each token from the model's distribution, until each sentence ends.
 
         Args:
@@ -108,7 +118,7 @@ class HostSearch:
 
         return self._run(source, max_length, choose)
 
-    def check_length(self, max_length):
+    def check_length(self, max_length: int) -> None:
         """Raises ValueError unless `max_length` tokens can be generated."""
         if not _is_number(max_length, Integral) or max_length < 1:
             raise ValueError(f"`max_length` must be a positive integer. Received: {max_length!r}")

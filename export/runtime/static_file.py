@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter
 
 from .container import BundleError
 from .host_search import HostSearch
@@ -31,7 +32,7 @@ class StaticFile:
         BundleError: The file lacks one of the signatures.
     """
 
-    def __init__(self, interpreter, padding, name: str | Path = "model.tflite"):
+    def __init__(self, interpreter: Interpreter, padding: float, name: str | Path = "model.tflite"):
         signatures = interpreter.get_signature_list()
         if not {"encode", "decode_step"} <= signatures.keys():
             raise BundleError(
@@ -66,7 +67,7 @@ class StaticFile:
                 f"Received: shape {source.shape}"
             )
 
-    def decode_step(self, token: np.ndarray, **state) -> dict:
+    def decode_step(self, token: np.ndarray, **state: np.ndarray) -> dict:
         """Takes int32 ids `(batch,)` and the state; returns the next state and float32 `logits`."""
         state = {**state, **self._run(self._decode_step, token=token, **state)}
         if state["logits"].dtype != np.float32:

@@ -62,7 +62,7 @@ def test_a_correct_file_passes(content, reference, tmp_path):
 def test_one_changed_weight_in_any_tensor_is_refused(tiny_model, content, reference, tmp_path):
     """The last weight of each large array in turn, changed by 1.
 
-    Small arrays are left out: a bias of attention keys, for example, changes no output.
+    Small arrays are omitted: a bias of attention keys, for example, changes no output.
     """
     _, found = float_buffers(content)
     changed = [buffer for buffer, (weights, _) in found.items() if weights.size >= 32]

@@ -1,4 +1,4 @@
-"""`export.load`: what a device runs, and what it says of a bundle that is not whole."""
+"""`export.load` runs a bundle, and names the fault of a corrupted one."""
 
 import os
 import shutil

@@ -164,26 +164,26 @@ def test_many_equal_layers_share_a_row(case, layers):
 def test_the_legend_lists_the_lines_that_are_drawn():
     for case in RNNS:
         model, ax = diagram(case)
-        said = " ".join(texts(ax))
-        assert ("input feeding" in said) == model.input_feeding
-        assert ("query: " in said) == ("attend" in said) == model.has_attention
-        assert ("shared weights" in said) == (model.get_config()["embeddings"] != "separate")
-        assert ("reversed" in said) == model.reverse_source
+        shown = " ".join(texts(ax))
+        assert ("input feeding" in shown) == model.input_feeding
+        assert ("query: " in shown) == ("attend" in shown) == model.has_attention
+        assert ("shared weights" in shown) == (model.get_config()["embeddings"] != "separate")
+        assert ("reversed" in shown) == model.reverse_source
 
 
 def test_a_transformer_shows_its_variant():
-    def said(case):
+    def shown(case):
         return set(texts(diagram(case)[1]))
 
-    assert {"Add, layer normalization", "sinusoidal"} <= said("transformer-post-norm")
-    assert {"Feed-forward, GELU", "learned, 64"} <= said("transformer-learned-gelu")
+    assert {"Add, layer normalization", "sinusoidal"} <= shown("transformer-post-norm")
+    assert {"Feed-forward, GELU", "learned, 64"} <= shown("transformer-learned-gelu")
     assert {
         "RMS normalization",
         "Feed-forward, SwiGLU",
         "Rotary positions",
         "4 heads of 4, 2 key/value heads",
-    } <= said("transformer-rotary-rms-swiglu-grouped")
-    ssru = said("transformer-relative-ssru-post-norm")
+    } <= shown("transformer-rotary-rms-swiglu-grouped")
+    ssru = shown("transformer-relative-ssru-post-norm")
     assert {"SSRU", "Relative bias"} <= ssru and "Masked self-attention" not in ssru
 
 
@@ -269,16 +269,16 @@ def check_layout(ax):
         if isinstance(patch, PathPatch) or patch.get_zorder() == 0  # a panel's edge
     ]
     for text, extent in extents.items():
-        said = text.get_text()
-        assert whole.contains(*extent.min) and whole.contains(*extent.max), f"{said} is clipped"
+        shown = text.get_text()
+        assert whole.contains(*extent.min) and whole.contains(*extent.max), f"{shown} is clipped"
         middle = (extent.min + extent.max) / 2
         around = [box for box in boxes if box.contains(*middle)]
         for box in around:
-            assert box.x0 < extent.x0 and extent.x1 < box.x1, f"{said} leaves its box"
+            assert box.x0 < extent.x0 and extent.x1 < box.x1, f"{shown} leaves its box"
         if not around:
             for line in lines:
-                assert not line.intersects_bbox(extent, filled=False), f"a line crosses {said}"
+                assert not line.intersects_bbox(extent, filled=False), f"a line crosses {shown}"
             for box in boxes:
-                assert not box.overlaps(extent), f"a box overlaps {said}"
+                assert not box.overlaps(extent), f"a box overlaps {shown}"
     for (one, extent), (other, other_extent) in combinations(extents.items(), 2):
         assert not extent.overlaps(other_extent), f"{one.get_text()} overlaps {other.get_text()}"

@@ -222,8 +222,8 @@ def test_a_beams_score_is_that_of_its_target(model, source):
     scores = np.array(scores)
     assert (np.diff(scores, axis=1) <= 0).all()
     for n in range(4):
-        said = rows(tokens[:, n], lengths[:, n])
-        targets = [[*words, END] if len(words) < 9 else words for words in said]
+        found = rows(tokens[:, n], lengths[:, n])
+        targets = [[*words, END] if len(words) < 9 else words for words in found]
         target = np.array([[*row, *[PAD] * (9 - len(row))] for row in targets])
         total, _ = zoo.score(model, source, target)
         penalty = ((5 + np.array([len(row) for row in targets])) / 6) ** 0.8
@@ -255,7 +255,7 @@ def test_targets_begin_with_the_prefix(search, source):
         np.testing.assert_array_equal(row[: len(prefix)], prefix)
     if search is not zoo.sample:
         np.testing.assert_array_equal(tokens[2], free[2])
-        # What follows is what the model says then.
+        # The rest is what the model generates after the prefix.
         target = np.array([[START, *tokens[0, :-1]]])
         logits = np.array(model({"source": source[:1], "target": target}))[0]
         if search is zoo.greedy_search:
@@ -363,7 +363,7 @@ def test_a_search_gives_the_attention_of_each_token_and_of_the_end(source):
     np.testing.assert_allclose(weights[:, 1], expected, atol=1e-6)
 
 
-# What a wrong argument says
+# Error messages
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ class Drawing:
             self.text(x, y - 6.5, sub, size=8)
 
     def text(self, x, y, text, size=9, align="center", weight="normal"):
-        """Draws one or more lines of text, aligned to `(x, y)` as `align` says."""
+        """Draws one or more lines of text, aligned to `(x, y)` as `align` specifies."""
         lines = text.split("\n")
         width = max(_width(line, size, weight) for line in lines)
         height = LEADING * size * len(lines)

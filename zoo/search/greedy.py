@@ -17,8 +17,8 @@ def most_probable(logits):
     Of floats, `ops.argmax` distinguishes -0 from 0 by an op that TFLite lacks; of integers it does
     not.
     """
-    greatest = ops.max(logits, axis=-1, keepdims=True)
-    return ops.argmax(ops.cast(ops.greater_equal(logits, greatest), "int32"), axis=-1)
+    largest = ops.max(logits, axis=-1, keepdims=True)
+    return ops.argmax(ops.cast(ops.greater_equal(logits, largest), "int32"), axis=-1)
 
 
 def greedy_search(
