@@ -68,7 +68,7 @@ class RecipeConfig:
             >>> config.model.preset, config.training.epochs
             ('transformer_tiny', 2)
         """
-        return replace(cls(), **options)
+        return replace(cls(), **options)  # type: ignore[call-arg]
 
     def __post_init__(self):
         self.model.check_lengths(*self.data.max_lengths)

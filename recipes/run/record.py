@@ -32,7 +32,7 @@ def resolve(config: RecipeConfig) -> RecipeConfig:
     if training.finish and (record := read_record(config.run.output)):
         fields = dataclasses.fields(Machine)
         machine = Machine(**{f.name: record.get(f.name, f.default) for f in fields})
-        precision = record.get("precision") if precision == "auto" else precision
+        precision = record.get("precision", precision) if precision == "auto" else precision
     if precision == "auto":
         precision = choose_precision()
     learning_rate = training.learning_rate or config.model.peak_learning_rate

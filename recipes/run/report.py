@@ -5,7 +5,7 @@ import json
 import platform
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -215,7 +215,7 @@ def _evaluations(numbers):
     return f"evaluations {', '.join(others)} and {last}" if others else f"evaluation {last}"
 
 
-def _table(header: Iterable[str], rows: Iterable[Iterable]) -> Iterator[str]:
+def _table(header: Sequence[str], rows: Iterable[Iterable]) -> Iterator[str]:
     """Yield the lines of a Markdown table."""
     yield "| " + " | ".join(header) + " |"
     yield "|" + "---|" * len(header)
