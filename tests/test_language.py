@@ -58,9 +58,6 @@ CHECKS = [
 CODE = re.compile(r"\bis (not )?None\b|\bare None\b")
 OPENING = re.compile(r"(What|Of) ")
 
-# Files that are not yet rewritten. To be empty.
-NOT_YET = frozenset()
-
 
 def files():
     """Names of the files of the repository that people read."""
@@ -93,8 +90,6 @@ def faults(name):
 
 @pytest.mark.parametrize("name", files())
 def test_the_wording_is_plain(name):
-    if name in NOT_YET:
-        pytest.skip("not yet rewritten")
     found = list(faults(name))
     assert not found, "\n" + "\n".join(found)
 
@@ -104,7 +99,7 @@ def main(names):
     found = [
         fault
         for name in [Path(name).resolve().relative_to(ROOT).as_posix() for name in names] or files()
-        if name in files() and (names or name not in NOT_YET)
+        if name in files()
         for fault in faults(name)
     ]
     print("\n".join(found) or "plain")

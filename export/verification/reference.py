@@ -26,7 +26,7 @@ class Parity:
         relative_logit_error: The same, relative to the largest absolute logit.
         token_agreement: Fraction of teacher-forced steps with the same most probable token.
         generate_agreement: Fraction of equal `generate` outputs, among the compared sentences whose
-            teacher-forced steps all agree; 1 if there are none.
+            teacher-forced steps all agree; 1 without such a sentence.
         same_outputs: Fraction of all sentences with equal output text.
         keras_chrf: Corpus chrF of Keras against the references.
         file_chrf: Corpus chrF of the file against the references.

@@ -1,4 +1,4 @@
-"""A bundle is complete, tells the truth of itself, and appears whole or not at all."""
+"""A bundle is complete, describes itself correctly, and is written atomically."""
 
 import hashlib
 import json
@@ -274,7 +274,7 @@ def test_another_export_to_the_same_place_that_still_runs_is_left_alone(old):
 
 
 def test_int8_answers_come_close_to_keras(tiny_model, tokenizer, pairs, tmp_path):
-    """In one file, put in the place of another."""
+    """As a zip that replaces another one."""
     path = tmp_path / "int8.zip"
     write_container(path, {}, {}, zipped=True)
     report = export.to_bundle(
@@ -299,7 +299,7 @@ def test_int8_answers_come_close_to_keras(tiny_model, tokenizer, pairs, tmp_path
 def test_bundles_of_floats_and_of_integers_of_one_conversion(
     tiny_model, tokenizer, pairs, tmp_path
 ):
-    """Integers have no search in the file; whoever loads it need not know."""
+    """Integer files have no search inside, but load and generate like the others."""
     reports = export.to_bundle(
         tiny_model,
         tmp_path,

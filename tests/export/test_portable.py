@@ -181,9 +181,13 @@ def test_an_integer_file_states_the_runtime_that_its_kernels_need(converted, mod
     assert versions.stated_runtime(content) == versions.required_runtime(content) == "2.17.0"
     found = {name.partition(" v")[0]: name for name in versions.ops_beyond(content, "1.0")}
     sixteen = mode == "int16x8"
-    for name, least in {"FULLY_CONNECTED": 12, "ADD": 2 + sixteen, "SOFTMAX": 2 + sixteen}.items():
+    for name, minimum in {
+        "FULLY_CONNECTED": 12,
+        "ADD": 2 + sixteen,
+        "SOFTMAX": 2 + sixteen,
+    }.items():
         if name in found:
-            assert int(found[name].partition(" v")[2]) >= least, name
+            assert int(found[name].partition(" v")[2]) >= minimum, name
     assert {"FULLY_CONNECTED", "ADD"} <= found.keys()
 
 
@@ -205,7 +209,7 @@ def test_a_runtime_too_old_for_the_file_is_refused(converted):
 
 
 class LastWord(zoo.Seq2Seq):
-    """A family that is not the zoo's: says what the source's tokens and the last token make likely."""
+    """A family outside the zoo: logits depend on the source tokens and on the generated tokens."""
 
     def __init__(self, **vocabulary):
         super().__init__(**vocabulary)
@@ -214,15 +218,15 @@ class LastWord(zoo.Seq2Seq):
     def encode(self, source):
         is_token = tf.cast(source != self.pad_id, tf.float32)[:, :, None]
         embedded = tf.gather(self.table, source) * is_token
-        return {"sum": tf.reduce_sum(embedded, axis=1), "said": tf.zeros((len(source), 16))}
+        return {"sum": tf.reduce_sum(embedded, axis=1), "generated": tf.zeros((len(source), 16))}
 
     def step(self, token, state):
-        said = state["said"] + tf.gather(self.table, token)
-        logits = tf.matmul(said + state["sum"], tf.transpose(self.table))
-        return logits, {**state, "said": said}
+        generated = state["generated"] + tf.gather(self.table, token)
+        logits = tf.matmul(generated + state["sum"], tf.transpose(self.table))
+        return logits, {**state, "generated": generated}
 
 
-def test_a_family_of_ones_own_is_converted_too(tokenizer, pairs):
+def test_a_family_outside_the_zoo_is_converted(tokenizer, pairs):
     model = randomize(LastWord(vocabulary_size=1000, start_id=2, end_id=3, pad_id=0))
     source = np.array([[5, 6, 3, 0]], np.int32)
     logits, state = model.decode_step(np.array([2]), model.encode(source))
@@ -231,7 +235,7 @@ def test_a_family_of_ones_own_is_converted_too(tokenizer, pairs):
         content = static.convert(model, mode, **LENGTHS, tokenizer=tokenizer, calibration=texts)
         file = StaticFile(open_interpreter(content, 1, ""), padding=0)
         found = file.decode_step(np.array([2], np.int32), **file.encode(source))
-        for name, expected in {"logits": logits, "said": state["said"]}.items():
+        for name, expected in {"logits": logits, "generated": state["generated"]}.items():
             np.testing.assert_allclose(
                 found[name], expected, atol=error * np.abs(expected).max(), err_msg=name
             )
