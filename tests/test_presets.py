@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from presets import DEFAULT, VOCABULARY_SIZES
+from presets import DEFAULT_SIZES, VOCABULARY_SIZES
 from random_models import VOCABULARY, float32_file, random_ids, randomize
 from seq2lite import zoo
 from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
@@ -76,7 +76,7 @@ def inputs():
 
 
 def test_a_preset_builds_under_its_name_at_its_published_size(preset):
-    source_size, size = VOCABULARY_SIZES.get(preset, DEFAULT)
+    source_size, size = VOCABULARY_SIZES.get(preset, DEFAULT_SIZES)
     with keras.StatelessScope(initialize_variables=False):  # makes no weights
         model = zoo.build(preset, vocabulary_size=size, source_vocabulary_size=source_size)
     assert model.name == preset

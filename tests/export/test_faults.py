@@ -190,11 +190,17 @@ LINK = {"external_attr": 0o120777 << 16}
         ({"extra": [("..\\escaped", b"x")]}, "must have a plain file name"),
         ({"extra": [("folder/", b"")]}, "'folder/' must have a plain file name"),
         ({"extra": [("a\0b", b"x")]}, "must have a plain file name"),
-        ({"extra": [("stranger", b"x")]}, "holds a file that is not of its bundle: 'stranger'"),
-        ({"extra": [("model.tflite", b"x")]}, "'model.tflite' is there twice"),
+        (
+            {"extra": [("stranger", b"x")]},
+            "must contain only files that bundle.json lists. Received: 'stranger'",
+        ),
+        ({"extra": [("model.tflite", b"x")]}, "'model.tflite' appears twice"),
         ({"extra": [(f"n{i}", b"") for i in range(80)]}, "at most 64 parts"),
-        ({"change": lambda name: LINK if name == "report.md" else {}}, "'report.md' is a link"),
-        ({"compression": zipfile.ZIP_DEFLATED}, "is compressed, and must be stored"),
+        (
+            {"change": lambda name: LINK if name == "report.md" else {}},
+            "'report.md' is not a regular file",
+        ),
+        ({"compression": zipfile.ZIP_DEFLATED}, "is compressed, but must be stored"),
         ({"change": lambda name: {"filename": f"my-model/{name}"}}, "must have a plain file name"),
     ],
 )
@@ -219,5 +225,5 @@ def test_an_encrypted_entry_is_refused(whole_zip, tmp_path):
 @pytest.mark.parametrize("keep", [0, 10, 3000, -1, -30])
 def test_a_part_of_a_zip_is_refused(whole_zip, tmp_path, keep):
     (tmp_path / "changed.zip").write_bytes(whole_zip.read_bytes()[:keep])
-    with pytest.raises(export.BundleError, match=r"changed\.zip is damaged"):
+    with pytest.raises(export.BundleError, match=r"changed\.zip is corrupted"):
         export.load(tmp_path / "changed.zip")

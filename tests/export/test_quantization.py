@@ -212,12 +212,21 @@ def test_an_old_runtime_gets_ops_that_it_has(converted):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"quantization": "int2"}, r"`quantization` must be one of .* Received: 'int2'"),
-        ({"quantization": "int4"}, r"`calibration` must be ids .* Received: None"),
-        ({"quantization": "int4", "calibration": [[5, 3], [5]]}, "`calibration` must be ids"),
-        ({"quantization": "int4", "calibration": [[5000, 3]]}, r"ids .* in \[0, 1000\)"),
+        (
+            {"quantization": "int2"},
+            r"`quantization` must be one of .* Received: quantization='int2'",
+        ),
+        (
+            {"quantization": "int4"},
+            r"`calibration` must be an integer array .* Received: calibration=None",
+        ),
+        (
+            {"quantization": "int4", "calibration": [[5, 3], [5]]},
+            "`calibration` must be an integer array",
+        ),
+        ({"quantization": "int4", "calibration": [[5000, 3]]}, r"of ids in \[0, 1000\)"),
         ({"quantization": "int4", "calibration": np.ones((0, 4), int)}, "`calibration` must be"),
-        ({"quantization": "int4", "calibration": np.zeros((2, 3), int)}, "none empty"),
+        ({"quantization": "int4", "calibration": np.zeros((2, 3), int)}, "without an empty source"),
         ({"quantization": "mixed", "max_divergence": 0}, "`max_divergence` must be a positive"),
         ({"quantization": "int4", "min_runtime": "2.9"}, r"`min_runtime` must be .* or later"),
         ({"min_runtime": "2.1"}, r"`min_runtime` must be 2.9 or later .* Received: '2.1'"),

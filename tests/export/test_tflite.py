@@ -193,7 +193,10 @@ def test_a_model_of_mixed_precision_computes_in_float32_when_it_is_exported(name
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"quantization": "int2"}, r"`quantization` must be one of .* Received: 'int2'"),
+        (
+            {"quantization": "int2"},
+            r"`quantization` must be one of .* Received: quantization='int2'",
+        ),
         ({"model": object()}, "`model` must be a zoo.Seq2Seq. Received: model=<object"),
     ],
 )
