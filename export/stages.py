@@ -205,7 +205,7 @@ def convert(prepared):
     if prepared.options.needs(is_static=False):
         dynamic_file = convert_saved(prepared.saved_model)
     if prepared.options.needs(is_static=True):
-        static_file = static.convert_saved(prepared.static_saved_model)
+        static_file = convert_saved(prepared.static_saved_model, "portable")
     return Converted(prepared, dynamic_file, static_file)
 
 

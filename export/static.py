@@ -14,7 +14,7 @@ from .checks import (
     check_tokenizer,
     length_limits,
 )
-from .conversion.convert import TIMEOUT
+from .conversion.convert import convert_saved
 from .conversion.precision import in_float32
 from .conversion.saved_model import save
 from .quantization.calibration import NUM_SENTENCES, StaticCalibration
@@ -22,8 +22,6 @@ from .quantization.modes import MODES, quantize
 from .runtime.text import pad, source_ids
 from .signatures.static import StaticSignatures
 from .system.atomic import scratch_folder
-from .system.isolation import run_isolated
-from .tflite_file.targets import prepare
 
 
 def convert(
@@ -92,15 +90,8 @@ def convert(
     with scratch_folder() as folder:
         saved_model = folder / "saved_model"
         save(StaticSignatures(in_float32(model), **limits, batch=batch), saved_model)
-        content = convert_saved(saved_model)
+        content = convert_saved(saved_model, "portable")
     return quantize(content, quantization, found, **options)[0]
-
-
-def convert_saved(saved_model):
-    """Convert a SavedModel with static shapes to the bytes of a portable float32 file."""
-    file = saved_model.with_suffix(".tflite")
-    run_isolated("conversion.converter", saved_model, file, timeout=TIMEOUT)
-    return prepare(file.read_bytes(), "portable")
 
 
 def calibrate(tokenizer, texts, limits, ids):

@@ -3,15 +3,24 @@
 from pathlib import Path
 
 from ..system.isolation import run_isolated
-from ..tflite_file.targets import check_target
+from ..tflite_file.targets import prepare
 
 TIMEOUT = 900  # seconds; a model of 10 M parameters takes under one minute
 
 
-def convert_saved(saved_model):
-    """Convert a SavedModel in a subprocess and check its ops; return the float32 file's bytes."""
+def convert_saved(saved_model, target="cpu"):
+    """Convert a SavedModel in a subprocess.
+
+    Args:
+        saved_model: Path of the SavedModel. The file is written beside it.
+        target: str, default `"cpu"`, the device target whose ops and types the file must keep to.
+
+    Returns:
+        bytes of the float32 file.
+
+    Raises:
+        ConversionError: The conversion failed, or the target lacks an op of the file.
+    """
     output = Path(saved_model).with_suffix(".tflite")
     run_isolated("conversion.converter", saved_model, output, timeout=TIMEOUT)
-    content = output.read_bytes()
-    check_target(content, "cpu")
-    return content
+    return prepare(output.read_bytes(), target)

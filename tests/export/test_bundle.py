@@ -341,7 +341,7 @@ def test_of_several_quantizations_all_are_written_or_none(
 
     check_parity = stages.check_parity
     content = (bundle / "model.tflite").read_bytes()
-    monkeypatch.setattr(stages, "convert_saved", lambda _: content)
+    monkeypatch.setattr(stages, "convert_saved", lambda *_: content)
     monkeypatch.setattr(stages, "check_parity", refuse_float16)
     arguments = {"max_source_length": 40, "num_beams": None, "text": False, "measure": False}
     pair = ("float32", "float16")
