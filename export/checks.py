@@ -58,6 +58,11 @@ def check_tokenizer(model, tokenizer):
     Raises:
         ValueError: The vocabulary sizes or special ids are not those of the model.
     """
+    if model.source_spec.features is not None:
+        raise ValueError(
+            "`model` must read token ids to have a tokenizer. Received: a model with "
+            f"{model.source_spec}. Export it with export.to_tflite or export.static.convert"
+        )
     tokenizers = Tokenizers.of(tokenizer)
     received = {
         **tokenizers.target.vocabulary,
@@ -193,37 +198,40 @@ def check_calibration_texts(texts):
     )
 
 
-def check_calibration_ids(source, model, quantization):
-    """Check the `calibration` of `to_tflite`.
+def check_calibration_sources(source, model, quantization):
+    """Check sources that are given to calibrate a file, as the model reads them.
 
     Args:
-        source: int32 `(n, source_length)`, ids of sources, each ended and then padded.
+        source: `(n, source_length)` ids, each row ended and then padded, or `(n, source_length,
+            features)`, as `model.source_spec` describes.
         model: The `zoo.Seq2Seq` that reads them.
         quantization: str, the mode that needs them.
 
     Returns:
-        The sources as an int32 array.
+        The sources as an array of the dtype of `source_spec`.
 
     Raises:
-        ValueError: They are not such an array, contain an unknown id, or an empty source.
+        ValueError: They are not such an array, contain an unknown id or a number that is not
+            finite, or an empty source.
     """
+    spec = model.source_spec
     try:
-        ids = np.asarray(source)
+        array = np.asarray(source)
     except ValueError:  # rows of different lengths
-        ids = np.zeros(0)
-    size = model.source_vocabulary_size
-    require(
-        ids.ndim == 2
-        and np.issubdtype(ids.dtype, np.integer)
-        and ((ids >= 0) & (ids < size)).all()
-        and len(ids) > 0
-        and (ids != model.pad_id).any(axis=1).all(),
-        "calibration",
-        f"an integer array (n, source_length) of ids in [0, {size}) without an empty source, "
-        f"for quantization={quantization!r}",
-        source,
-    )
-    return ids.astype(np.int32)
+        array = np.zeros(0)
+    if spec.features is None:
+        size = model.source_vocabulary_size
+        expected = f"an integer array (n, source_length) of ids in [0, {size})"
+        is_valid = np.issubdtype(array.dtype, np.integer) and ((array >= 0) & (array < size)).all()
+    else:
+        expected = f"an array (n, source_length, {spec.features}) of finite numbers"
+        is_valid = np.issubdtype(array.dtype, np.number) and np.isfinite(array).all()
+    has_shape = array.ndim == len(spec.shape()) and array.shape[2:] == spec.shape()[2:]
+    is_real = is_valid and has_shape and array.size > 0
+    is_real = is_real and np.asarray(model.source_mask(array)).any(axis=1).all()
+    condition = f" without an empty source, for quantization={quantization!r}"
+    require(is_real, "calibration", expected + condition, source)
+    return array.astype(spec.dtype)
 
 
 def check_languages(languages):

@@ -8,11 +8,13 @@ import numpy as np
 
 from .checks import (
     check_batch,
+    check_calibration_sources,
     check_calibration_texts,
     check_model,
     check_quantization,
     check_tokenizer,
     length_limits,
+    require,
 )
 from .conversion.convert import convert_saved
 from .conversion.precision import in_float32
@@ -52,7 +54,8 @@ def convert(
             holds.
         tokenizer: The `Tokenizer` of the model, required by the integer modes.
         calibration: List of source texts from the training data, required by the integer modes.
-            The scales are those of the values that occur when the model translates them.
+            The scales are those of the values that occur when the model translates them. For a model
+            that reads features: float32 `(n, max_source_length, features)`, padded.
         integer_io: bool, default False, whether the signatures of the integer modes take and return
             integers, with the scales that the file states.
         batch: int, default 1, number of sentences in a call. Must be 1 for the integer modes.
@@ -83,10 +86,21 @@ def convert(
     limits = length_limits(max_source_length, max_target_length, model.max_positions)
     found = None
     if MODES[quantization].needs_calibration:
-        tokenizers = check_tokenizer(model, tokenizer)
-        check_calibration_texts(calibration)
         ids = {name: getattr(model, name) for name in ("start_id", "end_id", "pad_id")}
-        found = calibrate(tokenizers.source, calibration, limits, ids)
+        if model.source_spec.features is None:
+            tokenizers = check_tokenizer(model, tokenizer)
+            check_calibration_texts(calibration)
+            found = calibrate(tokenizers.source, calibration, limits, ids)
+        else:
+            source = check_calibration_sources(calibration, model, quantization)
+            require(
+                source.shape[1] == max_source_length,
+                "calibration",
+                f"of length max_source_length={max_source_length}",
+                source.shape,
+            )
+            max_length = limits["max_target_length"]
+            found = StaticCalibration(source[:NUM_SENTENCES], max_length, **ids)
     with scratch_folder() as folder:
         saved_model = folder / "saved_model"
         save(StaticSignatures(in_float32(model), **limits, batch=batch), saved_model)

@@ -7,7 +7,7 @@ from seq2lite.zoo.search.greedy import greedy_search
 
 from .checks import (
     check_beams,
-    check_calibration_ids,
+    check_calibration_sources,
     check_file_path,
     check_model,
     check_quantization,
@@ -60,8 +60,8 @@ def to_tflite(
         quantization: str, default `"int8"`, a mode of the table.
         num_beams: int, beam size of `generate_beam`. Default: no such signature.
         length_penalty: float, default 0.6, of `generate_beam`. See `zoo.beam_search`.
-        calibration: int32 ids `(n, source_length)` of real sources, each ended and then padded.
-            Required by `"int4"` and `"mixed"`, at least 64 of them. Other modes ignore it.
+        calibration: `(n, source_length)` ids of real sources, each ended and then padded, or `(n,
+            source_length, features)`, as `model.source_spec` describes. Required by `"int4"` and `"mixed"`, at least 64 of them. Other modes ignore it.
         max_divergence: float, the maximum loss of `"mixed"` in nats: the mean over tokens of the
             Kullback-Leibler divergence between its next-token distribution and that of float32.
         min_runtime: str, the oldest TFLite runtime that must run the file, such as `"2.9"`. Before
@@ -84,7 +84,7 @@ def to_tflite(
     check_file_path(path)
     needs_calibration = MODES[quantization].needs_calibration
     if needs_calibration:
-        calibration = check_calibration_ids(calibration, model, quantization)
+        calibration = check_calibration_sources(calibration, model, quantization)
     check_weights(model, [quantization])
     model = in_float32(model)
     if needs_calibration:
@@ -98,7 +98,7 @@ def to_tflite(
 
 
 def _calibration(model, source):
-    """`Calibration` with what the model generates for int32 sources `(n, source_length)`."""
+    """`Calibration` on sources, with the targets that the model generates for them."""
     limit = MAX_STEPS if model.max_positions is None else min(MAX_STEPS, model.max_positions - 1)
     search = tf.function(lambda source: greedy_search(model, source, limit))
     lengths = np.asarray(model.source_mask(source)).sum(axis=1)

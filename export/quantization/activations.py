@@ -90,6 +90,8 @@ class _GraphWriter:
         outputs = [int(t) for t in operator.outputs]
         floats = [t for t in inputs if t >= 0 and self._was_float(t)]
         if not any(self._was_float(t) for t in outputs):
+            # A comparison of floats, such as features with their padding, stays one.
+            operator.inputs = np.array([self._as_float(t) for t in inputs], np.int32)
             self.operators.append(operator)
             return
         if not floats:  # a CAST, whose float32 output is quantized
@@ -236,6 +238,13 @@ class _GraphWriter:
             schema.TensorT(name=name, shape=like.shape, type=kind, buffer=0, hasRank=like.hasRank)
         )
         return len(self.graph.tensors) - 1
+
+    def _as_float(self, t):
+        if not self._was_float(t) or t in self.values:
+            return t
+        made = self._new_tensor(t, _TYPE.FLOAT32)
+        self._append(_OP.DEQUANTIZE, t, made)
+        return made
 
     def _float_input(self, t):
         if not self.is_float[t]:
