@@ -60,8 +60,9 @@ def to_tflite(
         quantization: str, default `"int8"`, a mode of the table.
         num_beams: int, beam size of `generate_beam`. Default: no such signature.
         length_penalty: float, default 0.6, of `generate_beam`. See `zoo.beam_search`.
-        calibration: `(n, source_length)` ids of real sources, each ended and then padded, or `(n,
-            source_length, features)`, as `model.source_spec` describes. Required by `"int4"` and `"mixed"`, at least 64 of them. Other modes ignore it.
+        calibration: Real sources as `model.source_spec` describes them, padded: ids `(n,
+            source_length)`, each ended, or features `(n, source_length, features)`. Required by
+            `"int4"` and `"mixed"`, at least 64 sources. Other modes ignore it.
         max_divergence: float, the maximum loss of `"mixed"` in nats: the mean over tokens of the
             Kullback-Leibler divergence between its next-token distribution and that of float32.
         min_runtime: str, the oldest TFLite runtime that must run the file, such as `"2.9"`. Before
