@@ -54,7 +54,7 @@ def train(family, folder, dropout=0.1, **options):
         **{"epochs": 2, "precision": "float32", "score_pairs": 0, "learning_rate": 0.02, **options}
     )
     model, batches, valid, score = build(family, training, dropout)
-    data = Data(batches.tokenizer, batches, valid, {})
+    data = Data(batches.tokenizers.source, batches, valid, {})
     return fit(model, data, training, Path(folder), score)
 
 
