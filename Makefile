@@ -10,7 +10,7 @@ PACKAGE := $(VENV)/package/seq2lite
 # Hides TensorFlow's start-up messages and its warnings about features that are not used here.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-long lint format docs wheel benchmark presets fuzz resume distributed clean
+.PHONY: demo test test-long lint format docs wheel benchmark presets fuzz mutants resume distributed clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m seq2lite.recipes.demo --overwrite
@@ -59,6 +59,11 @@ presets: $(TOOLS)
 # Loads 10,000 corrupted bundles. Each must be refused or generate the right text.
 fuzz: $(TOOLS)
 	$(BIN)/python benchmarks/fuzz_bundle.py
+
+# Applies faults one at a time to a copy of the project: the tests must catch each. Takes hours;
+# `make mutants OPTIONS=--resume` continues a stopped run.
+mutants: $(TOOLS)
+	$(BIN)/python benchmarks/mutants.py $(OPTIONS)
 
 # Kills a training of each family 20 times and compares its weights with an uninterrupted one.
 resume: $(TOOLS)
