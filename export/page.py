@@ -6,7 +6,7 @@ A report is a list of blocks, each a tuple of its kind and content:
 |---|---|
 | `"heading"`, `"text"`, `"json"` | str |
 | `"table"` | tuple of column names, list of rows, all of str |
-| `"bars"` | title, list of (label, value, text) |
+| `"bars"` | title, unit of the texts, list of (label, value, text) |
 """
 
 import html
@@ -23,8 +23,8 @@ def to_markdown(title, blocks):
         elif kind == "table":
             lines += _markdown_table(*content)
         elif kind == "bars":
-            title, bars = content
-            lines += _markdown_table((title, ""), [(label, text) for label, _, text in bars])
+            title, unit, bars = content
+            lines += _markdown_table((title, unit), [(label, text) for label, _, text in bars])
         else:
             lines += ["```json", content[0], "```", ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -68,7 +68,7 @@ def _html_table(head, rows):
     return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'
 
 
-def _html_bars(title, bars):
+def _html_bars(title, unit, bars):
     """Draw horizontal bars as an inline SVG, each below its label and text."""
     row, width = 34, 440
     maximum = max((value for _, value, _ in bars), default=0) or 1
@@ -80,7 +80,7 @@ def _html_bars(title, bars):
         for i, (label, value, text) in enumerate(bars)
     )
     return (
-        f"<figure><figcaption>{_text(title)}</figcaption>"
+        f"<figure><figcaption>{_text(title)}: {_text(unit)}</figcaption>"
         f'<svg viewBox="0 0 {width} {row * len(bars)}" role="img" aria-label="{_text(title)}">'
         f"{drawn}</svg></figure>"
     )

@@ -85,7 +85,8 @@ def _blocks(report, reports):
     parts = {part: size for part, size in report.parts.items() if size}
     yield (
         "bars",
-        "model.tflite, bytes",
+        "part of model.tflite",
+        "bytes (share)",
         [(part, size, f"{size:,} ({size / report.file_size:.1%})") for part, size in parts.items()],
     )
     yield "heading", "Parity with Keras"
@@ -291,6 +292,7 @@ def _profile(signature, profile):
     total = max(whole, sum(seconds.values()))
     return (
         "bars",
-        f"{signature}, {1e6 * whole:.0f} µs",
-        [(label, time, f"{1e6 * time:.1f} µs ({time / total:.0%})") for label, time in bars],
+        f"`{signature}`, {1e6 * whole:.0f} µs in all",
+        "µs (share)",
+        [(label, time, f"{1e6 * time:.1f} ({time / total:.0%})") for label, time in bars],
     )

@@ -1,4 +1,4 @@
-"""Every preset, small: built, trained, saved, exported and run. `make presets` does it full size."""
+"""Every preset, small: built, trained, saved, exported and run. `make presets` does it at full size."""
 
 import keras
 import numpy as np
@@ -44,7 +44,7 @@ def shrunk(preset):
     return randomize(zoo.build(preset, vocabulary_size=VOCABULARY, **small), scale=2.0)
 
 
-# Of the structure of `transformer_base`, `student_tiny` and `transformer_tiny`, and among the slowest to convert.
+# With the structure of `transformer_base`, `student_tiny` and `transformer_tiny`.
 LIKE_OTHERS = ("transformer_big", "student_base", "transformer_small")
 
 
@@ -112,7 +112,8 @@ def test_a_saved_preset_comes_back_the_same(model, inputs, tmp_path):
     np.testing.assert_array_equal(np.array(loaded(inputs)), np.array(model(inputs)))
 
 
-def test_a_presets_file_gives_keras_tokens(model, content):
+@pytest.mark.long  # test_tflite covers the options of the presets
+def test_the_file_of_a_preset_generates_the_tokens_of_keras(model, content):
     generate = interpreter_search(content, 1, "model.tflite")
     rng = np.random.default_rng(2)
     for lengths in ([9, 4, 1], [5]):
@@ -123,7 +124,8 @@ def test_a_presets_file_gives_keras_tokens(model, content):
         np.testing.assert_array_equal(token_lengths, expected_lengths)
 
 
-def test_a_presets_file_gives_keras_logits_stepwise(model, content, inputs):
+@pytest.mark.long  # test_tflite covers the options of the presets
+def test_the_file_of_a_preset_computes_the_logits_of_keras(model, content, inputs):
     interpreter = open_interpreter(content, 1, "model.tflite")
     decode_step = interpreter.get_signature_runner("decode_step")
     state = interpreter.get_signature_runner("encode")(source=inputs["source"])
@@ -142,7 +144,8 @@ def test_a_presets_summary_names_its_layers(model):
     assert f"{model.count_params():,}" in text
 
 
-def test_a_presets_file_notices_a_broken_weight(model, content, inputs):
+@pytest.mark.long  # test_tflite covers the options of the presets
+def test_the_file_of_a_preset_differs_from_a_model_with_a_changed_weight(model, content, inputs):
     """The comparisons above would fail: another weight gives other logits."""
     encode = open_interpreter(content, 1, "model.tflite").get_signature_runner("encode")
     weight = model.encoder_layers[0].weights if hasattr(model, "encoder_layers") else None

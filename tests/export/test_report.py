@@ -132,7 +132,7 @@ def test_a_report_states_the_measurements(measured):
     for how, memory in measured.measurements.memory.items():
         assert f"| {how} | {1e3 * memory['load_seconds']:.1f} |" in markdown
     for signature, found in measured.measurements.profile.items():
-        assert f"{signature}, {1e6 * found['whole']:.0f} µs" in markdown
+        assert f"`{signature}`, {1e6 * found['whole']:.0f} µs in all" in markdown
     assert json.loads((measured.path / "bundle.json").read_text("utf-8"))["is_measured"]
 
 
