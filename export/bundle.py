@@ -13,8 +13,10 @@ from .checks import (
     check_weights,
     length_limits,
 )
+from .conversion.precision import in_float32
 from .quantization.modes import MAX_DIVERGENCE
 from .system.atomic import scratch_folder
+from .verification.reference import KerasReference
 
 
 def to_bundle(
@@ -107,10 +109,13 @@ def to_bundle(
     if calibration is not None:
         check_calibration_texts(calibration)
     check_languages(languages)
+    limits = length_limits(max_source_length, max_target_length, model.max_positions)
     check_weights(model, modes)
     options = stages.Options(
+        name=model.name,
+        num_parameters=model.count_params(),
         paths=bundle_paths(path, modes if are_several else quantization),
-        limits=length_limits(max_source_length, max_target_length, model.max_positions),
+        limits=limits,
         tokenizers=tokenizers,
         held_out=held_out,
         languages=languages,
@@ -125,7 +130,10 @@ def to_bundle(
         measure=measure,
     )
     with scratch_folder() as folder:
-        prepared = stages.prepare(model, options, folder)
+        model = in_float32(model)
+        reference = KerasReference(model, tokenizers, held_out, limits)
+        stages.save_signatures(model, options, folder)
+        prepared = stages.prepare(reference, options, folder)
         converted = stages.convert(prepared)
         quantized = [stages.quantize(converted, mode) for mode in modes]
         verified = [stages.verify(each) for each in quantized]

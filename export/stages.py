@@ -1,7 +1,7 @@
 """The stages of `to_bundle`: prepared, converted, quantized, verified, measured, written.
 
-Each is a function from one frozen dataclass to the next. The model enters the first stage only.
-Files and dataclasses travel from there.
+Each is a function from one frozen dataclass to the next. Before them, the Keras model computes the
+reference and is saved as SavedModels. From there, only files and dataclasses travel.
 """
 
 import json
@@ -14,7 +14,6 @@ import numpy as np
 
 from . import static
 from .conversion.convert import convert_saved
-from .conversion.precision import in_float32
 from .conversion.saved_model import save
 from .measurement.measure import measure_file, measure_speed
 from .measurement.size import size_by_part
@@ -43,21 +42,26 @@ from .verification.parity import check_parity
 from .verification.probe import search_all
 from .verification.reference import KerasReference, Parity
 
+SAVED_MODEL, STATIC_SAVED_MODEL = "saved_model", "static_saved_model"  # in the scratch folder
 NUM_GOLDEN = 8  # sentences
 NUM_GOLDEN_LOGITS = 10  # of each sentence
 
 
 @dataclass(frozen=True)
 class Options:
-    """The checked arguments of `to_bundle`, except the model.
+    """The checked arguments of `to_bundle`, with two facts in place of the model.
 
     Attributes:
+        name: str, the name of the model.
+        num_parameters: int, its number of parameters.
         paths: dict of quantization mode to the Path of its bundle.
         limits: dict of `max_source_length` and `max_target_length`.
 
     The others are documented in `to_bundle`.
     """
 
+    name: str
+    num_parameters: int
     paths: dict
     limits: dict
     tokenizers: Tokenizers
@@ -81,29 +85,23 @@ class Options:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that needs the Keras model.
+    """Everything that was computed from the Keras model.
 
     Attributes:
         options: The `Options`.
-        folder: Path of the scratch folder.
+        folder: Path of the scratch folder, with the SavedModels.
         reference: The `KerasReference` that files are compared with.
         description: dict, the entries of bundle.json that come from the model.
-        num_parameters: int.
         calibration: `Calibration` of files with dynamic shapes. None if no mode needs it.
         static_calibration: `StaticCalibration` of files with static shapes. None if no mode needs it.
-        saved_model: Path of the SavedModel with dynamic shapes.
-        static_saved_model: Path of the SavedModel with static shapes.
     """
 
     options: Options
     folder: Path
     reference: KerasReference
     description: dict
-    num_parameters: int
     calibration: Calibration | None
     static_calibration: StaticCalibration | None
-    saved_model: Path
-    static_saved_model: Path
 
 
 @dataclass(frozen=True)
@@ -145,35 +143,32 @@ class Measured:
     report: Report
 
 
-def prepare(model, options, folder):
-    """Compute the Keras answers and the calibration data, and save the signatures."""
-    model = in_float32(model)
-    tokenizers, limits = options.tokenizers, options.limits
-    reference = KerasReference(model, tokenizers, options.held_out, limits)
+def save_signatures(model, options, folder):
+    """Save the signatures of a float32 model that the requested files need, as SavedModels."""
     has_search = options.needs(is_static=False)
-    saved_model, static_saved_model = folder / "saved_model", folder / "static_saved_model"
     if has_search or options.measure:
-        text = TextGraph(tokenizers) if options.text and has_search else None
-        signatures = Signatures(model, options.num_beams, options.length_penalty, text, limits)
-        save(signatures, saved_model)
+        text = TextGraph(options.tokenizers) if options.text and has_search else None
+        search = options.num_beams, options.length_penalty
+        save(Signatures(model, *search, text, options.limits), folder / SAVED_MODEL)
     if options.needs(is_static=True):
-        save(StaticSignatures(model, **limits, batch=1), static_saved_model)
+        save(StaticSignatures(model, **options.limits, batch=1), folder / STATIC_SAVED_MODEL)
+
+
+def prepare(reference, options, folder):
+    """Collect everything that the other stages need, and the calibration data."""
     return Prepared(
         options=options,
         folder=folder,
         reference=reference,
         description={
-            "name": model.name,
-            **limits,
-            **tokenizers.vocabulary,
+            "name": options.name,
+            **options.limits,
+            **options.tokenizers.vocabulary,
             "normalization": "NFC",
             "languages": list(options.languages) if options.languages else None,
         },
-        num_parameters=model.count_params(),
         calibration=_calibration(reference, options),
         static_calibration=_static_calibration(reference, options),
-        saved_model=saved_model,
-        static_saved_model=static_saved_model,
     )
 
 
@@ -203,9 +198,9 @@ def convert(prepared):
     """Convert each SavedModel once, whatever the number of quantization modes."""
     dynamic_file = static_file = None
     if prepared.options.needs(is_static=False):
-        dynamic_file = convert_saved(prepared.saved_model)
+        dynamic_file = convert_saved(prepared.folder / SAVED_MODEL)
     if prepared.options.needs(is_static=True):
-        static_file = convert_saved(prepared.static_saved_model, "portable")
+        static_file = convert_saved(prepared.folder / STATIC_SAVED_MODEL, "portable")
     return Converted(prepared, dynamic_file, static_file)
 
 
@@ -224,7 +219,7 @@ def quantize(converted, quantization):
     description = {
         **prepared.description,
         "quantization": quantization,
-        "num_parameters": prepared.num_parameters,
+        "num_parameters": options.num_parameters,
     }
     content = with_metadata(content, description, options.tokenizers)
     file = prepared.folder / quantization / MODEL_FILE
@@ -263,14 +258,16 @@ def measure(verified):
     """Report on all verified files; measure speed and memory unless `measure=False`."""
     prepared = verified[0].quantized.prepared
     reference, options = prepared.reference, prepared.options
-    keras_speed = measure_speed(prepared.saved_model, reference) if options.measure else None
+    keras_speed = (
+        measure_speed(prepared.folder / SAVED_MODEL, reference) if options.measure else None
+    )
     return [
         Measured(
             each,
             Report(
                 path=options.paths[each.quantized.quantization],
                 quantization=each.quantized.quantization,
-                num_parameters=prepared.num_parameters,
+                num_parameters=options.num_parameters,
                 file_size=len(each.quantized.content),
                 min_runtime=required_runtime(each.quantized.content),
                 formats=each.quantized.formats,

@@ -2,6 +2,8 @@
 
 from numbers import Integral, Real
 
+from keras import ops
+
 
 def require(option, value, expected, holds):
     """Raises ValueError unless `holds(value)`; `expected` describes the values that are allowed."""
@@ -45,6 +47,14 @@ def layer_pair(num_layers):
         ),
     )
     return plain(tuple(pair))
+
+
+def has_shape(x, *shape):
+    """Returns whether a tensor has the rank of `shape` and its sizes, as far as they are static."""
+    sizes = ops.shape(x)
+    return len(sizes) == len(shape) and all(
+        a == b for a, b in zip(sizes, shape, strict=True) if is_number(a) and is_number(b)
+    )
 
 
 def is_number(value, kind=Real):

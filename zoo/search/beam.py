@@ -8,7 +8,8 @@ from ..checks import is_number, require, require_sizes
 from ..contract import Seq2Seq
 from ..lowering import current_lowering
 from ..shapes import Tensor
-from .loop import check_length, checked_source, full_prefix, log_probabilities, search_loop, trimmed
+from .arguments import checked_arguments
+from .loop import log_probabilities, search_loop, trimmed
 from .scoring import attention_of
 
 # Log-probability of impossible targets: far below that of any sentence, far above the float32 minimum.
@@ -76,12 +77,10 @@ def beam_search(
         >>> bool(scores[0, 0] >= scores[0, 1])
         True
     """
-    source = checked_source(model, source)
-    check_length(model, max_length)
+    source, prefix = checked_arguments(model, source, max_length, prefix)
     _check_arguments(model, num_beams, num_hypotheses, length_penalty, coverage_penalty)
     model.require_attention(return_attention)
     batch, size = ops.shape(source)[0], model.vocabulary_size
-    prefix = full_prefix(model, prefix, batch, max_length)
     is_token = ops.cast(model.source_mask(source), "float32")
     num_candidates = 2 * num_beams  # at most half of them end, so num_beams remain active
     is_first = ops.expand_dims(ops.arange(num_candidates) < num_beams, 0)

@@ -1,13 +1,13 @@
-"""Greedy search, and the loop that it shares with sampling."""
+"""Greedy search."""
 
 from collections.abc import Callable
 
 from keras import ops
 
 from ..contract import Seq2Seq
-from ..lowering import current_lowering
 from ..shapes import Tensor
-from .loop import check_length, checked_source, full_prefix, search_loop, trimmed
+from .arguments import checked_arguments
+from .loop import one_at_a_time
 from .scoring import attention_of
 
 
@@ -62,8 +62,7 @@ def greedy_search(
         >>> tokens.shape[1] <= 4
         True
     """
-    source = checked_source(model, source)
-    check_length(model, max_length)
+    source, prefix = checked_arguments(model, source, max_length, prefix)
     model.require_attention(return_attention)
     tokens, lengths = one_at_a_time(
         model, source, max_length, prefix, lambda logits, step: choose(logits)
@@ -71,36 +70,3 @@ def greedy_search(
     if return_attention:
         return tokens, lengths, attention_of(model, source, tokens)
     return tokens, lengths
-
-
-def one_at_a_time(model, source, max_length, prefix, choose):
-    """Generates one token per step.
-
-    `choose` maps logits `(batch, vocabulary_size)` and the number of the step to ids `(batch,)`.
-    """
-    batch = ops.shape(source)[0]
-    prefix = full_prefix(model, prefix, batch, max_length)
-
-    def continues(step, token, running, *_):
-        return ops.greater(ops.max(running), 0)
-
-    def advance(step, state, token, running, lengths, tokens):
-        logits, state = model.step(token, state)
-        token = choose(logits, step)
-        if prefix is not None:
-            forced = ops.take(prefix, step, axis=1)
-            token = ops.where(ops.equal(forced, model.pad_id), token, forced)
-        running = running * ops.cast(ops.not_equal(token, model.end_id), "int32")
-        token = ops.where(ops.greater(running, 0), token, model.pad_id)
-        tokens = ops.slice_update(tokens, [0, step], ops.expand_dims(token, 1))
-        return state, (token, running, lengths + running, tokens)
-
-    results = (
-        ops.full((batch,), model.start_id, dtype="int32"),
-        ops.ones((batch,), "int32"),  # 1 until a sentence has ended
-        ops.zeros((batch,), "int32"),
-        ops.full((batch, max_length), model.pad_id, dtype="int32"),
-    )
-    state = current_lowering().call(model.encode, source)
-    *_, lengths, tokens = search_loop(model, source, state, max_length, continues, advance, results)
-    return trimmed(tokens, lengths), lengths

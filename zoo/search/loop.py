@@ -1,14 +1,11 @@
-"""The decoding loop that all searches share, and checks of their arguments.
+"""The decoding loop that all searches share.
 
 A search runs eagerly, in a tf.function, under JAX's jit, and in a TFLite file.
 """
 
-from numbers import Integral
-
 from keras import ops
 
-from ..checks import is_number, require
-from ..contract import Seq2Seq
+from ..lowering import current_lowering
 from ..shapes import STATIC_SHAPES, dynamic_one
 
 # Steps between growths of the KV cache. A runtime prepares every op of a step again when a shape has
@@ -69,44 +66,6 @@ def search_loop(model, source, state, max_length, continues, advance, results):
     return tuple(ops.while_loop(condition, body, start)[1 : 1 + num_results])
 
 
-def full_prefix(model, prefix, batch, max_length):
-    """Returns a prefix padded to `(batch, max_length)`, or None without a prefix."""
-    if prefix is None:
-        return None
-    prefix = ops.cast(prefix, "int32")
-    what = "ids of shape (batch, prefix_length), a row for each source"
-    require("prefix", prefix, what, lambda p: has_shape(p, batch, None))
-    length = ops.shape(prefix)[1]
-    if isinstance(length, int) and is_number(max_length):
-        what = f"at most max_length={max_length} long"
-        require("prefix", prefix, what, lambda p: length <= max_length)
-    rest = ops.full((batch, max_length - length), model.pad_id, dtype="int32")
-    return ops.concatenate([prefix, rest], axis=1)
-
-
-def checked_source(model, source):
-    """Casts `source` to the model's `source_spec`; raises ValueError if it has another shape."""
-    require("model", model, "a zoo.Seq2Seq", lambda m: isinstance(m, Seq2Seq))
-    spec = model.source_spec
-    source = ops.cast(source, spec.dtype)
-    what = "ids of shape (batch, source_length)"
-    if spec.features is not None:
-        what = f"features of shape (batch, source_length, {spec.features})"
-    is_source = lambda s: has_shape(s, *spec.shape()) and s.shape[0] != 0  # noqa: E731
-    require("source", source, f"{what}, with at least one row", is_source)
-    return source
-
-
-def check_length(model, max_length):
-    """Raises ValueError unless the model can generate `max_length` tokens."""
-    if not ops.is_tensor(max_length):
-        what = "a positive integer, or an int32 scalar tensor"
-        require("max_length", max_length, what, lambda n: is_number(n, Integral) and n > 0)
-        if model.max_positions is not None:
-            what = f"less than the model's max_positions={model.max_positions}"
-            require("max_length", max_length, what, lambda n: n < model.max_positions)
-
-
 def trimmed(tokens, lengths):
     """Drops the columns of `tokens (…, max_length)` that are padding in every row.
 
@@ -115,14 +74,33 @@ def trimmed(tokens, lengths):
     return tokens if STATIC_SHAPES else tokens[..., : ops.maximum(ops.max(lengths), 1)]
 
 
-def has_shape(x, *shape):
-    """Returns whether `x` has the rank of `shape` and its sizes, as far as they are static."""
-    sizes = ops.shape(x)
-    return len(sizes) == len(shape) and all(
-        a == b for a, b in zip(sizes, shape, strict=True) if is_number(a) and is_number(b)
+def one_at_a_time(model, source, max_length, prefix, choose):
+    """Generates one token per step.
+
+    `choose` maps logits `(batch, vocabulary_size)` and the number of the step to ids `(batch,)`.
+    """
+    batch = ops.shape(source)[0]
+
+    def continues(step, token, running, *_):
+        return ops.greater(ops.max(running), 0)
+
+    def advance(step, state, token, running, lengths, tokens):
+        logits, state = model.step(token, state)
+        token = choose(logits, step)
+        if prefix is not None:
+            forced = ops.take(prefix, step, axis=1)
+            token = ops.where(ops.equal(forced, model.pad_id), token, forced)
+        running = running * ops.cast(ops.not_equal(token, model.end_id), "int32")
+        token = ops.where(ops.greater(running, 0), token, model.pad_id)
+        tokens = ops.slice_update(tokens, [0, step], ops.expand_dims(token, 1))
+        return state, (token, running, lengths + running, tokens)
+
+    results = (
+        ops.full((batch,), model.start_id, dtype="int32"),
+        ops.ones((batch,), "int32"),  # 1 until a sentence has ended
+        ops.zeros((batch,), "int32"),
+        ops.full((batch, max_length), model.pad_id, dtype="int32"),
     )
-
-
-def start_tokens(model, like):
-    """Returns the start id of each row of `like`, int32 `(batch, 1)`."""
-    return ops.full((ops.shape(like)[0], 1), model.start_id, dtype="int32")
+    state = current_lowering().call(model.encode, source)
+    *_, lengths, tokens = search_loop(model, source, state, max_length, continues, advance, results)
+    return trimmed(tokens, lengths), lengths

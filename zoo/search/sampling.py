@@ -6,11 +6,11 @@ from numbers import Integral
 import keras
 from keras import ops
 
-from ..checks import is_number, require
+from ..checks import has_shape, is_number, require
 from ..contract import Seq2Seq
 from ..shapes import Tensor
-from .greedy import one_at_a_time
-from .loop import check_length, checked_source, has_shape
+from .arguments import checked_arguments
+from .loop import one_at_a_time
 
 MIN_TEMPERATURE = 2.0**-126  # the smallest normal float32; devices flush smaller numbers to zero
 
@@ -61,8 +61,7 @@ def sample(
         >>> len(tokens)
         8
     """
-    source = checked_source(model, source)
-    check_length(model, max_length)
+    source, prefix = checked_arguments(model, source, max_length, prefix)
     what = f"a positive float32 number, at least {MIN_TEMPERATURE:.4g}"
     require("temperature", temperature, what, lambda t: is_number(t) and MIN_TEMPERATURE <= t < inf)
     if top_k is not None:

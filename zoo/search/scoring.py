@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from ..checks import require
+from ..checks import has_shape, require
 from ..contract import Seq2Seq
 from ..shapes import Tensor
-from .loop import checked_source, has_shape, start_tokens
+from .arguments import checked_source
 
 
 def score(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,7 +36,7 @@ def score(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Tenso
     target = ops.cast(target, "int32")
     what = "ids of shape (batch, target_length), a row for each source"
     require("target", target, what, lambda t: has_shape(t, ops.shape(source)[0], None))
-    given = ops.concatenate([start_tokens(model, target), target[:, :-1]], axis=1)
+    given = ops.concatenate([_start_tokens(model, target), target[:, :-1]], axis=1)
     logits = model({"source": source, "target": given}, training=False)
     each = ops.log_softmax(ops.cast(logits, "float32"))
     each = ops.take_along_axis(each, ops.expand_dims(target, 2), axis=2)[:, :, 0]
@@ -50,6 +50,11 @@ def attention_of(model, source, tokens):
     They come from one teacher-forced call, which equals stepwise decoding, so that a search need not
     carry them.
     """
-    target = ops.concatenate([start_tokens(model, tokens), tokens], axis=1)
+    target = ops.concatenate([_start_tokens(model, tokens), tokens], axis=1)
     inputs = {"source": source, "target": target}
     return ops.stop_gradient(model(inputs, training=False, return_attention=True)[1])
+
+
+def _start_tokens(model, like):
+    """Returns the start id of each row of `like`, int32 `(batch, 1)`."""
+    return ops.full((ops.shape(like)[0], 1), model.start_id, dtype="int32")

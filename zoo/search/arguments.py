@@ -1,0 +1,52 @@
+"""Checks of the arguments that all searches share."""
+
+from numbers import Integral
+
+from keras import ops
+
+from ..checks import has_shape, is_number, require
+from ..contract import Seq2Seq
+
+
+def checked_source(model, source):
+    """Casts `source` to the model's `source_spec`; raises ValueError if it has another shape."""
+    require("model", model, "a zoo.Seq2Seq", lambda m: isinstance(m, Seq2Seq))
+    spec = model.source_spec
+    source = ops.cast(source, spec.dtype)
+    what = "ids of shape (batch, source_length)"
+    if spec.features is not None:
+        what = f"features of shape (batch, source_length, {spec.features})"
+    is_source = lambda s: has_shape(s, *spec.shape()) and s.shape[0] != 0  # noqa: E731
+    require("source", source, f"{what}, with at least one row", is_source)
+    return source
+
+
+def checked_arguments(model, source, max_length, prefix):
+    """Checks source, maximum length and prefix of a search.
+
+    Returns:
+        `source` in the dtype of `source_spec`, and `prefix` padded to `(batch, max_length)`, or None
+        without a prefix.
+
+    Raises:
+        ValueError: An argument has another type or shape, or the model cannot generate `max_length`
+            tokens.
+    """
+    source = checked_source(model, source)
+    if not ops.is_tensor(max_length):
+        what = "a positive integer, or an int32 scalar tensor"
+        require("max_length", max_length, what, lambda n: is_number(n, Integral) and n > 0)
+        if model.max_positions is not None:
+            what = f"less than the model's max_positions={model.max_positions}"
+            require("max_length", max_length, what, lambda n: n < model.max_positions)
+    if prefix is None:
+        return source, None
+    prefix, batch = ops.cast(prefix, "int32"), ops.shape(source)[0]
+    what = "ids of shape (batch, prefix_length), a row for each source"
+    require("prefix", prefix, what, lambda p: has_shape(p, batch, None))
+    length = ops.shape(prefix)[1]
+    if isinstance(length, int) and is_number(max_length):
+        what = f"at most max_length={max_length} long"
+        require("prefix", prefix, what, lambda p: length <= max_length)
+    rest = ops.full((batch, max_length - length), model.pad_id, dtype="int32")
+    return source, ops.concatenate([prefix, rest], axis=1)
