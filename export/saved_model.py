@@ -58,10 +58,11 @@ class _Served(tf.Module):
     def __init__(self, model, tokenizers, max_source_length, max_target_length):
         super().__init__()
         self.weights = [variable.value for variable in model.variables]
-        # Attributes, because the SavedModel contains only resources that the module tracks.
+        # Attributes, because the SavedModel contains only resources that the module tracks. Names,
+        # because a loaded SavedModel shares resources of the same name.
         self.source_tokenizer, self.target_tokenizer = (
-            tf_text.SentencepieceTokenizer(side.model_bytes)
-            for side in (tokenizers.source, tokenizers.target)
+            tf_text.SentencepieceTokenizer(side.model_bytes, name=name)
+            for name, side in (("source", tokenizers.source), ("target", tokenizers.target))
         )
 
         @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32, name="source")])
