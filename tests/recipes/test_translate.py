@@ -206,7 +206,7 @@ SMALL = ["--train", "pairs.tsv", "--vocabulary-size", "900"]
         (["--preset", "gpt"], "error: `preset` must be one of"),
         (["--quantizations", "int8", "int3"], "error: `quantization` must be one of"),
         (["--epochs", "0"], "error: `epochs` must be at least 1. Received: 0"),
-        (["--max-length", "1"], "error: `max_source_length` must be an integer of 2 or more"),
+        (["--max-length", "1"], "error: `max_source_length` must be an integer of at least 2"),
         (["--seed", "-1"], "error: `seed` must be from 0 to 4294967295. Received: -1"),
         (["--output", ".", "--overwrite"], "error: `output` must be a new folder, or one of an"),
         (

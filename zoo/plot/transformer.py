@@ -14,7 +14,7 @@ class TransformerDrawing(Drawing):
     def draw(self):
         model, x = self.model, self.DISTANCE
         self.norm_first = self.config["norm_first"]
-        self.legend["memory"] = "encoder outputs: keys and values of cross-attention in every layer"
+        self.legend["memory"] = "encoder outputs, which every decoder layer reads"
         memory = (0, self._stack("encoder", 0, -1, model.encoder_layers))
         top = self._stack("decoder", x, 1, model.decoder_layers, memory)
         output = top + 17 + (14 if self.norm_first else 22)
