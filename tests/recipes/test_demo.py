@@ -37,4 +37,4 @@ def test_a_tiny_family_goes_from_text_to_a_table(pairs, tmp_path, monkeypatch, c
         assert (tmp_path / "demo" / "rnn_tiny" / quantization / "model.tflite").is_file()
     with pytest.raises(SystemExit):
         demo.main(["--output", str(tmp_path / "demo")])
-    assert "rnn_tiny holds a finished run" in capsys.readouterr().err
+    assert "rnn_tiny contains a finished run" in capsys.readouterr().err
