@@ -82,7 +82,9 @@ def test_a_host_loop_over_encode_and_decode_step_equals_teacher_forcing(structur
             state = decode_step(token=token, **state)
             logits.append(state.pop("logits"))
         expected = np.array(structure.model({"source": source, "target": target}))
-        np.testing.assert_allclose(np.stack(logits, axis=1), expected, atol=2e-5)
+        # Logits reach 30, and float32 rounds relative to the largest terms of a sum.
+    atol = 4e-6 * np.abs(expected).max()
+    np.testing.assert_allclose(np.stack(logits, axis=1), expected, rtol=0, atol=atol)
 
 
 def test_the_state_has_the_same_names_in_all_signatures(structure, interpreter):
@@ -107,9 +109,14 @@ def test_the_file_contains_built_in_ops_only(structure):
     "structure", [param for param in PARAMS if param.values[0] not in SEARCHED], indirect=True
 )
 def test_the_file_stores_each_weight_once(structure):
-    tables = flatbuffer.read(structure.content)
-    buffers = {bytes(buffer.data) for buffer in tables.buffers if buffer.data is not None}
-    assert sum(map(len, buffers)) <= 1.1 * 4 * structure.model.count_params()
+    model = flatbuffer.read(structure.content)
+    tensors = (tensor for graph in model.subgraphs for tensor in graph.tensors)
+    floats = {t.buffer for t in tensors if t.type == flatbuffer.schema.TensorType.FLOAT32}
+    data = {bytes(model.buffers[i].data) for i in floats if model.buffers[i].data is not None}
+    # The converter folds a table of relative positions into one row for each of 257 distances.
+    options = structure.model.options
+    folded = 2 * 257 * options["num_heads"] if options.get("positions") == "relative" else 0
+    assert sum(map(len, data)) <= 4 * (1.1 * structure.model.count_params() + folded)
 
 
 def test_a_file_with_another_op_is_refused_by_its_name():
