@@ -7,7 +7,7 @@ TOOLS := $(VENV)/.tools
 # TensorFlow's start-up notes, and its warnings of what this project does not use.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-long lint format wheel benchmark presets fuzz resume distributed clean
+.PHONY: demo test test-long lint format wheel benchmark presets fuzz mutants resume distributed clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m seq2lite.recipes.demo --overwrite
@@ -46,6 +46,11 @@ presets: $(TOOLS)
 # 10,000 damaged bundles: each refused, or the right text.
 fuzz: $(TOOLS)
 	$(BIN)/python benchmarks/fuzz_bundle.py
+
+# Faults applied one at a time to a copy of the project: the tests must catch each. Hours; continue a
+# stopped run with `make mutants OPTIONS=--resume`.
+mutants: $(TOOLS)
+	$(BIN)/python benchmarks/mutants.py $(OPTIONS)
 
 # A training of each family, killed 20 times at random: it ends with the weights of one that was not.
 resume: $(TOOLS)
