@@ -167,6 +167,8 @@ class Copy:
             # The cached bytecode of a file that changes twice within a second would be stale.
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(package.parent),
+            # Else `seq2lite/` of the working folder would come before PYTHONPATH.
+            "PYTHONSAFEPATH": "1",
             "PYTEST_ADDOPTS": "",
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
@@ -174,7 +176,7 @@ class Copy:
         found = subprocess.run(
             [sys.executable, "-c", code],
             env=self.environment,
-            cwd=folder,
+            cwd=self.root,
             capture_output=True,
             text=True,
         ).stdout.strip()
