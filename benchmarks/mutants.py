@@ -215,9 +215,12 @@ class Copy:
                 if not isinstance(error, subprocess.TimeoutExpired):
                     raise
                 return None, "", time.perf_counter() - start
-        if process.returncode not in (PASSED, FAILED, INTERRUPTED):
+        code = process.returncode
+        if code < 0:  # a crash is a failure too
+            code, output = FAILED, f"E   signal {-code}\n{output}"
+        if code not in (PASSED, FAILED, INTERRUPTED):
             sys.exit(f"pytest must find {' '.join(tests)}. Received:\n{output[-3000:]}")
-        return process.returncode, output, time.perf_counter() - start
+        return code, output, time.perf_counter() - start
 
 
 def report(found):
