@@ -244,6 +244,8 @@ class Copy:
                     raise
                 return None, "", time.perf_counter() - start
         code = process.returncode
+        if -code in (signal.SIGKILL, signal.SIGTERM):  # from outside, so it proves nothing
+            sys.exit(f"pytest must not be killed. Received: signal {-code}. Resume with --resume")
         if code < 0:  # a crash is a failure too
             code, output = FAILED, f"E   signal {-code}\n{output}"
         if code not in (PASSED, FAILED, INTERRUPTED):
