@@ -137,6 +137,7 @@ def trained(request, pairs, tmp_path_factory):
         max_length=48,
         dropout=0.0,  # The model memorizes the few pairs, so that its outputs differ.
         quantizations=("float32",),
+        measure=False,
         training=Training(epochs=7, batch_tokens=256, score_pairs=0),
         search=Search(num_beams=2),
     )

@@ -43,6 +43,7 @@ def export_model(result: RunResult, config, languages: Sequence[str] | None = No
         max_source_length=max_source_length,
         max_target_length=max_target_length,
         languages=languages,
+        measure=config.run.measure,
         **dataclasses.asdict(config.search),
     )
     return dataclasses.replace(result, reports=reports)

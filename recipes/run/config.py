@@ -26,6 +26,7 @@ class RunOptions:
         ("float32", "int8"),
         f"quantization modes, one bundle each: {', '.join(QUANTIZATIONS)}; without a value: none",
     )
+    measure: bool = option(True, "measure speed and memory of each bundle for its report")
 
     def __post_init__(self):
         if self.quantizations:

@@ -15,7 +15,7 @@ RECORD = "seq2lite-run.json"
 # Options of a command, which are not recorded.
 _OF_COMMAND = ("overwrite", "finish")
 # Recorded options that do not affect the weights: a run may resume with others.
-_FREE = ("quantizations", "tensorboard", "data_service", "processes")
+_FREE = ("quantizations", "measure", "tensorboard", "data_service", "processes")
 # Options that are paths, which may differ between the processes of a run.
 _PATHS = ("output", "train", "valid", "test", "teacher")
 _CONTENT = "content of"  # prefix of the names of data files' checksums
