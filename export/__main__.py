@@ -10,7 +10,7 @@ from .runtime.runner import load
 
 
 def main(arguments=None):
-    """Runs the command line and returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m seq2lite.export")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser(
@@ -77,7 +77,7 @@ def _run(options):
 
 
 def _print(*columns):
-    """Prints tab-separated columns as one line; line breaks and tabs within them become spaces."""
+    """Print tab-separated columns as one line; line breaks and tabs within them become spaces."""
     if len(columns) > 1:
         columns = [column.replace("\t", " ") for column in columns]
     print(*(" ".join(column.splitlines()) for column in columns), sep="\t", flush=True)

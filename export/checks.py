@@ -1,4 +1,4 @@
-"""Checks of the arguments of the export functions, made before any work begins."""
+"""Check of the arguments of the export functions, made before any work begins."""
 
 import math
 import os

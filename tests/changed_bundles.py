@@ -10,12 +10,12 @@ ZEROS = b"0" * 64
 
 
 def parts_of(bundle):
-    """Returns the files of a bundle folder, name to bytes, without bundle.json."""
+    """Return the files of a bundle folder, name to bytes, without bundle.json."""
     return {f.name: f.read_bytes() for f in bundle.iterdir() if f.name != DESCRIPTION_FILE}
 
 
 def changed_copy(bundle, path, parts=None, entries=None):
-    """Writes a copy of a bundle into the folder `path` with changed `parts` and description entries."""
+    """Write a copy of a bundle into the folder `path` with changed `parts` and description entries."""
     description = json.loads((bundle / DESCRIPTION_FILE).read_text("utf-8"))
     del description["sha256"], description["format"]
     made = path / "made"
@@ -31,7 +31,7 @@ def changed_copy(bundle, path, parts=None, entries=None):
 
 
 def reseal(content):
-    """Returns bundle.json with a matching checksum of itself."""
+    """Return bundle.json with a matching checksum of itself."""
     content = re.sub(rb'"bundle\.json": "[0-9a-f]{64}"', b'"bundle.json": "%s"' % ZEROS, content)
     digest = hashlib.sha256(content).hexdigest().encode()
     return content.replace(b'"bundle.json": "%s"' % ZEROS, b'"bundle.json": "%s"' % digest)

@@ -251,7 +251,7 @@ FEW_CASES = [
 
 
 def small_model(case, **options):
-    """Builds the model of one of CASES or MIXED, with random weights; `options` take precedence."""
+    """Build the model of one of CASES or MIXED, with random weights; `options` take precedence."""
     options = {**{**TRANSFORMERS, **RNNS, **MIXED}[case], **options}
     if "transformer" in case:
         sizes = {"num_layers": 2, "model_dim": 16, "num_heads": 2, "feed_forward_dim": 24}

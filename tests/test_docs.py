@@ -41,7 +41,7 @@ def python_blocks(file):
 
 
 def run(file, containing, names, **replacements):
-    """Runs the one block of a page that contains a text, in `names`; replacements are made in it."""
+    """Run the one block of a page that contains a text, in `names`; replacements are made in it."""
     assert (file, containing) in BLOCKS
     (code,) = [code for code in python_blocks(file) if containing in code]
     for old, new in replacements.values():

@@ -56,7 +56,10 @@ CHECKS = [
     for term, advice in TERMS.items()
 ]
 CODE = re.compile(r"\bis (not )?None\b|\bare None\b")
-OPENING = re.compile(r"(What|Of) ")
+# The first word of a docstring: neither a clause as a noun nor a verb in the third person.
+OPENING = re.compile(
+    r"(What|Of|Returns|Yields|Raises|Reads|Writes|Runs|Builds|Makes|Checks|Computes|Takes|Adds)\b"
+)
 
 
 def files():
@@ -72,7 +75,7 @@ _THIS = Path(__file__).relative_to(ROOT).as_posix()
 
 
 def faults(name):
-    """Yields `file:line: term → advice` for a file."""
+    """Yield `file:line: term → advice` for a file."""
     text = (ROOT / name).read_text("utf-8")
     for number, line in enumerate(text.splitlines(), start=1):
         line = CODE.sub("", line)
@@ -85,7 +88,7 @@ def faults(name):
                 docstring = ast.get_docstring(node)
                 if docstring and OPENING.match(docstring):
                     line = getattr(node, "lineno", 1)
-                    yield f"{name}:{line}: a docstring starts with {docstring[:12]!r} → name the thing"
+                    yield f"{name}:{line}: a docstring starts with {docstring[:12]!r} → imperative or noun"
 
 
 @pytest.mark.parametrize("name", files())
@@ -95,7 +98,7 @@ def test_the_wording_is_plain(name):
 
 
 def main(names):
-    """Prints the faults of files; returns the exit status."""
+    """Print the faults of files; return the exit status."""
     found = [
         fault
         for name in [Path(name).resolve().relative_to(ROOT).as_posix() for name in names] or files()

@@ -1,4 +1,4 @@
-"""Checks of arguments, with one form of message."""
+"""Check of arguments, with one form of message."""
 
 from numbers import Integral, Real
 
@@ -6,35 +6,35 @@ from keras import ops
 
 
 def require(option, value, expected, holds):
-    """Raises ValueError unless `holds(value)`; `expected` describes the values that are allowed."""
+    """Raise ValueError unless `holds(value)`; `expected` describes the values that are allowed."""
     if not holds(value):
         raise ValueError(f"`{option}` must be {expected}. Received: {option}={value!r}")
 
 
 def require_sizes(**sizes):
-    """Raises ValueError unless each is a positive integer."""
+    """Raise ValueError unless each is a positive integer."""
     for option, value in sizes.items():
         require(option, value, "a positive int", is_positive_integer)
 
 
 def require_one_of(option, value, choices):
-    """Raises ValueError unless `value` is one of `choices`."""
+    """Raise ValueError unless `value` is one of `choices`."""
     require(option, value, f"one of {tuple(choices)}", lambda v: v in tuple(choices))
 
 
 def require_bool(**flags):
-    """Raises ValueError unless each is True or False."""
+    """Raise ValueError unless each is True or False."""
     for option, value in flags.items():
         require(option, value, "True or False", lambda v: isinstance(v, bool))
 
 
 def require_rate(option, value):
-    """Raises ValueError unless `value` is a dropout rate."""
+    """Raise ValueError unless `value` is a dropout rate."""
     require(option, value, "a number in [0, 1)", lambda v: is_number(v) and 0 <= v < 1)
 
 
 def layer_pair(num_layers):
-    """Returns `num_layers` as (encoder, decoder): one integer stands for both."""
+    """Return `num_layers` as (encoder, decoder): one integer stands for both."""
     pair = (num_layers, num_layers) if is_number(num_layers, Integral) else num_layers
     require(
         "num_layers",
@@ -50,7 +50,7 @@ def layer_pair(num_layers):
 
 
 def has_shape(x, *shape):
-    """Returns whether a tensor has the rank of `shape` and its sizes, as far as they are static."""
+    """Return whether a tensor has the rank of `shape` and its sizes, as far as they are static."""
     sizes = ops.shape(x)
     return len(sizes) == len(shape) and all(
         a == b for a, b in zip(sizes, shape, strict=True) if is_number(a) and is_number(b)
@@ -68,7 +68,7 @@ def is_positive_integer(value):
 
 
 def plain(value):
-    """Replaces NumPy numbers by Python's, also inside a dict, tuple or list."""
+    """Replace NumPy numbers by Python's, also inside a dict, tuple or list."""
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, (tuple, list)):

@@ -131,14 +131,14 @@ class Seq2Seq(keras.Model):
         raise NotImplementedError
 
     def grow(self, state: dict[str, Tensor], length: int) -> dict[str, Tensor]:
-        """Adds free slots for `length` steps to the state; the same state if it does not grow."""
+        """Add free slots for `length` steps to the state; the same state if it does not grow."""
         return state
 
     @final
     def decode_step(
         self, token: Tensor, state: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Runs `step`, then adds the free slot that the next step needs."""
+        """Run `step`, then add the free slot that the next step needs."""
         logits, state = self.step(token, state)
         return logits, self.grow(state, 1)
 
@@ -174,7 +174,7 @@ class Seq2Seq(keras.Model):
         return None if self.start_id == self.pad_id else self.pad_id
 
     def require_attention(self, return_attention: bool) -> None:
-        """Raises ValueError if attention is requested from a model that has none."""
+        """Raise ValueError if attention is requested from a model that has none."""
         if return_attention and not self.has_attention:
             raise ValueError(
                 "`return_attention` must be False for a model without attention. "

@@ -18,7 +18,7 @@ def take_rows(table, ids):
 
 
 def call(function, *arguments):
-    """Calls `function`; a `Lowering.call` may put it into a graph of its own."""
+    """Call `function`; a `Lowering.call` may put it into a graph of its own."""
     return function(*arguments)
 
 
@@ -50,7 +50,7 @@ _CURRENT = ContextVar("lowering", default=DEFAULT)
 
 
 def current_lowering() -> Lowering:
-    """Returns the `Lowering` under which layers are traced now."""
+    """Return the `Lowering` under which layers are traced now."""
     return _CURRENT.get()
 
 

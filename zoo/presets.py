@@ -151,7 +151,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def list_presets() -> list[str]:
-    """Returns the names of all presets.
+    """Return the names of all presets.
 
     Example:
         >>> from seq2lite import zoo
@@ -162,7 +162,7 @@ def list_presets() -> list[str]:
 
 
 def family_of(preset: str) -> type[Seq2Seq]:
-    """Returns the class of a preset's models, whose attributes hold before a model is built.
+    """Return the class of a preset's models, whose attributes hold before a model is built.
 
     Raises:
         ValueError: The preset does not exist.
@@ -177,7 +177,7 @@ def family_of(preset: str) -> type[Seq2Seq]:
 
 
 def build(preset: str, **options: Any) -> Seq2Seq:
-    """Builds a model from a preset.
+    """Build a model from a preset.
 
     Args:
         preset: One of `list_presets()`.

@@ -13,13 +13,13 @@ STATIC_SHAPES = keras.backend.backend() == "jax"
 
 
 def built(layer, input_shape):
-    """Builds `layer` and returns it, so that its weights exist before any call."""
+    """Build `layer` and return it, so that its weights exist before any call."""
     layer.build(input_shape)
     return layer
 
 
 def dynamic_one(source):
-    """Returns 1 as a tensor whose value is known at run time only: a cache's first length.
+    """Return 1 as a tensor whose value is known at run time only: a cache's first length.
 
     A literal 1 would become a static shape, and a loop that grows the cache would not trace.
 

@@ -1,4 +1,4 @@
-"""Checks of arguments."""
+"""Check of arguments."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -7,7 +7,7 @@ from .tokenizer import is_unicode
 
 
 def checked_texts(texts: Sequence[str]) -> Sequence[str]:
-    """Returns `texts`, or raises ValueError unless they are a list of Unicode text."""
+    """Return `texts`, or raise ValueError unless they are a list of Unicode text."""
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"`texts` must be a list of str. Received: {texts!r:.80}")
     for text in texts:
@@ -20,12 +20,12 @@ def checked_texts(texts: Sequence[str]) -> Sequence[str]:
 
 
 def is_integer(value: object) -> bool:
-    """Returns whether `value` is an integer, NumPy's included; a bool is not."""
+    """Return whether `value` is an integer, NumPy's included; a bool is not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def require_positive(**numbers: int) -> None:
-    """Raises ValueError unless each argument is a positive integer."""
+    """Raise ValueError unless each argument is a positive integer."""
     for name, number in numbers.items():
         if not is_integer(number) or number < 1:
             raise ValueError(f"`{name}` must be a positive integer. Received: {number!r}")

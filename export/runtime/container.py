@@ -44,19 +44,19 @@ class Container:
     parts: dict
 
     def part(self, name: str) -> bytes:
-        """Returns the bytes of a part, or raises BundleError if the bundle lacks it."""
+        """Return the bytes of a part, or raise BundleError if the bundle lacks it."""
         if name not in self.parts:
             raise BundleError(f"{self.path / name} is missing")
         return self.parts[name]
 
 
 def is_zip(path: str | os.PathLike) -> bool:
-    """Returns whether a bundle at this path is a zip file."""
+    """Return whether a bundle at this path is a zip file."""
     return Path(path).suffix == ".zip"
 
 
 def is_bundle(path: str | os.PathLike) -> bool:
-    """Returns whether `path` is a bundle, complete or not, and contains nothing else."""
+    """Return whether `path` is a bundle, complete or not, and contains nothing else."""
     try:
         if is_zip(path):
             with zipfile.ZipFile(path) as archive:
@@ -69,7 +69,7 @@ def is_bundle(path: str | os.PathLike) -> bool:
 
 
 def seal(description: dict, parts: dict[str, bytes]) -> bytes:
-    """Returns bundle.json: `description` with the checksums of every part and of itself."""
+    """Return bundle.json: `description` with the checksums of every part and of itself."""
     digests = {name: _digest(content) for name, content in sorted(parts.items())}
     description = {
         "format": FORMAT,
@@ -84,7 +84,7 @@ def seal(description: dict, parts: dict[str, bytes]) -> bytes:
 def write_container(
     path: Path, description: dict, parts: dict[str, bytes], zipped: bool = False
 ) -> None:
-    """Writes a bundle.
+    """Write a bundle.
 
     Args:
         path: Folder or file to write.
@@ -107,7 +107,7 @@ def write_container(
 
 
 def read_container(path: str | os.PathLike) -> Container:
-    """Reads a bundle into memory and verifies every checksum.
+    """Read a bundle into memory and verify every checksum.
 
     The model and the tokenizers are required. Other parts are optional.
 
@@ -163,7 +163,7 @@ def _open_folder(folder):
 
 
 def _open_zip(path):
-    """Reads a zip into memory; nothing is unpacked, so entry names cannot escape a folder."""
+    """Read a zip into memory; nothing is unpacked, so entry names cannot escape a folder."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()[: MAX_PARTS + 1]
@@ -216,7 +216,7 @@ def _check_entry(path, entry):
 
 
 def _parse(path, content):
-    """Parses bundle.json and checks the types of the entries that `load` relies on."""
+    """Parse bundle.json and check the types of the entries that `load` relies on."""
     found = _FORMAT.match(content)
     if found and int(found[1]) != FORMAT:
         raise BundleError(

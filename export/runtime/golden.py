@@ -15,7 +15,7 @@ LOGIT_TOLERANCE = 0.05  # relative to the largest logit
 
 
 def check_golden(bundle) -> str:
-    """Runs the golden sentences of a bundle and compares ids, tokens and first logits.
+    """Run the golden sentences of a bundle and compare ids, tokens and first logits.
 
     Args:
         bundle: The bundle: a folder or a zip.

@@ -50,7 +50,7 @@ class HostSearch:
         self.start_id, self.end_id, self.pad_id = start_id, end_id, pad_id
 
     def greedy(self, source: np.ndarray, max_length: int) -> tuple[np.ndarray, np.ndarray]:
-        """Generates the most probable token at each step, until each sentence ends.
+        """Generate the most probable token at each step, until each sentence ends.
 
         Args:
             source: Sources `(batch, source_length)`.
@@ -77,7 +77,7 @@ class HostSearch:
         seed: int | None = None,
         draws: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Samples each token from the model's distribution, until each sentence ends.
+        """Sample each token from the model's distribution, until each sentence ends.
 
         Args:
             source: Sources `(batch, source_length)`. Repeat a row for several samples of it.
@@ -119,7 +119,7 @@ class HostSearch:
         return self._run(source, max_length, choose)
 
     def check_length(self, max_length: int) -> None:
-        """Raises ValueError unless `max_length` tokens can be generated."""
+        """Raise ValueError unless `max_length` tokens can be generated."""
         if not _is_number(max_length, Integral) or max_length < 1:
             raise ValueError(f"`max_length` must be a positive integer. Received: {max_length!r}")
         if self.max_tokens is not None and max_length > self.max_tokens:
@@ -147,7 +147,7 @@ class HostSearch:
 
 
 def check_sampling(temperature, top_k, top_p, seed=None):
-    """Raises ValueError unless the arguments are those of `HostSearch.sample`."""
+    """Raise ValueError unless the arguments are those of `HostSearch.sample`."""
     tiny, largest = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
     for name, value, requirement, kind, holds in (
         (
@@ -172,7 +172,7 @@ def _is_number(value, kind):
 
 
 def _drawn(logits, draw, top_k, top_p):
-    """Returns ids `(batch,)` at which cumulative probabilities exceed the draws `(batch, 1)`."""
+    """Return ids `(batch,)` at which cumulative probabilities exceed the draws `(batch, 1)`."""
     order = None
     if top_k is not None or top_p is not None:
         # The most probable first, ties by index, as in `ops.top_k`.

@@ -10,7 +10,7 @@ from .container import BundleError
 
 
 def open_interpreter(content: bytes, num_threads: int, name: str | Path) -> Interpreter:
-    """Opens a TFLite file.
+    """Open a TFLite file.
 
     Args:
         content: The file's bytes.
@@ -31,7 +31,7 @@ def open_interpreter(content: bytes, num_threads: int, name: str | Path) -> Inte
 def interpreter_search(
     content: bytes, num_threads: int, name: str | Path, signature: str = "generate"
 ) -> Callable:
-    """Returns the search of a file as a function of ids, the `generate_ids` of a `Runner`.
+    """Return the search of a file as a function of ids, the `generate_ids` of a `Runner`.
 
     A call with more than one row whose shape has grown since the last call opens a new interpreter.
     With the old one, XNNPACK (ai-edge-litert 2.3.0) returned wrong rows in one of 1,700 to 2,000

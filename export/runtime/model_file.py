@@ -9,14 +9,14 @@ from .static_file import StaticFile, static_search
 
 
 def search_of(content: bytes, description: dict, num_threads: int, name: str | Path) -> Callable:
-    """Returns the greedy search of a file of either kind; arguments as in `static_search`."""
+    """Return the greedy search of a file of either kind; arguments as in `static_search`."""
     if has_search(open_interpreter(content, num_threads, name)):
         return interpreter_search(content, num_threads, name)
     return static_search(content, description, num_threads, name)
 
 
 def steps_of(interpreter, padding, name: str | Path = "model.tflite"):
-    """Returns `encode` and `decode_step` of a file of either kind, and its batch size.
+    """Return `encode` and `decode_step` of a file of either kind, and its batch size.
 
     `decode_step` returns the complete next state and `logits`. The batch size is None where it is
     dynamic.
@@ -28,12 +28,12 @@ def steps_of(interpreter, padding, name: str | Path = "model.tflite"):
 
 
 def has_search(interpreter) -> bool:
-    """Returns whether a file contains `generate`; such files have dynamic shapes."""
+    """Return whether a file contains `generate`; such files have dynamic shapes."""
     return "generate" in interpreter.get_signature_list()
 
 
 def host_search(content: bytes, description: dict, num_threads: int, name: str | Path):
-    """Returns a `HostSearch` over a new interpreter of a file, and the file's batch size.
+    """Return a `HostSearch` over a new interpreter of a file, and the file's batch size.
 
     `interpreter_search` explains why the interpreter is not reused.
     """

@@ -26,7 +26,7 @@ NO_TARGET = -1e8  # scores below it mark missing targets: fewer exist than the b
 
 
 class Runner:
-    """Generates target text for source text. `load` opens a bundle as one.
+    """Generate target text for source text. `load` opens a bundle as one.
 
     Args:
         description: The content of bundle.json: lengths, special ids, languages, quantization.
@@ -56,7 +56,7 @@ class Runner:
     def generate(
         self, texts: Sequence[str], max_length: int | None = None, batch_size: int = 32
     ) -> list[str]:
-        """Generates a target for each source text by greedy search in the file.
+        """Generate a target for each source text by greedy search in the file.
 
         Blank text gives "". A source longer than `max_source_length` tokens, as bundle.json states
         it, is cut, with a UserWarning.
@@ -84,7 +84,7 @@ class Runner:
     def generate_beam(
         self, texts: Sequence[str], max_length: int | None = None, batch_size: int = 8
     ) -> list[list[tuple[str, float]]]:
-        """Generates the most probable targets of each source text by beam search in the file.
+        """Generate the most probable targets of each source text by beam search in the file.
 
         Args:
             texts: Source texts, as in `generate`.
@@ -127,7 +127,7 @@ class Runner:
         max_length: int | None = None,
         batch_size: int = 32,
     ) -> list[str]:
-        """Samples a target for each source text, with the search on the host.
+        """Sample a target for each source text, with the search on the host.
 
         Args:
             texts: Source texts, as in `generate`. Repeat a text for several samples of it.
@@ -166,11 +166,11 @@ class Runner:
         return targets
 
     def source_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Returns the ids that the model reads for each text; an empty list for blank text."""
+        """Return the ids that the model reads for each text; an empty list for blank text."""
         return source_ids(self.tokenizers.source, texts, self.description["max_source_length"])
 
     def _batches(self, texts, max_length, batch_size) -> Iterator:
-        """Yields indices into `texts`, their source ids, and the maximum number of tokens."""
+        """Yield indices into `texts`, their source ids, and the maximum number of tokens."""
         limit = self.description["max_target_length"] if max_length is None else max_length
         require_positive(max_length=limit, batch_size=batch_size)
         if limit > MAX_LENGTH:
@@ -193,7 +193,7 @@ class Runner:
 
 
 def load(path: str | os.PathLike, num_threads: int = 1) -> Runner:
-    """Opens a bundle after verifying the checksums of its parts.
+    """Open a bundle after verifying the checksums of its parts.
 
     Args:
         path: The bundle: a folder, or a zip, which is read into memory.
@@ -216,7 +216,7 @@ def load(path: str | os.PathLike, num_threads: int = 1) -> Runner:
 
 
 def open_container(container: Container, num_threads: int = 1) -> Runner:
-    """Opens the content of a bundle, as `load` does."""
+    """Open the content of a bundle, as `load` does."""
     name, description = container.path / MODEL_FILE, container.description
     content = container.parts[MODEL_FILE]
     interpreter = open_interpreter(content, num_threads, name)
@@ -240,7 +240,7 @@ def open_container(container: Container, num_threads: int = 1) -> Runner:
 
 
 def _open_tokenizers(container):
-    """Opens the tokenizers of a bundle and compares them with its description."""
+    """Open the tokenizers of a bundle and compare them with its description."""
     sides = {}
     for part in (TOKENIZER_FILE, TARGET_TOKENIZER_FILE):
         if part in container.parts:

@@ -49,7 +49,7 @@ class StaticFile:
         self._logits = self._decode_step.get_output_details()["logits"]
 
     def encode(self, source: np.ndarray) -> dict:
-        """Encodes `source (batch, length)`, ids or features, and returns the initial state."""
+        """Encode `source (batch, length)`, ids or features, and return the initial state."""
         if len(source) != self.batch:
             raise ValueError(
                 f"`source` must have batch size {self.batch}. Received: shape {source.shape}"
@@ -60,7 +60,7 @@ class StaticFile:
         return {**zero_state(self._decode_step), **self._run(self._encode, source=padded)}
 
     def check_length(self, source: np.ndarray) -> None:
-        """Raises ValueError if `source` is longer than the file's sources."""
+        """Raise ValueError if `source` is longer than the file's sources."""
         if source.shape[1] > self.max_source_length:
             raise ValueError(
                 f"`source` must have at most {self.max_source_length} tokens. "
@@ -68,7 +68,7 @@ class StaticFile:
             )
 
     def decode_step(self, token: np.ndarray, **state: np.ndarray) -> dict:
-        """Takes int32 ids `(batch,)` and the state; returns the next state and float32 `logits`."""
+        """Take int32 ids `(batch,)` and the state; return the next state and float32 `logits`."""
         state = {**state, **self._run(self._decode_step, token=token, **state)}
         if state["logits"].dtype != np.float32:
             scale, zero_point = self._logits["quantization"]
@@ -76,7 +76,7 @@ class StaticFile:
         return state
 
     def search(self, start_id: int, end_id: int, pad_id: int) -> HostSearch:
-        """Returns a `HostSearch` over this file."""
+        """Return a `HostSearch` over this file."""
         return HostSearch(
             self.encode,
             self.decode_step,
@@ -94,7 +94,7 @@ class StaticFile:
 
 
 def zero_state(decode_step) -> dict:
-    """Returns zeros for every input of a `decode_step` runner except the token.
+    """Return zeros for every input of a `decode_step` runner except the token.
 
     `encode` omits state that is zero at first. The zero of a quantized tensor is its zero point.
     """
@@ -112,7 +112,7 @@ def static_search(
     name: str | Path,
     is_timed: bool = False,
 ) -> Callable:
-    """Returns greedy search over a static file as the `generate_ids` of a `Runner`.
+    """Return greedy search over a static file as the `generate_ids` of a `Runner`.
 
     Args:
         content: The file's bytes.

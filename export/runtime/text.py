@@ -8,7 +8,7 @@ from .tokenizer import Tokenizer
 
 
 def source_ids(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    """Encodes source texts as the ids that a model reads.
+    """Encode source texts as the ids that a model reads.
 
     Args:
         tokenizer: Tokenizer of the source.
@@ -30,7 +30,7 @@ def ended(ids: Sequence[int], max_length: int, end_id: int) -> list[int]:
 
 
 def pad(rows: Sequence[Sequence[int]], pad_id: int, length: int | None = None) -> np.ndarray:
-    """Pads rows of ids to an int32 array `(batch, length)`.
+    """Pad rows of ids to an int32 array `(batch, length)`.
 
     Args:
         rows: Ids of each row.
@@ -45,7 +45,7 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int, length: int | None = None) -
 
 
 def batches_by_length(rows: Sequence[Sequence], batch_size: int) -> Iterator[list[int]]:
-    """Yields the indices of non-empty rows in batches of similar length, the longest first.
+    """Yield the indices of non-empty rows in batches of similar length, the longest first.
 
     Similar lengths need little padding. Decreasing lengths spare a runtime from growing its tensors.
     """
@@ -55,5 +55,5 @@ def batches_by_length(rows: Sequence[Sequence], batch_size: int) -> Iterator[lis
 
 
 def decode(tokenizer: Tokenizer, tokens: Iterable, lengths: Iterable[int]) -> list[str]:
-    """Decodes generated tokens `(batch, length)`, of which the first `lengths (batch,)` count."""
+    """Decode generated tokens `(batch, length)`, of which the first `lengths (batch,)` count."""
     return tokenizer.decode(row[:length] for row, length in zip(tokens, lengths, strict=True))

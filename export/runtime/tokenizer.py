@@ -10,7 +10,7 @@ import sentencepiece
 
 
 class Tokenizer:
-    """Encodes text as ids and decodes ids to text, in training, export and on devices alike.
+    """Encode text as ids and decodes ids to text, in training, export and on devices alike.
 
     Text is normalized to NFC first. Otherwise decomposed Hangul, as in macOS file names, would be
     encoded byte by byte.
@@ -48,11 +48,11 @@ class Tokenizer:
         self.end_id: int = self._processor.eos_id()
 
     def encode(self, texts: Iterable[str]) -> list[list[int]]:
-        """Encodes texts as ids, without start and end."""
+        """Encode texts as ids, without start and end."""
         return self._processor.encode([unicodedata.normalize("NFC", text) for text in texts])
 
     def n_best(self, text: str, count: int) -> list[tuple[list[int], float]]:
-        """Returns the `count` most probable segmentations of a text, as (ids, log-probability)."""
+        """Return the `count` most probable segmentations of a text, as (ids, log-probability)."""
         text = unicodedata.normalize("NFC", text)
         best = self._processor.nbest_encode(text, nbest_size=count, out_type=int)
         return [(ids, sum(map(self._scores.__getitem__, ids))) for ids in best]
@@ -63,7 +63,7 @@ class Tokenizer:
         return self._processor.get_score(list(range(self.vocabulary_size)))
 
     def decode(self, ids: Iterable[Iterable[int]]) -> list[str]:
-        """Decodes rows of ids to texts. Control ids produce no text."""
+        """Decode rows of ids to texts. Control ids produce no text."""
         return self._processor.decode([[int(i) for i in row] for row in ids])
 
     @property
@@ -103,7 +103,7 @@ class Tokenizers:
 
     @classmethod
     def of(cls, tokenizer: "Tokenizer | Sequence[Tokenizer] | Tokenizers") -> "Tokenizers":
-        """Wraps one tokenizer for both sides, or a pair (source, target).
+        """Wrap one tokenizer for both sides, or a pair (source, target).
 
         Raises:
             ValueError: `tokenizer` is neither.
@@ -132,7 +132,7 @@ class Tokenizers:
 
 
 def is_unicode(text: str) -> bool:
-    """Returns whether a str can be encoded as UTF-8; half of a surrogate pair cannot."""
+    """Return whether a str can be encoded as UTF-8; half of a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -6,7 +6,7 @@ from seq2lite.zoo.lowering import Lowering
 
 
 def call(function, *arguments):
-    """Calls `function` in a graph of its own, which the converted file holds once.
+    """Call `function` in a graph of its own, which the converted file holds once.
 
     TFLite has no call. An IF whose other branch is never taken is the closest; equal graphs become
     one in `without_repetition`. A runtime prepares such a graph again at each call, so this pays for

@@ -44,7 +44,7 @@ class TextGraph:
             self.target = read_tables(tokenizers.target.model_bytes)
 
     def tokenize(self, text, length=None, capacity=None):
-        """Encodes text as ids, without start and end.
+        """Encode text as ids, without start and end.
 
         Args:
             text: uint8 `(num_bytes,)`, UTF-8. An invalid byte is read as U+FFFD.
@@ -59,11 +59,11 @@ class TextGraph:
         return self._ids(code, num_bytes, capacity)
 
     def is_blank(self, text, length=None):
-        """Returns whether `text` contains only whitespace."""
+        """Return whether `text` contains only whitespace."""
         return self._characters(text, length, is_static=True)[2]
 
     def detokenize(self, ids, length=None, capacity=None):
-        """Decodes ids to text.
+        """Decode ids to text.
 
         Args:
             ids: int32 `(num_ids,)`. Control ids such as start and end produce no text.
@@ -103,7 +103,7 @@ class TextGraph:
         return _compressed(_take(tables.bytes, indices), tf.reshape(is_used, (-1,)), capacity)
 
     def _characters(self, text, length, is_static):
-        """Splits text into characters.
+        """Split text into characters.
 
         Returns:
             Code points `(num_characters,)`, the dummy prefix included; the number of bytes of each, 0 at
@@ -203,7 +203,7 @@ def _last_characters(longest, num_bytes):
 
 
 def _utf8(byte):
-    """Decodes UTF-8 at every byte at once, which works because sequences never overlap.
+    """Decode UTF-8 at every byte at once, which works because sequences never overlap.
 
     Returns:
         For each byte `(n,)`: the length of the valid sequence that starts there, or 0; 1 if it is a
@@ -266,7 +266,7 @@ def _interleaved(columns):
 
 
 def _compressed(values, is_kept, capacity=None):
-    """Keeps the values where `is_kept` is 1.
+    """Keep the values where `is_kept` is 1.
 
     Returns:
         The values, padded with zeros to `capacity`, or to at least one; and their number.

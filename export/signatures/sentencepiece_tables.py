@@ -65,7 +65,7 @@ class TextTables:
 
 
 def read_tables(model_bytes):
-    """Reads a serialized SentencePiece model.
+    """Read a serialized SentencePiece model.
 
     Raises:
         ValueError: The model is not a unigram model with byte fallback, or normalizes text.
@@ -120,7 +120,7 @@ def read_tables(model_bytes):
 
 
 def _check(model):
-    """Raises ValueError for models whose ids the graph could not reproduce."""
+    """Raise ValueError for models whose ids the graph could not reproduce."""
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     kinds = {piece.type for piece in model.pieces}
     allowed = {_PIECE.NORMAL, _PIECE.UNKNOWN, _PIECE.CONTROL, _PIECE.BYTE}
@@ -170,7 +170,7 @@ def _character_classes(texts):
 
 
 def _double_array(words, num_classes):
-    """Builds a double-array trie (Aoe 1989) of `words`, a dict from tuples of classes to ids."""
+    """Build a double-array trie (Aoe 1989) of `words`, a dict from tuples of classes to ids."""
     children = {(): {}}
     for word in words:
         for end in range(1, len(word) + 1):
@@ -206,7 +206,7 @@ def _double_array(words, num_classes):
 
 
 def _first_fit(free, labels, first_free, at_once=4096):
-    """Returns the smallest start for which all slots `start + labels` are free."""
+    """Return the smallest start for which all slots `start + labels` are free."""
     for begin in range(first_free, len(free), at_once):
         starts = begin - labels[0] + np.flatnonzero(free[begin : begin + at_once])
         starts = starts[(starts >= 0) & (starts + labels[-1] < len(free))]

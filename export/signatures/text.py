@@ -9,7 +9,7 @@ from .lowering import arg_max, call
 
 
 def text_functions(model, graph, max_source_length, max_target_length):
-    """Returns `translate`, `tokenize` and `detokenize`, each over one text, as concrete functions."""
+    """Return `translate`, `tokenize` and `detokenize`, each over one text, as concrete functions."""
 
     @tf.function
     def tokenize(text):

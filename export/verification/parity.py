@@ -14,7 +14,7 @@ class ParityError(RuntimeError):
 
 
 def check_parity(path, reference, tolerance):
-    """Runs a file and compares it with Keras.
+    """Run a file and compare it with Keras.
 
     Args:
         path: The TFLite file.
@@ -39,7 +39,7 @@ def check_parity(path, reference, tolerance):
 
 
 def require_within(parity, tolerance):
-    """Raises ParityError unless `parity` is within `tolerance`."""
+    """Raise ParityError unless `parity` is within `tolerance`."""
     chrf_difference = abs(parity.keras_chrf - parity.file_chrf)
     failures = []
     if not parity.relative_logit_error <= tolerance.logit_error:

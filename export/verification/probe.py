@@ -16,7 +16,7 @@ BATCH = 32
 
 
 def probe(path, source, lengths, max_length, teacher, **ids):
-    """Runs greedy search, `encode` and `decode_step` of a file.
+    """Run greedy search, `encode` and `decode_step` of a file.
 
     Args:
         path: The TFLite file.
@@ -48,7 +48,7 @@ def probe(path, source, lengths, max_length, teacher, **ids):
 
 
 def search_all(generate_ids, source, lengths, max_length):
-    """Runs the search of a file or of Keras over sources that are sorted by length.
+    """Run the search of a file or of Keras over sources that are sorted by length.
 
     Returns:
         `tokens (n, max_length)` and the number of tokens in each row `(n,)`.

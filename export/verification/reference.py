@@ -105,7 +105,7 @@ class KerasReference:
         self.logits = model(inputs, training=False).numpy()
 
     def save_inputs(self, path):
-        """Writes the inputs of `probe`."""
+        """Write the inputs of `probe`."""
         np.savez(
             path,
             source=self.source,
@@ -117,7 +117,7 @@ class KerasReference:
         )
 
     def compare(self, outputs: dict) -> Parity:
-        """Compares the outputs of a file, as `probe` returns them, with those of Keras."""
+        """Compare the outputs of a file, as `probe` returns them, with those of Keras."""
         texts = decode(self.tokenizers.target, outputs["tokens"], outputs["token_lengths"])
         error = np.abs(outputs["logits"] - self.logits).max(axis=-1)
         # NaN counts as the largest error; as a number it would compare as none.
@@ -159,7 +159,7 @@ class KerasReference:
 
 
 def keras_runner(model, tokenizers: Tokenizers, limits: dict) -> Runner:
-    """Returns a `Runner` over a Keras model, with greedy search in a tf.function."""
+    """Return a `Runner` over a Keras model, with greedy search in a tf.function."""
 
     spec = model.source_spec
 

@@ -1,4 +1,4 @@
-"""Splits without leaks: no held-out text is in the training set, not even nearly."""
+"""Split without leaks: no held-out text is in the training set, not even nearly."""
 
 import hashlib
 from collections import defaultdict

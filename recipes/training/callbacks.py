@@ -124,7 +124,7 @@ class DivergenceGuard(keras.callbacks.Callback):
 
 
 class Checkpointing(keras.callbacks.Callback):
-    """Writes a checkpoint after each evaluation.
+    """Write a checkpoint after each evaluation.
 
     Args:
         checkpoints: The `Checkpoints`.

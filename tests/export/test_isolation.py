@@ -46,7 +46,7 @@ def test_an_unexpected_error_in_this_process_is_a_conversion_error_too(tmp_path)
 
 @pytest.fixture
 def isolated(tmp_path, monkeypatch):
-    """Runs source code as a module of the package."""
+    """Run source code as a module of the package."""
 
     def run(code, timeout=60):
         (tmp_path / "package").mkdir()

@@ -29,7 +29,7 @@ def content(bundle):
 
 
 def float_buffers(content):
-    """Returns the model, and for each float32 buffer its weights and the name of a tensor."""
+    """Return the model, and for each float32 buffer its weights and the name of a tensor."""
     model, found = flatbuffer.read(content), {}
     graphs = [
         model.subgraphs[flatbuffer.graph_of(model, name)] for name in ("encode", "decode_step")

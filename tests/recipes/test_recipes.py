@@ -211,7 +211,7 @@ def a_tiny_transformer(monkeypatch):
 
 
 def run(recipe, tmp_path, lines, **options):
-    """Runs a recipe on one file, a part of which is held out."""
+    """Run a recipe on one file, a part of which is held out."""
     data = write(tmp_path, "data.txt", "".join(f"{line}\n" for line in lines))
     training = Training(epochs=1, batch_tokens=512, score_pairs=2)
     config = recipe.Config.of(

@@ -254,7 +254,7 @@ def texts(ax):
 
 
 def check_layout(ax):
-    """Asserts that text stays within its box and the Axes, and overlaps no other text or line."""
+    """Assert that text stays within its box and the Axes, and overlaps no other text or line."""
     renderer = FigureCanvasAgg(ax.figure).get_renderer()
     extents = {text: text.get_window_extent(renderer) for text in ax.texts}
     whole = ax.get_window_extent()

@@ -1,4 +1,4 @@
-"""Searches compared with plain loops, with exhaustive enumeration, and with each other."""
+"""Search compared with plain loops, with exhaustive enumeration, and with each other."""
 
 import itertools
 

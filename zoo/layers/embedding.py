@@ -95,7 +95,7 @@ class OutputProjection(layers.Layer):
 
 
 def token_embeddings(sharing, *, source_vocabulary_size, vocabulary_size, dim, output_dim):
-    """Builds source embedding, target embedding and output projection, with one to three tables.
+    """Build source embedding, target embedding and output projection, with one to three tables.
 
     Args:
         sharing: `"separate"`: three tables; `"shared_target"`: the target's embedding is the output
@@ -123,7 +123,7 @@ def token_embeddings(sharing, *, source_vocabulary_size, vocabulary_size, dim, o
 
 
 def check_sharing(sharing, dim, output_dim):
-    """Raises ValueError unless `sharing` is one of SHARING and the sizes allow it."""
+    """Raise ValueError unless `sharing` is one of SHARING and the sizes allow it."""
     require_one_of("embeddings", sharing, SHARING)
     if sharing != "separate":
         require(

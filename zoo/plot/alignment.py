@@ -28,7 +28,7 @@ def plot_alignment(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draws attention weights as in Bahdanau et al. 2015 (https://arxiv.org/abs/1409.0473, figure 3).
+    """Draw attention weights as in Bahdanau et al. 2015 (https://arxiv.org/abs/1409.0473, figure 3).
 
     Columns are source tokens, rows are target tokens. A pixel is the attention weight of the source
     token when the target token was generated, from 0 (black) to 1 (white).

@@ -11,7 +11,7 @@ from .transformer import TransformerDrawing
 
 
 def plot_architecture(model: Seq2Seq, *, ax: Axes | None = None) -> Axes:
-    """Draws the layers, sizes and attention of a model.
+    """Draw the layers, sizes and attention of a model.
 
     An RNN Seq2Seq is unrolled over three steps, as in Sutskever et al. 2014
     (https://arxiv.org/abs/1409.3215, figure 1) and Luong et al. 2015

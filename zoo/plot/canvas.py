@@ -72,7 +72,7 @@ class Drawing:
         self.legend = {}  # kind of line to its description
 
     def box(self, x, y, width, height, text=None, sub=None, *, fill=None, gid=None):
-        """Draws a box centered at `(x, y)` with one or two lines of text; without text, a panel."""
+        """Draw a box centered at `(x, y)` with one or two lines of text; without text, a panel."""
         low = np.array((x - width / 2, y - height / 2))
         self._extend(low, (x + width / 2, y + height / 2))
         panel = text is None
@@ -95,7 +95,7 @@ class Drawing:
             self.text(x, y - 6.5, sub, size=8)
 
     def text(self, x, y, text, size=9, align="center", weight="normal"):
-        """Draws one or more lines of text, aligned to `(x, y)` as `align` specifies."""
+        """Draw one or more lines of text, aligned to `(x, y)` as `align` specifies."""
         lines = text.split("\n")
         width = max(_width(line, size, weight) for line in lines)
         height = LEADING * size * len(lines)
@@ -109,7 +109,7 @@ class Drawing:
             self.artists.append(self.axes.text(x, base, line, **options))
 
     def line(self, *points, kind="plain", arrow=True, dot=False):
-        """Draws a line through `points` with rounded corners; `dot` marks a branch point."""
+        """Draw a line through `points` with rounded corners; `dot` marks a branch point."""
         points = [np.array(point, float) for point in points]
         points = [p for i, p in enumerate(points) if i == 0 or np.any(p != points[i - 1])]
         self._extend(*points)
@@ -131,7 +131,7 @@ class Drawing:
             self._add(PathPatch(_rounded(points), fill=False, capstyle="butt", **options))
 
     def plus(self, x, y):
-        """Draws a sum: a plus sign in a circle."""
+        """Draw a sum: a plus sign in a circle."""
         options = {"facecolor": "white", "edgecolor": INK, "linewidth": 0.9}
         self._add(Circle((x, y), RADIUS, **options, zorder=5))
         for end in ((3, 0), (0, 3)):
@@ -139,7 +139,7 @@ class Drawing:
             self._add(PathPatch(stroke, **options, zorder=6))
 
     def heading(self, low, right):
-        """Draws the model's name and the legend at the top left, above `low` and left of `right`.
+        """Draw the model's name and the legend at the top left, above `low` and left of `right`.
 
         A name that is too long for that is placed above the whole drawing.
         """
@@ -154,7 +154,7 @@ class Drawing:
             self.text(left + 28, y, text, 8, "left")
 
     def finish(self):
-        """Sets the limits and returns the Axes."""
+        """Set the limits and return the Axes."""
         low, high = self.low - MARGIN, self.high + MARGIN
         size = (high - low) / 72
         if self.has_own_figure:
@@ -172,7 +172,7 @@ class Drawing:
         return self.axes
 
     def tie(self, source, target_left, target_right, output, lane):
-        """Joins boxes that share an embedding table by dotted lines between the given points.
+        """Join boxes that share an embedding table by dotted lines between the given points.
 
         `lane` is the x coordinate of the line from the target embedding to the output projection.
         """
@@ -199,7 +199,7 @@ def _width(text, size, weight):
 
 
 def _rounded(points):
-    """Returns the path through `points` with rounded corners."""
+    """Return the path through `points` with rounded corners."""
     vertices, codes = [points[0]], [Path.MOVETO]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         sides = [end - corner for end in (before, after)]

@@ -44,7 +44,7 @@ class RNNDrawing(UnrolledStacks):
         return self.finish()
 
     def _bridge(self):
-        """Draws how the encoder's final states initialize the decoder."""
+        """Draw how the encoder's final states initialize the decoder."""
         kind, end = self.config["bridge"], self.columns["decoder"][0] - 18
         if kind == "zeros":
             for y in self.middles[: len(self.rows["decoder"])]:
@@ -117,7 +117,7 @@ class RNNDrawing(UnrolledStacks):
             self.line(start, *corners, end, kind="context", arrow=False)
 
     def _memory(self, outputs):
-        """Joins all encoder outputs to the attention of each step."""
+        """Join all encoder outputs to the attention of each step."""
         self.legend["memory"] = "encoder outputs: the memory of attention"
         y = self.tops[len(self.rows["encoder"]) - 1] + 20
         first, *others = (point for points in outputs for point in points)
@@ -132,7 +132,7 @@ class RNNDrawing(UnrolledStacks):
             self.line((x - 36, self.bus), (x - 28, self.bus), end, kind="memory")
 
     def _decoder(self):
-        """Draws the decoder. Each column has lanes at these offsets from its center.
+        """Draw the decoder. Each column has lanes at these offsets from its center.
 
         | lane | line |
         |---|---|
@@ -182,7 +182,7 @@ class RNNDrawing(UnrolledStacks):
         self._head()
 
     def _attention(self):
-        """Draws the attention boxes and their legend."""
+        """Draw the attention boxes and their legend."""
         score, columns = self.config["attention"], self.columns["decoder"]
         for x in columns:
             self.box(x - 14, self.attention, 44, 20, "attend", fill="attention")
@@ -196,12 +196,12 @@ class RNNDrawing(UnrolledStacks):
         self.legend["context"] = "context: weighted mean of encoder outputs"
 
     def _attend(self, hidden, x):
-        """Draws the query from the state at `hidden` to the attention of the same step."""
+        """Draw the query from the state at `hidden` to the attention of the same step."""
         turn, end = hidden[1] + 6, (x - 10, self.attention - 10)
         self.line((hidden[0], turn), (x - 10, turn), end, kind="query", dot=True)
 
     def _attend_next(self, hidden, step, x):
-        """Draws the query from a state to the attention of the next step."""
+        """Draw the query from a state to the attention of the next step."""
         y = self.attention
         if step == 0:  # its query is the initial state
             start = self.query_lane, self.middles[self._query_row()]
@@ -215,7 +215,7 @@ class RNNDrawing(UnrolledStacks):
         return 0 if self.model.query == "bottom" else len(self.rows["decoder"]) - 1
 
     def _context(self, x):
-        """Draws the context, from attention or the encoder, to the layers that read it."""
+        """Draw the context, from attention or the encoder, to the layers that read it."""
         model = self.model
         first = self.middles[0] - self.CELL / 2
         if model.query == "current":
@@ -238,13 +238,13 @@ class RNNDrawing(UnrolledStacks):
             self.line((x - 28, start), (x - 28, self.read_out), kind="context")
 
     def _enter_next(self, x, start, kind):
-        """Draws a line from `start` down into the first cell of the next column."""
+        """Draw a line from `start` down into the first cell of the next column."""
         lane, end, turn = x + 45, x + PITCH["decoder"] - 10, self.bottoms[0] - self.BELOW - 2
         corners = (lane, start[1]), (lane, turn), (end, turn)
         self.line(start, *corners, (end, self.middles[0] - self.CELL / 2), kind=kind)
 
     def _head(self):
-        """Draws the read-out and the output projection above all columns."""
+        """Draw the read-out and the output projection above all columns."""
         model, columns = self.model, self.columns["decoder"]
         y = self.read_out
         dim = self.config["hidden_dim"]

@@ -29,7 +29,7 @@ class TransformerDrawing(Drawing):
         return self.finish()
 
     def _stack(self, kind, x, side, layers, memory=None):
-        """Draws the encoder or the decoder.
+        """Draw the encoder or the decoder.
 
         Args:
             kind: `"encoder"` or `"decoder"`.
@@ -75,7 +75,7 @@ class TransformerDrawing(Drawing):
         return y
 
     def _embedding(self, kind, x, side):
-        """Draws tokens, embedding and added positions; returns the y coordinate of their top."""
+        """Draw tokens, embedding and added positions; return the y coordinate of their top."""
         model, positions = self.model, self.config["positions"]
         table = model.source_embedding if kind == "encoder" else model.target_embedding
         tokens = "source tokens" if kind == "encoder" else "target tokens, beginning with start"
@@ -95,7 +95,7 @@ class TransformerDrawing(Drawing):
         return y + RADIUS
 
     def _positions_within(self, kind, x, side):
-        """Draws positions that enter self-attention in every layer."""
+        """Draw positions that enter self-attention in every layer."""
         bias = getattr(self.model, f"{kind}_bias")
         if bias is not None:
             lines = "Relative bias", f"{bias.num_buckets} buckets {TIMES} {bias.num_heads}"
@@ -113,7 +113,7 @@ class TransformerDrawing(Drawing):
         return text if shared in (None, heads) else f"{text}, {shared} key/value heads"
 
     def _sub_layer(self, x, side, y, text, sub, fill, fork=False):
-        """Draws a sub-layer with its normalization and residual connection, starting at `y`.
+        """Draw a sub-layer with its normalization and residual connection, starting at `y`.
 
         Sets `middle` to the center of its box. With `fork`, three arrows enter the box.
 

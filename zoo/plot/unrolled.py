@@ -22,7 +22,7 @@ class UnrolledStacks(Drawing):
         return start is not None and layer + 1 >= start
 
     def _place_rows(self):
-        """Sets the y coordinates of each row: `bottoms`, `middles` (of a decoder's cells), `tops`.
+        """Set the y coordinates of each row: `bottoms`, `middles` (of a decoder's cells), `tops`.
 
         Both stacks share them, so that most states cross horizontally. Attention has a row of its
         own: `bus` is the y coordinate of its memory line, `attention` that of its boxes.
@@ -51,18 +51,18 @@ class UnrolledStacks(Drawing):
         return next(i for i, row in enumerate(self.rows[kind]) if layer <= row.last)
 
     def _last_state(self, row):
-        """Returns the x coordinate at which an encoder row's final state leaves it."""
+        """Return the x coordinate at which an encoder row's final state leaves it."""
         both = self.rows["encoder"][row].num_directions == 2
         return self.columns["encoder"][-1] + (self.HALF if both else 18)
 
     def _link(self, outputs, inputs, y):
-        """Joins all outputs of a row to all inputs of the next, at height `y`."""
+        """Join all outputs of a row to all inputs of the next, at height `y`."""
         for x, start in outputs:
             for foot, end in inputs:
                 self.line((x, start), (x, y), (foot, y), (foot, end))
 
     def _residual(self, x, outputs, row, lane):
-        """Draws a residual connection around a row at `x`; returns the point above its sum."""
+        """Draw a residual connection around a row at `x`; return the point above its sum."""
         y, below = self.tops[row] - RADIUS, self.bottoms[row] - self.BELOW
         corners = (x + lane, below), (x + lane, y)
         self.line((x, below), *corners, (x + RADIUS, y), dot=True)
@@ -71,7 +71,7 @@ class UnrolledStacks(Drawing):
         return x, y + RADIUS
 
     def _embedding(self, kind, table, tokens, caption):
-        """Draws a stack's embedding and its three input tokens."""
+        """Draw a stack's embedding and its three input tokens."""
         text = {"encoder": "Source embedding", "decoder": "Target embedding"}[kind]
         text += f", {table.input_dim:,} {TIMES} {table.output_dim:,}"
         if self.model.scale_embeddings:
@@ -83,13 +83,13 @@ class UnrolledStacks(Drawing):
         self.text((left + right) / 2, -38, caption, 8)
 
     def _wide_box(self, kind, y, text, fill):
-        """Draws a box across all columns; returns the x coordinates of its edges."""
+        """Draw a box across all columns; return the x coordinates of its edges."""
         left, right = self.columns[kind][0] - self.HALF, self.columns[kind][-1] + self.HALF
         self.box((left + right) / 2, y, right - left, 24, text, fill=fill)
         return left, right
 
     def _panel(self, kind, i, lines):
-        """Draws the panel behind a row and its caption."""
+        """Draw the panel behind a row and its caption."""
         row, columns = self.rows[kind][i], self.columns[kind]
         left, right = columns[0] - self.HALF, columns[-1] + self.HALF
         bottom, top = self.bottoms[i] - 9, self.tops[i] + 9
@@ -110,7 +110,7 @@ Row = namedtuple("Row", ["first", "last", "num_directions", "has_residual"])
 
 
 def grouped(kinds):
-    """Groups layers, given as `(num_directions, has_residual)`, into rows.
+    """Group layers, given as `(num_directions, has_residual)`, into rows.
 
     Each layer has a row of its own in a stack of at most MAX_ROWS layers. In a deeper stack equal
     neighbors share a row, except the first layer, which reads embeddings.

@@ -29,7 +29,7 @@ def rnn_seq2seq(
     end_id: int = 3,
     name: str = "rnn_seq2seq",
 ) -> RNNSeq2Seq:
-    """Builds a recurrent encoder-decoder, with or without attention.
+    """Build a recurrent encoder-decoder, with or without attention.
 
     | attention | score of a query q and an encoder output m | source |
     |---|---|---|

@@ -95,7 +95,7 @@ def _activated(gates):
 
 
 def _with_keep(parts, keep):
-    """Joins sequences: Keras's scan accepts only one if its length is unknown."""
+    """Join sequences: Keras's scan accepts only one if its length is unknown."""
     parts = parts if keep is None else [*parts, keep]
     return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
 

@@ -99,7 +99,7 @@ class RNNSeq2Seq(Seq2Seq):
         return (logits, weights) if return_attention else logits
 
     def encode(self, source):
-        """Returns the state of the decoder before its first token.
+        """Return the state of the decoder before its first token.
 
         | tensor | shape | with | a step |
         |---|---|---|---|
@@ -123,7 +123,7 @@ class RNNSeq2Seq(Seq2Seq):
         return {"keys", "memory", "source_bias", "context"}
 
     def step(self, token, state, return_attention=False):
-        """Reads one token: no tensor of the state changes its shape."""
+        """Read one token: no tensor of the state changes its shape."""
         self.require_attention(return_attention)
         token = ops.cast(token, "int32")
         embedded = self._scaled(self.target_embedding.tokens(token, self.target_padding))
@@ -191,7 +191,7 @@ class RNNSeq2Seq(Seq2Seq):
         return self.residual_start is not None and layer + 1 >= self.residual_start
 
     def _decode(self, embedded, state, masks=()):
-        """Runs the decoder's layers on one token per sentence.
+        """Run the decoder's layers on one token per sentence.
 
         Args:
             embedded: The token's embedding `(batch, embedding_dim)`.

@@ -83,7 +83,7 @@ class Recurrence(layers.Layer):
         self.layer.build(shape)
 
     def call(self, x, mask=None, initial_state=None):
-        """Reads whole sequences, by Keras's layer or by `lstm_sequence`.
+        """Read whole sequences, by Keras's layer or by `lstm_sequence`.
 
         Args:
             x: `(batch, length, dim)`.
@@ -118,7 +118,7 @@ class Recurrence(layers.Layer):
         return ops.matmul(x, kernel) + self._biases(x.dtype)[0]
 
     def step(self, projected, states):
-        """Reads one token per sentence.
+        """Read one token per sentence.
 
         Args:
             projected: The result of `project`, `(batch, gates * units)`.

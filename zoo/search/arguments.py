@@ -1,4 +1,4 @@
-"""Checks of the arguments that all searches share."""
+"""Check of the arguments that all searches share."""
 
 from numbers import Integral
 
@@ -22,7 +22,7 @@ def checked_source(model, source):
 
 
 def checked_arguments(model, source, max_length, prefix):
-    """Checks source, maximum length and prefix of a search.
+    """Check source, maximum length and prefix of a search.
 
     Returns:
         `source` in the dtype of `source_spec`, and `prefix` padded to `(batch, max_length)`, or None

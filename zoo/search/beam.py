@@ -31,7 +31,7 @@ def beam_search(
     prefix: Tensor | None = None,
     return_attention: bool = False,
 ) -> tuple[Tensor, ...]:
-    """Keeps the `num_beams` most probable hypotheses at each step and returns the best targets.
+    """Keep the `num_beams` most probable hypotheses at each step and return the best targets.
 
     A target Y is ranked as in Wu et al. 2016, https://arxiv.org/abs/1609.08144, equation 14::
 
@@ -93,11 +93,11 @@ def beam_search(
     sentence = ops.expand_dims(ops.arange(batch, dtype="int32"), 1)
 
     def rows_of(indices, num):
-        """Returns rows `(batch * m,)` of `(batch * num, …)`, for `indices (batch, m)` in each sentence."""
+        """Return rows `(batch * m,)` of `(batch * num, …)`, for `indices (batch, m)` in each sentence."""
         return ops.reshape(sentence * num + indices, (-1,))
 
     def of_sentence(x, indices):
-        """Returns `x[b, indices[b, i]]` for `x (batch, n)` and `indices (batch, m)`."""
+        """Return `x[b, indices[b, i]]` for `x (batch, n)` and `indices (batch, m)`."""
         chosen = ops.take(ops.reshape(x, (-1,)), rows_of(indices, x.shape[1]), axis=0)
         return ops.reshape(chosen, (-1, indices.shape[1]))
 

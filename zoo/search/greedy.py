@@ -12,7 +12,7 @@ from .scoring import attention_of
 
 
 def most_probable(logits):
-    """Returns ids `(batch,)` of the largest logits `(batch, vocabulary_size)`, ties by index.
+    """Return ids `(batch,)` of the largest logits `(batch, vocabulary_size)`, ties by index.
 
     Of floats, `ops.argmax` distinguishes -0 from 0 by an op that TFLite lacks; of integers it does
     not.
@@ -30,7 +30,7 @@ def greedy_search(
     choose: Callable[[Tensor], Tensor] = most_probable,
     return_attention: bool = False,
 ) -> tuple[Tensor, ...]:
-    """Generates the most probable token at each step, until each sentence ends.
+    """Generate the most probable token at each step, until each sentence ends.
 
     Args:
         model: A `Seq2Seq`.

@@ -23,7 +23,7 @@ def log_probabilities(logits):
 
 
 def search_loop(model, source, state, max_length, continues, advance, results):
-    """Runs `advance` until `continues` returns False or `max_length` steps are done.
+    """Run `advance` until `continues` returns False or `max_length` steps are done.
 
     Args:
         model: A `Seq2Seq`.
@@ -67,7 +67,7 @@ def search_loop(model, source, state, max_length, continues, advance, results):
 
 
 def trimmed(tokens, lengths):
-    """Drops the columns of `tokens (…, max_length)` that are padding in every row.
+    """Drop the columns of `tokens (…, max_length)` that are padding in every row.
 
     The first column stays, because a TFLite runtime cannot return an empty tensor.
     """
@@ -75,7 +75,7 @@ def trimmed(tokens, lengths):
 
 
 def one_at_a_time(model, source, max_length, prefix, choose):
-    """Generates one token per step.
+    """Generate one token per step.
 
     `choose` maps logits `(batch, vocabulary_size)` and the number of the step to ids `(batch,)`.
     """

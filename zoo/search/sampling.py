@@ -27,7 +27,7 @@ def sample(
     draws: Tensor | None = None,
     prefix: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Samples each token from the model's distribution, until each sentence ends.
+    """Sample each token from the model's distribution, until each sentence ends.
 
     Args:
         model: A `Seq2Seq`.
@@ -94,7 +94,7 @@ def sample(
 
 
 def _drawn(logits, draw, top_k, top_p):
-    """Returns ids `(batch,)` at which cumulative probabilities exceed the draws `(batch, 1)`."""
+    """Return ids `(batch,)` at which cumulative probabilities exceed the draws `(batch, 1)`."""
     size = logits.shape[-1]
     ids = ops.expand_dims(ops.arange(size, dtype="int32"), 0)
     if top_k is not None or top_p is not None:

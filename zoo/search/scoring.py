@@ -9,7 +9,7 @@ from .arguments import checked_source
 
 
 def score(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns log-probabilities of given targets, in one teacher-forced call.
+    """Return log-probabilities of given targets, in one teacher-forced call.
 
     Args:
         model: A `Seq2Seq`.
@@ -45,7 +45,7 @@ def score(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Tenso
 
 
 def attention_of(model, source, tokens):
-    """Returns the attention weights `(batch, length + 1, source_length)` of generated tokens.
+    """Return the attention weights `(batch, length + 1, source_length)` of generated tokens.
 
     They come from one teacher-forced call, which equals stepwise decoding, so that a search need not
     carry them.
@@ -56,5 +56,5 @@ def attention_of(model, source, tokens):
 
 
 def _start_tokens(model, like):
-    """Returns the start id of each row of `like`, int32 `(batch, 1)`."""
+    """Return the start id of each row of `like`, int32 `(batch, 1)`."""
     return ops.full((ops.shape(like)[0], 1), model.start_id, dtype="int32")

@@ -81,7 +81,7 @@ class MultiHeadAttention(layers.Layer):
         return ops.reshape(bias, (batch, *self._grouped(length), key_length))
 
     def project(self, context):
-        """Applies the output projection to a context; returns `(batch * length, dim)`."""
+        """Apply the output projection to a context; return `(batch * length, dim)`."""
         if context.shape[2] != 1:
             context = ops.transpose(context, (0, 2, 1, 3))
         return self.output_projection(ops.reshape(context, (-1, self.num_heads * self.head_dim)))
@@ -140,11 +140,11 @@ class SelfAttention(MultiHeadAttention):
         return kv_cache().start_layer(self, batch, slots)
 
     def grow(self, cache, length):
-        """Adds `length` free slots to the layer's KV cache."""
+        """Add `length` free slots to the layer's KV cache."""
         return kv_cache().grow_layer(cache, length)
 
     def step(self, x, cache, bias, rotation=None):
-        """Reads one token per sentence.
+        """Read one token per sentence.
 
         Args:
             x: `(batch, dim)`.

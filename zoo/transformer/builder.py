@@ -25,7 +25,7 @@ def transformer(
     end_id: int = 3,
     name: str = "transformer",
 ) -> Transformer:
-    """Builds a Transformer (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
+    """Build a Transformer (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
     It has multi-head scaled dot-product attention (equation 1) and feed-forward layers (equation 2),
     each with a residual and a normalization. The defaults are the paper's base model with pre-norm,

@@ -21,7 +21,7 @@ from ..shapes import dynamic_one
 
 
 def kv_cache():
-    """Returns the layout that the current lowering asks for."""
+    """Return the layout that the current lowering asks for."""
     slots = current_lowering().cache_slots
     return GrowingCache() if slots is None else FixedCache(slots)
 
@@ -58,7 +58,7 @@ class GrowingCache:
         return [old, old, ops.zeros((batch, 2 * heads, 1, dim), dtype)]
 
     def advance(self, state):
-        """Takes a new slot: returns the shared tensors that change, and the bias of all slots."""
+        """Take a new slot: returns the shared tensors that change, and the bias of all slots."""
         new = state["new_bias"]
         new = shift(new, ops.zeros_like(new[..., :1]), axis=3)
         return {"new_bias": new}, ops.concatenate([state["self_bias"], new], axis=3)
@@ -69,7 +69,7 @@ class GrowingCache:
         return position[:1], position[0] + ops.cumsum(is_full) - ops.sum(is_full)
 
     def append(self, layer, key, value):
-        """Writes a token's key and value, each `(batch, num_key_heads, 1, head_dim)`."""
+        """Write a token's key and value, each `(batch, num_key_heads, 1, head_dim)`."""
         keys, values, new = layer
         return [keys, values, shift(new, ops.concatenate([key, value], axis=1), axis=2)]
 
@@ -139,7 +139,7 @@ class FixedCache:
         return [ops.zeros(shape, dtype) for shape in shapes]
 
     def advance(self, state):
-        """Takes a slot: returns the shared tensors that change, and the bias of all slots."""
+        """Take a slot: returns the shared tensors that change, and the bias of all slots."""
         written = state["written"]
         written = shift(written, ops.ones_like(written[..., :1]), axis=3)
         return {"written": written}, (1 - written) * PADDING_BIAS
@@ -150,7 +150,7 @@ class FixedCache:
         return places[-1:], places
 
     def append(self, layer, key, value):
-        """Writes a token's key and value, each `(batch, num_key_heads, 1, head_dim)`."""
+        """Write a token's key and value, each `(batch, num_key_heads, 1, head_dim)`."""
         keys, values = layer
         key = ops.reshape(key, (-1, *keys.shape[1:3], 1))
         return [shift(keys, key, axis=3), shift(values, value, axis=2)]
@@ -169,7 +169,7 @@ class FixedCache:
 
 
 def shift(slots, new, axis):
-    """Drops the first of `slots` along `axis` and appends `new`."""
+    """Drop the first of `slots` along `axis` and append `new`."""
     if slots.shape[axis] == 1:
         return new  # no tensor is ever empty
     kept = (slice(None),) * axis + (slice(1, None),)

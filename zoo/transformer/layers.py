@@ -41,7 +41,7 @@ class EncoderLayer(layers.Layer):
             sub_layer.build(shape)
 
     def call(self, x, bias, rotation, *, batch, training=False):
-        """Reads whole sequences.
+        """Read whole sequences.
 
         Args:
             x: `(batch * length, dim)`.

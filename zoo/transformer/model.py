@@ -91,7 +91,7 @@ class Transformer(Seq2Seq):
         return (logits, ops.mean(weights, axis=1)) if return_attention else logits
 
     def encode(self, source):
-        """Returns the state of the decoder before its first token.
+        """Return the state of the decoder before its first token.
 
         | tensor | shape | a step |
         |---|---|---|
@@ -128,7 +128,7 @@ class Transformer(Seq2Seq):
         return {"source_bias", "position", *kv_cache().shared_names, *cross}
 
     def grow(self, state, length):
-        """Adds `length` free slots to the KV cache."""
+        """Add `length` free slots to the KV cache."""
         if not self._has_cache:
             return state
         state = state | kv_cache().grow_shared(state, length)
@@ -137,7 +137,7 @@ class Transformer(Seq2Seq):
         return state
 
     def step(self, token, state, return_attention=False):
-        """Reads one token into a free slot: no tensor of the state changes its shape."""
+        """Read one token into a free slot: no tensor of the state changes its shape."""
         token = ops.cast(token, "int32")
         state = dict(state)
         position = state["position"]
@@ -216,7 +216,7 @@ class Transformer(Seq2Seq):
         return encode(position, self.head_dim) if self.positions == "rotary" else None
 
     def _clip(self, position, slots=None):
-        """Replaces positions beyond the last of a table, or of a cache's slots, by the last."""
+        """Replace positions beyond the last of a table, or of a cache's slots, by the last."""
         limits = [limit for limit in (self.max_positions, slots) if limit is not None]
         return ops.minimum(position, min(limits) - 1) if limits else position
 

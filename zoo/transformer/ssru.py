@@ -30,7 +30,7 @@ class SSRU(layers.Layer):
         self.candidate.build(shape)
 
     def call(self, x, bias=None, rotation=None, *, batch):
-        """Reads whole sequences, `(batch * length, dim)` to the same shape."""
+        """Read whole sequences, `(batch * length, dim)` to the same shape."""
         parts = [ops.reshape(part, (batch, -1, self.dim)) for part in self._parts(x)]
         first = ops.zeros_like(parts[0][:, 0])
         cells = scan_time(lambda cell, now: self._next(cell, *now), first, parts)
@@ -45,7 +45,7 @@ class SSRU(layers.Layer):
         return state
 
     def step(self, x, state, bias=None, rotation=None):
-        """Reads one token per sentence, `x (batch, dim)`."""
+        """Read one token per sentence, `x (batch, dim)`."""
         cell = self._next(*state, *self._parts(x))
         return ops.relu(cell), [cell]
 
