@@ -1,4 +1,4 @@
-"""Check of the arguments of the export functions, made before any work begins."""
+"""Checks of the arguments of the export functions, made before any work begins."""
 
 import math
 import os

@@ -155,7 +155,7 @@ def structured_file(name):
 
 
 def _other_searches(model):
-    """Search that a user adds to a file."""
+    """Searches that a user adds to a file."""
     ids = tf.TensorSpec((None, None), tf.int32)
 
     @tf.function(input_signature=[ids, tf.TensorSpec((), tf.int32), ids])

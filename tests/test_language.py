@@ -58,7 +58,7 @@ CHECKS = [
 CODE = re.compile(r"\bis (not )?None\b|\bare None\b")
 # The first word of a docstring: neither a clause as a noun nor a verb in the third person.
 OPENING = re.compile(
-    r"(What|Of|Returns|Yields|Raises|Reads|Writes|Runs|Builds|Makes|Checks|Computes|Takes|Adds)\b"
+    r"(What|Of|Returns|Yields|Raises|Reads|Writes|Runs|Builds|Makes|Checks(?! of)|Computes|Takes|Adds)\b"
 )
 
 

@@ -1,4 +1,4 @@
-"""Check of arguments, with one form of message."""
+"""Checks of arguments, with one form of message."""
 
 from numbers import Integral, Real
 

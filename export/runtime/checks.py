@@ -1,4 +1,4 @@
-"""Check of arguments."""
+"""Checks of arguments."""
 
 from collections.abc import Sequence
 from numbers import Integral

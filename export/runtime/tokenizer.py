@@ -10,7 +10,7 @@ import sentencepiece
 
 
 class Tokenizer:
-    """Encode text as ids and decodes ids to text, in training, export and on devices alike.
+    """Encode text as ids and decode ids to text, in training, export and on devices alike.
 
     Text is normalized to NFC first. Otherwise decomposed Hangul, as in macOS file names, would be
     encoded byte by byte.

@@ -1,4 +1,4 @@
-"""Search compared with plain loops, with exhaustive enumeration, and with each other."""
+"""Searches compared with plain loops, with exhaustive enumeration, and with each other."""
 
 import itertools
 

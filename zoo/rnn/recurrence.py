@@ -83,7 +83,7 @@ class Recurrence(layers.Layer):
         self.layer.build(shape)
 
     def call(self, x, mask=None, initial_state=None):
-        """Read whole sequences, by Keras's layer or by `lstm_sequence`.
+        """Read entire sequences, by Keras's layer or by `lstm_sequence`.
 
         Args:
             x: `(batch, length, dim)`.

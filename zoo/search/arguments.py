@@ -1,4 +1,4 @@
-"""Check of the arguments that all searches share."""
+"""Checks of the arguments that all searches share."""
 
 from numbers import Integral
 

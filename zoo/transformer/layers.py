@@ -41,7 +41,7 @@ class EncoderLayer(layers.Layer):
             sub_layer.build(shape)
 
     def call(self, x, bias, rotation, *, batch, training=False):
-        """Read whole sequences.
+        """Read entire sequences.
 
         Args:
             x: `(batch * length, dim)`.

@@ -30,7 +30,7 @@ class SSRU(layers.Layer):
         self.candidate.build(shape)
 
     def call(self, x, bias=None, rotation=None, *, batch):
-        """Read whole sequences, `(batch * length, dim)` to the same shape."""
+        """Read entire sequences, `(batch * length, dim)` to the same shape."""
         parts = [ops.reshape(part, (batch, -1, self.dim)) for part in self._parts(x)]
         first = ops.zeros_like(parts[0][:, 0])
         cells = scan_time(lambda cell, now: self._next(cell, *now), first, parts)
