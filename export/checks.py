@@ -21,6 +21,8 @@ from .tflite_file.versions import require_version
 def require(holds, name, expected, value):
     """Raise ValueError unless `holds`, in the form of every argument error of this package."""
     if not holds:
+        if shape := getattr(value, "shape", ()):
+            raise ValueError(f"`{name}` must be {expected}. Received: {name} of shape {shape}")
         shown = repr(value)
         shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
         raise ValueError(f"`{name}` must be {expected}. Received: {name}={shown}")
@@ -60,8 +62,9 @@ def check_tokenizer(model, tokenizer):
     """
     if model.source_spec.features is not None:
         raise ValueError(
-            "`model` must read token ids to have a tokenizer. Received: a model with "
-            f"{model.source_spec}. Export it with export.to_tflite or export.static.convert"
+            "`model` must read token ids, because bundles and SavedModels contain a tokenizer. "
+            f"Received: a model with {model.source_spec}. Export it with export.to_tflite or "
+            "export.static.convert"
         )
     tokenizers = Tokenizers.of(tokenizer)
     received = {
@@ -72,7 +75,8 @@ def check_tokenizer(model, tokenizer):
     if received != expected:
         raise ValueError(
             "`tokenizer` must be the one that the model was built for, with "
-            f"{_listed(expected)}. Received: {_listed(received)}"
+            f"{_listed(expected)}. Received: {_listed(received)}. Pass the tokenizer of the "
+            "training, or build the model with **tokenizer.vocabulary"
         )
     return tokenizers
 
@@ -183,7 +187,7 @@ def check_held_out(pairs):
         and all(_are_texts(pair) and len(pair) == 2 for pair in pairs)
         and any(source.strip() for source, _ in pairs),
         "held_out",
-        "a list of (source, reference) texts with at least one source that is not blank",
+        "a list of pairs of str (source, reference) with at least one source that is not blank",
         pairs,
     )
 
@@ -221,7 +225,7 @@ def check_calibration_sources(source, model, quantization):
         array = np.zeros(0)
     if spec.features is None:
         size = model.source_vocabulary_size
-        expected = f"an integer array (n, source_length) of ids in [0, {size})"
+        expected = f"an integer array (n, source_length) of padded ids in [0, {size})"
         is_valid = np.issubdtype(array.dtype, np.integer) and ((array >= 0) & (array < size)).all()
     else:
         expected = f"an array (n, source_length, {spec.features}) of finite numbers"

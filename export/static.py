@@ -96,8 +96,8 @@ def convert(
             require(
                 source.shape[1] == max_source_length,
                 "calibration",
-                f"of length max_source_length={max_source_length}",
-                source.shape,
+                f"padded to max_source_length={max_source_length}",
+                source,
             )
             max_length = limits["max_target_length"]
             found = StaticCalibration(source[:NUM_SENTENCES], max_length, **ids)

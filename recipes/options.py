@@ -60,7 +60,9 @@ def replace(options, **values):
             if of_group:
                 changes[field.name] = replace(value, **of_group)
     if values:
-        raise TypeError(f"Options must exist. Received: {', '.join(values)}")
+        raise TypeError(
+            f"An option must be one of {', '.join(flatten(options))}. Received: {', '.join(values)}"
+        )
     return dataclasses.replace(options, **changes)
 
 

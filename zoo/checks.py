@@ -8,7 +8,15 @@ from keras import ops
 def require(option, value, expected, holds):
     """Raise ValueError unless `holds(value)`; `expected` describes the values that are allowed."""
     if not holds(value):
-        raise ValueError(f"`{option}` must be {expected}. Received: {option}={value!r}")
+        raise ValueError(f"`{option}` must be {expected}. Received: {option}{_shown(value)}")
+
+
+def _shown(value):
+    """Format a value for an error: an array by its shape, a long value cut."""
+    if shape := tuple(getattr(value, "shape", ())):
+        return f" of shape {shape}"
+    shown = repr(value)
+    return "=" + (shown if len(shown) <= 80 else f"{shown[:79]}…")
 
 
 def require_sizes(**sizes):

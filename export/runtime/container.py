@@ -145,7 +145,7 @@ def read_container(path: str | os.PathLike) -> Container:
 
 def _open_folder(folder):
     if not (folder / DESCRIPTION_FILE).is_file():
-        raise BundleError(f"{folder} is not a bundle: {folder / DESCRIPTION_FILE} does not exist")
+        raise BundleError(_not_a_bundle(folder))
 
     def read(name, needed=True):
         file = folder / name
@@ -160,6 +160,17 @@ def _open_folder(folder):
             raise BundleError(f"{file} cannot be read: {error.strerror}") from error
 
     return read, None
+
+
+def _not_a_bundle(path):
+    """Describe a path without bundle.json; a run folder contains its bundles."""
+    received = "a path without it" if path.exists() else "a path that does not exist"
+    inside = sorted(file.parent.name for file in path.glob(f"*/{DESCRIPTION_FILE}"))
+    hint = f". Try one of the bundles in it: {', '.join(inside)}" if inside else ""
+    return (
+        f"{path} is not a bundle: it must be a folder or a zip that contains {DESCRIPTION_FILE}. "
+        f"Received: {received}{hint}"
+    )
 
 
 def _open_zip(path):
@@ -188,7 +199,7 @@ def _open_zip(path):
     except Exception as error:
         raise BundleError(f"{path} is corrupted: {error!r}") from error
     if DESCRIPTION_FILE not in contents:
-        raise BundleError(f"{path} is not a bundle: {path / DESCRIPTION_FILE} does not exist")
+        raise BundleError(_not_a_bundle(path))
 
     def read(name, needed=True):
         if needed and name not in contents:
@@ -205,7 +216,7 @@ def _check_entry(path, entry):
         (not _NAME.fullmatch(entry.orig_filename), "must have a plain file name"),
         (kind not in (0, 0o100000), "is not a regular file"),
         (entry.flag_bits & 1, "is encrypted"),
-        (entry.compress_type != zipfile.ZIP_STORED, "is compressed, but must be stored"),
+        (entry.compress_type != zipfile.ZIP_STORED, "is compressed, but must be stored (zip -0)"),
         (entry.file_size != entry.compress_size, "has contradictory sizes"),
         (entry.file_size > MAX_SIZE, f"is larger than {MAX_SIZE:,} bytes"),
     ]:

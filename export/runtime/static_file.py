@@ -50,9 +50,12 @@ class StaticFile:
 
     def encode(self, source: np.ndarray) -> dict:
         """Encode `source (batch, length)`, ids or features, and return the initial state."""
-        if len(source) != self.batch:
+        source, shape = np.asarray(source), [int(size) for size in self._source["shape"]]
+        expected = [self.batch, "length", *shape[2:]]
+        if source.ndim != len(shape) or [len(source), "length", *source.shape[2:]] != expected:
             raise ValueError(
-                f"`source` must have batch size {self.batch}. Received: shape {source.shape}"
+                f"`source` must be of shape ({', '.join(map(str, expected))}). "
+                f"Received: shape {source.shape}"
             )
         self.check_length(source)
         padded = np.full(self._source["shape"], self.padding, self._source["dtype"])

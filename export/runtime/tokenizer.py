@@ -113,7 +113,8 @@ class Tokenizers:
         pair = tokenizer if isinstance(tokenizer, (tuple, list)) else (tokenizer, tokenizer)
         if len(pair) != 2 or not all(isinstance(side, Tokenizer) for side in pair):
             raise ValueError(
-                "`tokenizer` must be an export.Tokenizer, or a pair of them (source, target). "
+                "`tokenizer` must be an export.Tokenizer, such as "
+                "export.Tokenizer('tokenizer.model'), or a pair (source, target) of them. "
                 f"Received: {tokenizer!r:.80}"
             )
         return cls(*pair)

@@ -117,7 +117,7 @@ def require_version(oldest, minimum, condition):
         return
     parts = oldest.split(".") if isinstance(oldest, str) else []
     if len(parts) < 2 or not all(part.isdecimal() and part.isascii() for part in parts):
-        raise ValueError(f'`min_runtime` must be a version, such as "2.9". Received: {oldest!r}')
+        raise ValueError(f"`min_runtime` must be a str such as '2.9'. Received: {oldest!r}")
     if not version_numbers(oldest) >= (*minimum, 0):
         raise ValueError(
             f"`min_runtime` must be {minimum[0]}.{minimum[1]} or later with {condition}. "

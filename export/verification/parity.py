@@ -68,5 +68,6 @@ def require_within(parity, tolerance):
         )
     if failures:
         raise ParityError(
-            "The exported file must agree with Keras. Received: " + "; ".join(failures)
+            f"The exported file must agree with Keras. Received: {'; '.join(failures)}. Try another "
+            "quantization mode, more held-out pairs, or a larger `tolerance`"
         )

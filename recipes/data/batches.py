@@ -4,6 +4,7 @@ So a resumed training continues with exactly the next batch, several processes a
 without communication, and the batch of a non-finite loss can be identified.
 """
 
+import keras  # noqa: F401  (before TensorFlow: PyTorch, imported after it, can crash)
 import numpy as np
 import tensorflow as tf
 

@@ -95,7 +95,7 @@ def hold_out(pairs: Pairs) -> tuple[Pairs, Pairs]:
         kind = "text" if pairs.groups else "source"
         raise DataError(
             f"{pairs.origin} must contain several {kind}s, to hold some out. Add data or give "
-            f"--valid. Received: {len(pairs)} pairs with the same {kind}"
+            f"--valid. Received: a single {kind}"
         )
     held_out = set(order[: min(MAX_HELD_OUT, -(-len(order) // HELD_OUT_EVERY))])
     sides = [[i for i, key in enumerate(keys) if (key in held_out) == side] for side in (0, 1)]

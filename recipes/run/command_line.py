@@ -92,6 +92,7 @@ def parse_config(description: str, config_class: type, arguments: list[str] | No
         An instance of `config_class`.
     """
     parser = argparse.ArgumentParser(
+        prog=" ".join(["python", *program()]),
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

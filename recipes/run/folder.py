@@ -130,7 +130,8 @@ def _check_existing(folder, config):
     cwd = Path.cwd()
     if not (folder / RECORD).is_file() or folder.resolve() in (cwd, *cwd.parents):
         raise ValueError(
-            f"`output` must be a new folder, or one of an earlier run. Received: {folder}"
+            f"`output` must be a new folder, or one of an earlier run. Received: {folder}, which "
+            "contains other files"
         )
     record = make_record(config)
     if config.training.finish or not config.run.overwrite:

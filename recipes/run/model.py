@@ -80,8 +80,8 @@ def builder_options(preset: str, changes: tuple[str, ...]) -> dict:
         name, equals, value = change.partition("=")
         if not equals or name not in allowed or name in options:
             raise ValueError(
-                f"`architecture` must be name=value, each name once and one of {', '.join(allowed)}. "
-                f"Received: {' '.join(changes)}"
+                f"`architecture` must be name=value, each name once and an option of {preset}: "
+                f"{', '.join(allowed)}. Received: {' '.join(changes)}"
             )
         try:
             options[name] = json.loads(value)

@@ -85,5 +85,5 @@ def test_wrong_calibration_is_named(model, wrong, message, tmp_path):
 
 
 def test_a_bundle_of_text_is_refused(model, tokenizer, pairs, tmp_path):
-    with pytest.raises(ValueError, match=r"`model` must read token ids .*to_tflite"):
+    with pytest.raises(ValueError, match=r"`model` must read token ids, .*to_tflite"):
         export.to_bundle(model, tmp_path / "my-model", tokenizer, pairs[:2])

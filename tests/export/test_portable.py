@@ -284,7 +284,7 @@ def test_files_of_one_signature_answer_as_the_whole_does(converted):
         ),
         (
             {"quantization": "float32_static", "min_runtime": "new"},
-            "`min_runtime` must be a version",
+            "`min_runtime` must be a str such as",
         ),
         ({"quantization": "float32_static", "max_source_length": 1}, "`max_source_length` must be"),
     ],
@@ -295,10 +295,13 @@ def test_arguments_are_checked_before_any_work(texts_model, tokenizer, options, 
         static.convert(texts_model, options.pop("quantization"), **options)
 
 
-def test_a_source_too_long_for_the_file_is_refused(converted):
+def test_a_source_that_does_not_fit_the_file_is_refused(converted):
     source = np.ones((1, 10), np.int32)
     with pytest.raises(ValueError, match=r"`source` must have at most 9 tokens.*\(1, 10\)"):
         StaticFile(open_interpreter(converted("float32"), 1, ""), padding=0).encode(source)
+    for wrong in (np.ones((2, 3), np.int32), [5, 6, 3]):
+        with pytest.raises(ValueError, match=r"`source` must be of shape \(1, length\)"):
+            StaticFile(open_interpreter(converted("float32"), 1, ""), padding=0).encode(wrong)
     ids = {"start_id": 2, "end_id": 3, "pad_id": 0}
     with pytest.raises(ValueError, match="`source` must have at most 9 tokens"):
         static_search(converted("float32"), ids, 1, "a file")(source, 8)

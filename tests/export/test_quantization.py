@@ -224,13 +224,13 @@ def test_an_old_runtime_gets_ops_that_it_has(converted):
             {"quantization": "int4", "calibration": [[5, 3], [5]]},
             "`calibration` must be an integer array",
         ),
-        ({"quantization": "int4", "calibration": [[5000, 3]]}, r"of ids in \[0, 1000\)"),
+        ({"quantization": "int4", "calibration": [[5000, 3]]}, r"of padded ids in \[0, 1000\)"),
         ({"quantization": "int4", "calibration": np.ones((0, 4), int)}, "`calibration` must be"),
         ({"quantization": "int4", "calibration": np.zeros((2, 3), int)}, "without an empty source"),
         ({"quantization": "mixed", "max_divergence": 0}, "`max_divergence` must be a positive"),
         ({"quantization": "int4", "min_runtime": "2.9"}, r"`min_runtime` must be .* or later"),
         ({"min_runtime": "2.1"}, r"`min_runtime` must be 2.9 or later .* Received: '2.1'"),
-        ({"min_runtime": 2.9}, r"`min_runtime` must be a version, such as \"2.9\". Received: 2.9"),
+        ({"min_runtime": 2.9}, r"`min_runtime` must be a str such as '2.9'\. Received: 2.9"),
     ],
 )
 def test_a_wrong_argument_is_named_before_work_begins(arguments, message, tmp_path, tiny_model):

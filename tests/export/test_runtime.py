@@ -199,12 +199,12 @@ CORRUPTIONS = {
     "missing model": r"model.tflite cannot be read: No such file",
     "missing tokenizer": r"tokenizer.model cannot be read: No such file",
     "another tokenizer": r"tokenizer.model is corrupted or belongs to another bundle",
-    "missing description": r"is not a bundle: .*bundle.json does not exist",
+    "missing description": r"is not a bundle: it must be .* contains bundle.json",
     "half a description": r"bundle.json is corrupted",
     "empty description": r"bundle.json is corrupted",
     "changed length": r"bundle.json is corrupted: its SHA-256 differs from the one that it states",
     "corrupted report": r"report.md is corrupted or belongs to another bundle",
-    "description is a folder": r"is not a bundle: .*bundle.json does not exist",
+    "description is a folder": r"is not a bundle: it must be .* contains bundle.json",
     "tokenizer is a pipe": r"tokenizer.model cannot be read: it is not a regular file",
 }
 

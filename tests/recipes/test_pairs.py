@@ -106,12 +106,10 @@ def write(path, lines):
 
 def test_one_source_cannot_be_split():
     with pytest.raises(
-        DataError, match=r"must contain several sources.* Received: 2 pairs with the same source"
+        DataError, match=r"must contain several sources.* Received: a single source"
     ):
         hold_out(Pairs([("Open", "열기"), ("open.", "열다")]))
-    with pytest.raises(
-        DataError, match=r"must contain several texts.* Received: 2 pairs with the same text"
-    ):
+    with pytest.raises(DataError, match=r"must contain several texts.* Received: a single text"):
         hold_out(Pairs([("a", "b"), ("c", "d")], groups=["e", "e"]))
 
 

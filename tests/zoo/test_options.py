@@ -98,9 +98,12 @@ def test_a_wrong_rnn_option_is_named(options, message):
         ({"norm": "batch"}, "`norm` must be one of ('layer', 'rms'). Received: norm='batch'"),
         ({"norm_first": "yes"}, "`norm_first` must be True or False"),
         ({"positions": "alibi"}, "`positions` must be one of ('sinusoidal', 'learned', 'relative"),
-        ({"positions": "learned"}, "`max_positions` must be a positive int. Received: max_"),
+        (
+            {"positions": "learned"},
+            "`max_positions` must be a positive int with positions='learned'. Received: max_",
+        ),
         ({"max_positions": 64}, "`max_positions` must be None with positions='sinusoidal'"),
-        ({"positions": "rotary", "model_dim": 20}, "even (a sine and a cosine a pair) in each of"),
+        ({"positions": "rotary", "model_dim": 20}, "must be a multiple of 8 (2 * num_heads) with"),
         ({"decoder": "rnn"}, "`decoder` must be one of ('attention', 'ssru')"),
     ],
 )

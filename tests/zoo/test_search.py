@@ -381,6 +381,8 @@ def test_a_search_gives_the_attention_of_each_token_and_of_the_end(source):
         (zoo.beam_search, {"prefix": np.array([[4], [5]])}, "a row for each source"),
         (zoo.greedy_search, {"model": "model"}, "`model` must be a zoo.Seq2Seq. Received"),
         (zoo.beam_search, {"source": np.zeros((0, 3))}, "with at least one row"),
+        (zoo.greedy_search, {"source": ["a text"]}, r"`source` must be ids .*=\['a text'\]"),
+        (zoo.beam_search, {"source": [[5, 6, 3], [3]]}, "padded to one length"),
         (zoo.beam_search, {"num_beams": 0}, "`num_beams` must be a positive int"),
         (zoo.beam_search, {"num_hypotheses": 5}, "`num_hypotheses` must be at most num_beams=4"),
         (zoo.beam_search, {"length_penalty": "1"}, "`length_penalty` must be a finite number"),
@@ -436,5 +438,6 @@ def test_numpys_numbers_are_numbers():
 
 @pytest.mark.parametrize("search", [zoo.greedy_search, zoo.beam_search, zoo.sample, zoo.score])
 def test_a_source_of_another_rank_is_named(search):
-    with pytest.raises(ValueError, match=r"`source` must be ids of shape \(batch, source_length\)"):
+    message = r"`source` must be ids of shape \(batch, source_length\).* Received: .* shape \(2,\)"
+    with pytest.raises(ValueError, match=message):
         search(small_model("gru-None-bi"), np.array([5, 3]), 4)

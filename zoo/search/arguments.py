@@ -2,6 +2,7 @@
 
 from numbers import Integral
 
+import numpy as np
 from keras import ops
 
 from ..checks import has_shape, is_number, require
@@ -12,13 +13,25 @@ def checked_source(model, source):
     """Casts `source` to the model's `source_spec`; raises ValueError if it has another shape."""
     require("model", model, "a zoo.Seq2Seq", lambda m: isinstance(m, Seq2Seq))
     spec = model.source_spec
-    source = ops.cast(source, spec.dtype)
     what = "ids of shape (batch, source_length)"
     if spec.features is not None:
         what = f"features of shape (batch, source_length, {spec.features})"
+    what += ", with at least one row"
+    source = as_tensor("source", source, spec.dtype, what)
     is_source = lambda s: has_shape(s, *spec.shape()) and s.shape[0] != 0  # noqa: E731
-    require("source", source, f"{what}, with at least one row", is_source)
+    require("source", source, what, is_source)
     return source
+
+
+def as_tensor(option, value, dtype, expected):
+    """Cast an argument; raise ValueError if it contains text, or rows of different lengths."""
+    if not ops.is_tensor(value):
+        try:
+            is_numeric = np.asarray(value).dtype.kind not in "OSU"
+        except ValueError:
+            is_numeric = False
+        require(option, value, f"{expected}, padded to one length", lambda _: is_numeric)
+    return ops.cast(value, dtype)
 
 
 def checked_arguments(model, source, max_length, prefix):
@@ -41,8 +54,9 @@ def checked_arguments(model, source, max_length, prefix):
             require("max_length", max_length, what, lambda n: n < model.max_positions)
     if prefix is None:
         return source, None
-    prefix, batch = ops.cast(prefix, "int32"), ops.shape(source)[0]
+    batch = ops.shape(source)[0]
     what = "ids of shape (batch, prefix_length), a row for each source"
+    prefix = as_tensor("prefix", prefix, "int32", what)
     require("prefix", prefix, what, lambda p: has_shape(p, batch, None))
     length = ops.shape(prefix)[1]
     if isinstance(length, int) and is_number(max_length):

@@ -5,7 +5,7 @@ from keras import ops
 from ..checks import has_shape, require
 from ..contract import Seq2Seq
 from ..shapes import Tensor
-from .arguments import checked_source
+from .arguments import as_tensor, checked_source
 
 
 def score(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,8 +33,8 @@ def score(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Tenso
         (1, 3)
     """
     source = checked_source(model, source)
-    target = ops.cast(target, "int32")
     what = "ids of shape (batch, target_length), a row for each source"
+    target = as_tensor("target", target, "int32", what)
     require("target", target, what, lambda t: has_shape(t, ops.shape(source)[0], None))
     given = ops.concatenate([_start_tokens(model, target), target[:, :-1]], axis=1)
     logits = model({"source": source, "target": given}, training=False)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..checks import (
+    is_positive_integer,
     layer_pair,
     require,
     require_bool,
@@ -56,7 +57,8 @@ class TransformerOptions:
         require_bool(norm_first=self.norm_first)
         require_rate("dropout", self.dropout)
         if self.positions == "learned":
-            require_sizes(max_positions=self.max_positions)
+            expected = "a positive int with positions='learned'"
+            require("max_positions", self.max_positions, expected, is_positive_integer)
         else:
             expected = f"None with positions={self.positions!r}, which have no limit"
             require("max_positions", self.max_positions, expected, lambda n: n is None)
@@ -65,9 +67,10 @@ class TransformerOptions:
     def _check_pairs(self):
         """Sinusoids and rotations work on pairs of numbers."""
         dim = {"sinusoidal": self.model_dim, "rotary": self.head_dim}.get(self.positions, 0)
-        expected = "even (a sine and a cosine a pair)"
+        expected = "even"
         if self.positions == "rotary":
-            expected += f" in each of num_heads={self.num_heads}"
+            expected = f"a multiple of {2 * self.num_heads} (2 * num_heads)"
+        expected += f" with positions={self.positions!r}"
         require("model_dim", self.model_dim, expected, lambda _: dim % 2 == 0)
 
     @property
