@@ -24,7 +24,7 @@ from rich.table import Table
 
 import ctranslate2_peer
 from seq2lite import zoo
-from seq2lite.export.conversion.convert import convert_saved
+from seq2lite.export.conversion.converter import convert_saved
 from seq2lite.export.conversion.saved_model import save
 from seq2lite.export.quantization.modes import quantize
 from seq2lite.export.quantization.weights import store_weights, weights_of

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from . import static
-from .conversion.convert import convert_saved
+from .conversion.converter import convert_saved
 from .conversion.saved_model import save
 from .measurement.measure import measure_file, measure_speed
 from .measurement.size import size_by_part

@@ -16,14 +16,12 @@ from .checks import (
     length_limits,
     require,
 )
-from .conversion.convert import convert_saved
+from .conversion.converter import convert_signatures
 from .conversion.precision import in_float32
-from .conversion.saved_model import save
 from .quantization.calibration import NUM_SENTENCES, StaticCalibration
 from .quantization.modes import MODES, quantize
 from .runtime.text import pad, source_ids
 from .signatures.static import StaticSignatures
-from .system.atomic import scratch_folder
 
 
 def convert(
@@ -100,11 +98,10 @@ def convert(
                 source,
             )
             max_length = limits["max_target_length"]
-            found = StaticCalibration(source[:NUM_SENTENCES], max_length, **ids)
-    with scratch_folder() as folder:
-        saved_model = folder / "saved_model"
-        save(StaticSignatures(in_float32(model), **limits, batch=batch), saved_model)
-        content = convert_saved(saved_model, "portable")
+            found = StaticCalibration(source[:NUM_SENTENCES], max_length, ids)
+    content = convert_signatures(
+        StaticSignatures(in_float32(model), **limits, batch=batch), "portable"
+    )
     return quantize(content, quantization, found, **options)[0]
 
 
@@ -125,4 +122,4 @@ def calibrate(tokenizer, texts, limits, ids):
     number = min(len(rows), NUM_SENTENCES)
     rows = [rows[i] for i in np.linspace(0, len(rows) - 1, number).astype(int)]
     source = pad(rows, tokenizer.pad_id, length)
-    return StaticCalibration(source, limits["max_target_length"], **ids)
+    return StaticCalibration(source, limits["max_target_length"], ids)

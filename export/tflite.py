@@ -13,13 +13,12 @@ from .checks import (
     check_quantization,
     check_weights,
 )
-from .conversion.convert import convert_saved
+from .conversion.converter import convert_signatures
 from .conversion.precision import in_float32
-from .conversion.saved_model import save
 from .quantization.calibration import MAX_STEPS, Calibration
 from .quantization.modes import MAX_DIVERGENCE, MODES, quantize
 from .signatures.dynamic import Signatures
-from .system.atomic import scratch_folder, write_atomically
+from .system.atomic import write_atomically
 
 
 def to_tflite(
@@ -90,10 +89,7 @@ def to_tflite(
     model = in_float32(model)
     if needs_calibration:
         calibration = _calibration(model, calibration)
-    with scratch_folder() as folder:
-        saved_model = folder / "saved_model"
-        save(Signatures(model, num_beams, length_penalty), saved_model)
-        content = convert_saved(saved_model)
+    content = convert_signatures(Signatures(model, num_beams, length_penalty))
     content, _ = quantize(content, quantization, calibration, **options)
     write_atomically(path, lambda partial: partial.write_bytes(content))
 

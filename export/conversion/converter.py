@@ -1,12 +1,39 @@
-"""The TFLite converter: `python -m seq2lite.export.conversion.converter SAVED_MODEL OUTPUT`."""
-
-from pathlib import Path
+"""Conversion of a Keras model's signatures to a TFLite file."""
 
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from ..system.isolation import ConversionError, conversion_errors, run_main
+from ..system.atomic import scratch_folder
+from ..system.isolation import ConversionError, run_isolated
 from ..tflite_file.rewrites import without_repetition
+from ..tflite_file.targets import prepare
+from .saved_model import save
+
+TIMEOUT = 900  # seconds; a model of 10 M parameters takes under one minute
+
+
+def convert_signatures(module, target="cpu"):
+    """Convert a module with `functions`, its signatures; as `convert_saved`."""
+    with scratch_folder() as folder:
+        save(module, folder / "saved_model")
+        return convert_saved(folder / "saved_model", target)
+
+
+def convert_saved(saved_model, target="cpu"):
+    """Convert a SavedModel in a subprocess.
+
+    Args:
+        saved_model: Path of the SavedModel.
+        target: str, default `"cpu"`, the device target whose ops and types the file must keep to.
+
+    Returns:
+        bytes of the float32 file.
+
+    Raises:
+        ConversionError: The conversion failed, or the target lacks an op of the file.
+    """
+    content = run_isolated(convert, saved_model, timeout=TIMEOUT)
+    return prepare(without_repetition(content), target)
 
 
 def convert(saved_model):
@@ -30,13 +57,3 @@ def convert(saved_model):
         raise ConversionError(
             f"The model must use ops that are built into TFLite only. Received: {', '.join(ops)}"
         ) from error
-
-
-def main(saved_model, output):
-    """Convert a SavedModel; write the file to `output`."""
-    with conversion_errors(OSError):
-        Path(output).write_bytes(without_repetition(convert(saved_model)))
-
-
-if __name__ == "__main__":
-    run_main(main)

@@ -1,11 +1,13 @@
 """Measurement of an exported file in processes of its own."""
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..system.isolation import run_in_subprocess
+from .memory import measure_memory
+from .profile import profile
+from .speed import speed
 
 NUM_TIMED = 24  # sentences of the held-out text
 MEMORY_LENGTH = 32  # tokens that are generated while memory is measured
@@ -40,7 +42,7 @@ def measure_speed(model, reference):
     """Measure the speed of greedy search.
 
     Args:
-        model: Path of a TFLite file or a SavedModel. Scratch files are written beside it.
+        model: Path of a TFLite file or a SavedModel.
         reference: The `KerasReference` of the model, for sources and numbers of tokens.
 
     Returns:
@@ -49,26 +51,26 @@ def measure_speed(model, reference):
     Raises:
         ConversionError: The model cannot be run.
     """
-    inputs = model.parent / "timed.npz"
     # Evenly spaced sentences: they are sorted by length.
     rows = slice(None, None, max(1, len(reference.source) // NUM_TIMED))
-    np.savez(
-        inputs,
+    return run_in_subprocess(
+        speed,
+        model,
+        _median(reference),
         source=reference.source[rows],
         lengths=reference.lengths[rows],
         # The end is generated too.
         steps=np.minimum(reference.token_lengths[rows] + 1, reference.max_length),
-        one=_median(reference),
-        **reference.ids,
+        ids=reference.ids,
+        timeout=TIMEOUT,
     )
-    return _run("measurement.speed", model, inputs)
 
 
 def measure_file(file, keras_speed, reference):
     """Measure speed, memory and profile of a file.
 
     Args:
-        file: Path of the TFLite file. Scratch files are written beside it.
+        file: Path of the TFLite file.
         keras_speed: The result of `measure_speed` for the SavedModel.
         reference: The `KerasReference` of the model.
 
@@ -78,20 +80,25 @@ def measure_file(file, keras_speed, reference):
     Raises:
         ConversionError: The file cannot be run.
     """
-    source = _median(reference)
-    inputs = file.parent / "one.npz"
-    np.savez(inputs, source=source, max_length=MEMORY_LENGTH, **reference.ids)
-    speed = measure_speed(file, reference)
+    source, ids = _median(reference), reference.ids
+    file_speed = measure_speed(file, reference)
     return Measurements(
-        tokens_per_second=speed["tokens_per_second"],
+        tokens_per_second=file_speed["tokens_per_second"],
         keras_tokens_per_second=keras_speed["tokens_per_second"],
         grid=[
             {**ours, "keras_tokens_per_second": keras["tokens_per_second"]}
-            for ours, keras in zip(speed["grid"], keras_speed["grid"], strict=True)
+            for ours, keras in zip(file_speed["grid"], keras_speed["grid"], strict=True)
         ],
         source_length=source.shape[1],
-        memory={how: _run("measurement.memory", file, inputs, how) for how in ("mapped", "read")},
-        profile=_run("measurement.profile", file, inputs),
+        memory={
+            how: run_in_subprocess(
+                measure_memory, file, source, MEMORY_LENGTH, how, ids, timeout=TIMEOUT
+            )
+            for how in ("mapped", "read")
+        },
+        profile=run_in_subprocess(
+            profile, file.read_bytes(), source, ids["start_id"], ids["pad_id"], timeout=TIMEOUT
+        ),
     )
 
 
@@ -99,9 +106,3 @@ def _median(reference):
     """The source with the median length: `(1, source_length)`, or the same with features."""
     middle = len(reference.lengths) // 2
     return reference.source[middle : middle + 1, : int(reference.lengths[middle])]
-
-
-def _run(module, model, inputs, *arguments):
-    output = model.parent / f"{module}.json"
-    run_in_subprocess(module, model, inputs, output, *arguments, timeout=TIMEOUT)
-    return json.loads(output.read_text())

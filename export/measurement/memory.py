@@ -1,12 +1,5 @@
-"""Subprocess: the time and memory that it takes to open a file and run it.
+"""The time and memory that it takes to open a file and run it, without TensorFlow, as on a device."""
 
-    python -m seq2lite.export.measurement.memory FILE IN.npz OUT.json HOW
-
-HOW is "mapped" (the runtime maps the file) or "read" (the process reads it, as `load` does to verify
-its checksum). The process does not import TensorFlow, like a device.
-"""
-
-import json
 import resource
 import sys
 import time
@@ -15,11 +8,9 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from ..runtime.container import BundleError
 from ..runtime.interpreter import open_interpreter
 from ..runtime.model_file import has_search
 from ..runtime.static_file import StaticFile
-from ..system.isolation import conversion_errors, run_main
 
 
 def measure_memory(path, source, max_length, how, ids):
@@ -29,7 +20,8 @@ def measure_memory(path, source, max_length, how, ids):
         path: Path of the file.
         source: `(1, source_length)` ids or `(1, source_length, features)`.
         max_length: int, maximum number of tokens to generate.
-        how: `"mapped"` or `"read"`.
+        how: `"mapped"`: the runtime maps the file; `"read"`: the process reads it, as `load` does to
+            verify its checksum.
         ids: dict of `pad_id`, `start_id` and `end_id`.
 
     Returns:
@@ -78,16 +70,3 @@ def _resident():
     sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith("kB")}
     # The maximum of getrusage is inherited from the parent process.
     return sizes["VmRSS:"], sizes["RssFile:"], sizes["VmHWM:"]
-
-
-def main(file, inputs, output, how):
-    """Run `measure_memory` on a file and the arguments in `inputs`; write its result to `output`."""
-    with conversion_errors(BundleError, OSError):
-        with np.load(inputs) as arrays:
-            ids = {name: int(arrays[name]) for name in ("pad_id", "start_id", "end_id")}
-            found = measure_memory(file, arrays["source"], int(arrays["max_length"]), how, ids)
-        Path(output).write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    run_main(main)

@@ -1,6 +1,4 @@
-"""Subprocess: the time of each op of a file.
-
-    python -m seq2lite.export.measurement.profile FILE IN.npz OUT.json
+"""The time of each op of a file.
 
 The Python interface of the runtime has no profiler. Each op is therefore run in files of its own, with
 the tensors of its graph: once in one file, five times in another. A quarter of the difference is the
@@ -10,17 +8,13 @@ computed at every run, and cache misses.
 """
 
 import copy
-import json
 import time
-from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from ..runtime.container import BundleError
 from ..runtime.interpreter import open_interpreter
 from ..runtime.model_file import steps_of
-from ..system.isolation import conversion_errors, run_main
 from ..tflite_file import flatbuffer
 
 STEPS = 16  # tokens that decode_step has read before it is measured
@@ -229,16 +223,3 @@ def _run(content, inputs, runs):
         interpreter.invoke()
         fastest = min(fastest, time.perf_counter() - start)
     return fastest
-
-
-def main(file, inputs, output):
-    """Run `profile` on a file and the arguments in `inputs`; write its result to `output`."""
-    with conversion_errors(BundleError, OSError):
-        arrays = np.load(inputs)
-        ids = (int(arrays[name]) for name in ("start_id", "pad_id"))
-        found = profile(Path(file).read_bytes(), arrays["source"], *ids)
-        Path(output).write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    run_main(main)

@@ -1,30 +1,50 @@
-"""Subprocess: the speed of a TFLite file or a SavedModel, in tokens/s on one thread.
-
-    python -m seq2lite.export.measurement.speed MODEL IN.npz OUT.json
+"""The speed of a TFLite file or a SavedModel, in tokens/s on one thread.
 
 Each is measured in a process of its own, which inherits no threads. Both run the loop of `generate` for
 the same number of tokens, in a copy of the graph without an end token: as many tokens as Keras
 generates for real text, and fixed numbers of tokens, to compare models with each other.
 """
 
-import json
 import os
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
 
-from ..runtime.container import BundleError
 from ..runtime.interpreter import interpreter_search, open_interpreter
 from ..runtime.model_file import has_search
 from ..runtime.static_file import static_search
-from ..system.isolation import ConversionError, conversion_errors, run_main
+from ..system.atomic import scratch_folder
+from ..system.isolation import ConversionError
 from ..tflite_file import flatbuffer
 from ..tflite_file.flatbuffer import schema
 
 PASSES = 3
 GRID = tuple((batch, length) for batch in (1, 8) for length in (32, 100))
+
+
+def speed(model, one, *, source, lengths, steps, ids):
+    """Measure the speed of a file or a SavedModel.
+
+    Args:
+        model: Path of the file, or of the SavedModel's folder.
+        one: Source of `measure_grid`.
+        source: As in `tokens_per_second`, with `lengths` and `steps`.
+        lengths: As in `tokens_per_second`.
+        steps: As in `tokens_per_second`.
+        ids: dict of `pad_id`, `start_id` and `end_id`.
+
+    Returns:
+        dict of `tokens_per_second` and `grid`, the result of `measure_grid`.
+    """
+    if model.is_dir():
+        with scratch_folder() as folder:
+            copy = endless_saved_model(model, ids["end_id"], folder / "endless")
+            search = saved_model_search(copy)
+    else:
+        search = endless_search(model.read_bytes(), model, ids)
+    rate = tokens_per_second(search, source, lengths, steps)
+    return {"tokens_per_second": float(rate), "grid": measure_grid(search, one)}
 
 
 def saved_model_search(folder):
@@ -161,7 +181,6 @@ def endless_saved_model(folder, end_id, copy):
     """Write a SavedModel with the same weights whose loops run to `max_length`; return `copy`."""
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-    folder, copy = Path(folder), Path(copy)
     copy.mkdir()
     for part in folder.iterdir():
         if part.name != "saved_model.pb":
@@ -193,23 +212,3 @@ def _origin(node, nodes):
     while node.op in ("Identity", "Cast") and node.input[0].partition(":")[0] in nodes:
         node = nodes[node.input[0].partition(":")[0]]
     return node.op
-
-
-def main(model, inputs, output):
-    """Measure the speed of a file or SavedModel; write the result to `output`."""
-    with conversion_errors(BundleError, OSError):
-        arrays = dict(np.load(inputs))
-        ids = {name: int(arrays.pop(name)) for name in ("pad_id", "start_id", "end_id")}
-        one = arrays.pop("one")
-        if Path(model).is_dir():
-            copy = endless_saved_model(model, ids["end_id"], Path(output).with_suffix(".endless"))
-            search = saved_model_search(copy)
-        else:
-            search = endless_search(Path(model).read_bytes(), model, ids)
-        rate = tokens_per_second(search, **arrays)
-        found = {"tokens_per_second": float(rate), "grid": measure_grid(search, one)}
-        Path(output).write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    run_main(main)

@@ -4,18 +4,17 @@ Each takes the file's bytes, a calibration or None, and `modes.Options`. It retu
 file, and the format of each weight by name. Work that runs the file is isolated in a subprocess.
 """
 
-import json
 import warnings
 from dataclasses import dataclass
 
-import numpy as np
-
-from ..system.atomic import scratch_folder
 from ..system.isolation import run_isolated
 from ..tflite_file import flatbuffer, rewrites
 from ..tflite_file.versions import version_numbers
 from .activations import quantize_static
 from .calibration import Calibration
+from .mixed import choose_formats
+from .observe import observe
+from .second_moments import second_moments
 from .weights import kept_in_float32, store_weights, weights_of
 
 TIMEOUT = 900  # seconds
@@ -53,7 +52,9 @@ def quantize_weights(content, calibration, options, *, choose=None):
     """
     tables = flatbuffer.read(content)
     weights = weights_of(tables)
-    moments = {} if calibration is None else _second_moments(content, calibration)
+    moments = {}
+    if calibration is not None:
+        moments = run_isolated(second_moments, content, calibration, timeout=TIMEOUT)
     choose_all = choose or uniform_formats("float32")
     formats = choose_all(weights, WeightInputs(content, calibration, moments, options))
     kept = kept_in_float32(tables)
@@ -83,14 +84,8 @@ def eight_bit_formats(weights, inputs):
 
 def mixed_formats(weights, inputs):
     """Choose 4 bits for as many weights as `max_divergence` allows, 8 bits for the others."""
-    with scratch_folder() as folder:
-        file, calibration = _write_inputs(folder, inputs.content, inputs.calibration)
-        moments, output = folder / "moments.npz", folder / "formats.json"
-        np.savez(moments, **{str(buffer): moment for buffer, moment in inputs.moments.items()})
-        arguments = file, calibration, moments, inputs.options.max_divergence, output
-        run_isolated("quantization.mixed", *arguments, timeout=TIMEOUT)
-        chosen = json.loads(output.read_text())["formats"]
-    return {int(buffer): kind for buffer, kind in chosen.items()}
+    arguments = inputs.content, inputs.calibration, inputs.moments, inputs.options.max_divergence
+    return run_isolated(choose_formats, *arguments, timeout=TIMEOUT)
 
 
 def quantize_activations(content, calibration, options, *, bits, clip=True):
@@ -103,12 +98,7 @@ def quantize_activations(content, calibration, options, *, bits, clip=True):
         bits: Bits of the activations, 8 or 16; weights have 8.
         clip: As in `quantize_static`.
     """
-    with scratch_folder() as folder:
-        file, inputs = _write_inputs(folder, content, calibration)
-        output = folder / "observed.npz"
-        run_isolated("quantization.observe", file, inputs, output, timeout=TIMEOUT)
-        with np.load(output) as arrays:
-            observed = dict(arrays)
+    observed = run_isolated(observe, content, calibration, timeout=TIMEOUT)
     integer_io = options.integer_io
     return quantize_static(content, observed, bits=bits, integer_io=integer_io, clip=clip), {}
 
@@ -116,19 +106,3 @@ def quantize_activations(content, calibration, options, *, bits, clip=True):
 def keep(content, calibration, options):
     """Return the file unchanged."""
     return content, {}
-
-
-def _second_moments(content, calibration):
-    with scratch_folder() as folder:
-        output = folder / "moments.npz"
-        inputs = _write_inputs(folder, content, calibration)
-        run_isolated("quantization.second_moments", *inputs, output, timeout=TIMEOUT)
-        with np.load(output) as arrays:
-            return {int(buffer): moment for buffer, moment in arrays.items()}
-
-
-def _write_inputs(folder, content, calibration):
-    file, inputs = folder / "float32.tflite", folder / "calibration.npz"
-    file.write_bytes(content)
-    calibration.save(inputs)
-    return file, inputs

@@ -1,6 +1,6 @@
 """Calibration: real sources on which activations are measured."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,22 +9,8 @@ MAX_STEPS = 64  # of a sentence
 BATCH = 16
 
 
-class _Saved:
-    """A dataclass of arrays that is passed to a subprocess in a file."""
-
-    def save(self, path):
-        """Write the arrays to an .npz file."""
-        np.savez(path, **asdict(self))
-
-    @classmethod
-    def load(cls, path):
-        """Read a file that `save` wrote."""
-        with np.load(path) as arrays:
-            return cls(**arrays)
-
-
 @dataclass(frozen=True)
-class Calibration(_Saved):
+class Calibration:
     """Sources and the targets that the model generates for them, to run a file on.
 
     Attributes:
@@ -75,17 +61,15 @@ class Calibration(_Saved):
 
 
 @dataclass(frozen=True)
-class StaticCalibration(_Saved):
+class StaticCalibration:
     """Sources that a static file decodes while the values of its tensors are observed.
 
     Attributes:
         source: Sources `(n, source_length)`, padded to the length of the file's input.
         max_length: Maximum number of tokens to generate for a source.
-        start_id, end_id, pad_id: Special ids of the model.
+        ids: dict of the model's `start_id`, `end_id` and `pad_id`.
     """
 
     source: np.ndarray
     max_length: int
-    start_id: int
-    end_id: int
-    pad_id: int
+    ids: dict

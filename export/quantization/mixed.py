@@ -1,20 +1,14 @@
 """Choice between 4 and 8 bits for each weight, within a maximum loss.
 
-`python -m seq2lite.export.quantization.mixed FILE CALIBRATION.npz MOMENTS.npz MAX_DIVERGENCE OUT.json`
-measures the loss of each weight alone. As few weights as possible stay at 8 bits: those with the largest
-loss per byte.
+The loss of each weight alone is measured. As few weights as possible stay at 8 bits: those with the
+largest loss per byte.
 """
-
-import json
-from pathlib import Path
 
 import numpy as np
 
-from ..runtime.container import BundleError
 from ..runtime.interpreter import open_interpreter
-from ..system.isolation import ConversionError, conversion_errors, run_main
+from ..system.isolation import ConversionError
 from ..tflite_file import flatbuffer
-from .calibration import Calibration
 from .weights import store_weights, weights_of
 
 
@@ -29,7 +23,7 @@ def choose_formats(content, calibration, moments, max_divergence):
             distribution of the file from that of the float32 file.
 
     Returns:
-        Formats by buffer, for `store_weights`, and the measured divergence.
+        Formats by buffer, for `store_weights`.
 
     Raises:
         ConversionError: The divergence is larger even with all weights at 8 bits.
@@ -53,15 +47,14 @@ def choose_formats(content, calibration, moments, max_divergence):
     by_loss = sorted(weights, key=lambda w: (divergence([w])[0] - lowest) / w.size)
     # Bisection: the maximum number of weights, in order of their loss, within the limit.
     enough, too_many = 0, len(weights) + 1
-    found = lowest, formats
     while too_many - enough > 1:
         middle = (enough + too_many) // 2
-        tried = divergence(by_loss[:middle])
-        if tried[0] <= max_divergence:
-            enough, found = middle, tried
+        loss, tried = divergence(by_loss[:middle])
+        if loss <= max_divergence:
+            enough, formats = middle, tried
         else:
             too_many = middle
-    return found[1], found[0]
+    return formats
 
 
 def log_probabilities(content, calibration):
@@ -78,17 +71,3 @@ def log_probabilities(content, calibration):
             logits -= logits.max(axis=-1, keepdims=True)
             found.append(logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True)))
     return np.concatenate(found)
-
-
-def main(file, calibration, moments, max_divergence, output):
-    """Run `choose_formats` on a file and saved arguments; write its result to `output`."""
-    with conversion_errors(BundleError, OSError):
-        moments = {int(buffer): moment for buffer, moment in np.load(moments).items()}
-        formats, divergence = choose_formats(
-            Path(file).read_bytes(), Calibration.load(calibration), moments, float(max_divergence)
-        )
-        Path(output).write_text(json.dumps({"formats": formats, "divergence": divergence}))
-
-
-if __name__ == "__main__":
-    run_main(main)

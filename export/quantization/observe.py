@@ -1,20 +1,15 @@
 """Observation of the values that each tensor of a static float32 file takes on real sources.
 
-`python -m seq2lite.export.quantization.observe FILE CALIBRATION.npz OUT.npz` decodes the sources by greedy
-search, so that the states are those of real decoding.
+The sources are decoded by greedy search, so that the states are those of real decoding.
 """
-
-from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from ..runtime.host_search import HostSearch
 from ..runtime.static_file import zero_state
-from ..system.isolation import conversion_errors, run_main
 from ..tflite_file import flatbuffer
 from ..tflite_file.flatbuffer import schema
-from .calibration import StaticCalibration
 from .scales import SOFTMAX_DEPTH, softmax_inputs
 
 SAMPLES = 32  # values of a tensor that are kept, each time it is computed
@@ -54,10 +49,11 @@ def observe(content, calibration):
 
     zeros = zero_state(interpreter.get_signature_runner("decode_step"))
     encode, decode_step = observed("encode"), observed("decode_step")
-    ids = {name: int(getattr(calibration, name)) for name in ("start_id", "end_id", "pad_id")}
-    search = HostSearch(lambda source: {**zeros, **encode(source=source)}, decode_step, **ids)
+    search = HostSearch(
+        lambda source: {**zeros, **encode(source=source)}, decode_step, **calibration.ids
+    )
     for row in calibration.source:
-        search.greedy(row[None], int(calibration.max_length))
+        search.greedy(row[None], calibration.max_length)
     return {name: value for of in values for name, value in of.results()}
 
 
@@ -93,13 +89,3 @@ class _Values:
             if self.samples[t]:
                 parts = [np.array(self.range[t]), *self.samples[t]]
                 yield f"{self.index}/{t}", np.concatenate(parts).astype(np.float32)
-
-
-def main(file, calibration, output):
-    """Run `observe` on a file and a saved `StaticCalibration`; write its result to `output`."""
-    with conversion_errors(OSError):
-        np.savez(output, **observe(Path(file).read_bytes(), StaticCalibration.load(calibration)))
-
-
-if __name__ == "__main__":
-    run_main(main)

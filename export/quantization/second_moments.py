@@ -1,18 +1,12 @@
 """Second moments of the inputs of each product, for GPTQ.
 
-`python -m seq2lite.export.quantization.second_moments FILE CALIBRATION.npz OUT.npz` runs `encode` and
-`decode_step` of a float32 file with all tensors preserved.
+`encode` and `decode_step` of a float32 file run with all tensors preserved.
 """
-
-from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from ..runtime.container import BundleError
-from ..system.isolation import conversion_errors, run_main
 from ..tflite_file import flatbuffer
-from .calibration import Calibration
 from .weights import weights_of
 
 NUM_CUTS = 8  # lengths at which sources are cut, to observe the state of a loop before its end
@@ -122,14 +116,3 @@ def _products_of_loops(model, index):
             for tensor, buffer in _products(model, body):
                 if tensor in carried:
                     yield carried[tensor], buffer
-
-
-def main(file, calibration, output):
-    """Run `second_moments` on a file and a saved `Calibration`; write its result to `output`."""
-    with conversion_errors(BundleError, OSError):
-        moments = second_moments(Path(file).read_bytes(), Calibration.load(calibration))
-        np.savez(output, **{str(buffer): moment for buffer, moment in moments.items()})
-
-
-if __name__ == "__main__":
-    run_main(main)

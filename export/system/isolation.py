@@ -3,16 +3,19 @@
 import contextlib
 import ctypes
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import traceback
 from contextvars import ContextVar
-from importlib import import_module
+from pathlib import Path
 
-PACKAGE = "seq2lite.export"
-_EXPECTED = 64  # exit status after a ConversionError; the last line of stderr is its message
+from ..runtime.container import BundleError
+from .atomic import scratch_folder
+
 _IN_PROCESS = ContextVar("in_process", default=False)
+_WORK = "from seq2lite.export.system.isolation import work; work()"
 
 
 class ConversionError(RuntimeError):
@@ -21,7 +24,7 @@ class ConversionError(RuntimeError):
 
 @contextlib.contextmanager
 def in_process():
-    """Let `run_isolated` call `main` in this process: without isolation, but without its cost.
+    """Let `run_isolated` call the function in this process: without isolation, but without its cost.
 
     For tests: a subprocess takes seconds to import TensorFlow. Errors are the same; a crash or an
     endless loop is not caught.
@@ -33,96 +36,93 @@ def in_process():
         _IN_PROCESS.reset(token)
 
 
-def run_isolated(module, *arguments, timeout):
-    """Run the function `main` of a module in a subprocess.
+def run_isolated(function, /, *arguments, timeout, **named):
+    """Call a function in a subprocess, and return its result.
+
+    Arguments and result are pickled. The subprocess imports the module of the function and nothing
+    else of the package, so that a file can be run without TensorFlow, as on a device.
 
     Args:
-        module: A module of `seq2lite.export`, such as `"conversion.converter"`. It ends with
-            `if __name__ == "__main__": run_main(main)`.
-        arguments: Arguments of `main`, passed as strings.
+        function: A function of a module.
+        arguments: Its arguments.
         timeout: Seconds after which the subprocess is killed.
+        named: Its keyword arguments.
 
     Raises:
-        ConversionError: The work failed, crashed or took too long.
+        ConversionError: The function failed, crashed or took too long.
     """
     if not _IN_PROCESS.get():
-        run_in_subprocess(module, *arguments, timeout=timeout)
-        return
+        return run_in_subprocess(function, *arguments, timeout=timeout, **named)
     try:
-        import_module(f"{PACKAGE}.{module}").main(*map(str, arguments))
-    except ConversionError:
-        raise
+        result = _call(function, arguments, named)
     except Exception as error:
-        raise ConversionError(f"{module} failed:\n{_tail(traceback.format_exc())}") from error
+        message = f"`{function.__name__}` failed:\n{_tail(traceback.format_exc())}"
+        raise ConversionError(message) from error
+    return _returned(result)
 
 
-def run_in_subprocess(module, *arguments, timeout):
+def run_in_subprocess(function, /, *arguments, timeout, **named):
     """Run like `run_isolated`, but in a subprocess even within `in_process()`.
 
     For measurements, which depend on the memory and the threads of a process of their own.
     """
-    command = [sys.executable, "-m", f"{PACKAGE}.{module}", *map(str, arguments)]
-    # A session of its own, so that the processes that it starts can be killed with it.
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as process:
-        try:
-            _, stderr = process.communicate(timeout=timeout)
-        except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
+    name = f"`{function.__name__}`"
+    with scratch_folder() as folder:
+        given, result = folder / "arguments", folder / "result"
+        given.write_bytes(pickle.dumps((function, arguments, named)))
+        # A session of its own, so that the processes that it starts can be killed with it.
+        with subprocess.Popen(
+            [sys.executable, "-c", _WORK, given, result],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            try:
+                _, stderr = process.communicate(timeout=timeout)
+            except BaseException as error:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                raise ConversionError(
+                    f"{name} must end within {timeout} s. Received: no result, and it was stopped"
+                ) from error
+        if process.returncode < 0:
             raise ConversionError(
-                f"{module} must end within {timeout} s. Received: no result, and it was stopped"
-            ) from error
-    if process.returncode == _EXPECTED:
-        raise ConversionError(_tail(stderr, lines=1))
-    if process.returncode < 0:
-        raise ConversionError(
-            f"{module} was ended by {_signal_name(-process.returncode)}:\n{_tail(stderr)}"
-        )
-    if process.returncode:
-        raise ConversionError(f"{module} failed:\n{_tail(stderr)}")
+                f"{name} was ended by {_signal_name(-process.returncode)}:\n{_tail(stderr)}"
+            )
+        if process.returncode:
+            raise ConversionError(f"{name} failed:\n{_tail(stderr)}")
+        return _returned(pickle.loads(result.read_bytes()))
 
 
-def run_main(main):
-    """Run `main` with the command line's arguments, as the subprocess of `run_isolated`.
-
-    Args:
-        main: Function of strings. The message of its ConversionError reaches the parent process.
-    """
-    _end_with_parent()
-    try:
-        main(*sys.argv[1:])
-    except ConversionError as error:
-        print(" ".join(str(error).split()), file=sys.stderr, flush=True)
-        sys.exit(_EXPECTED)
-
-
-@contextlib.contextmanager
-def conversion_errors(*errors):
-    """Raise ConversionError in place of `errors`, with their message in one line."""
-    try:
-        yield
-    except errors as error:
-        raise ConversionError(" ".join(str(error).split())) from error
-
-
-def _end_with_parent():
-    """Let this process be killed when its parent process ends, where the system can (Linux)."""
-    if sys.platform == "linux":
+def work():
+    """Call a function as the subprocess of `run_in_subprocess`."""
+    if sys.platform == "linux":  # this process is killed when its parent process ends
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    given, result = map(Path, sys.argv[1:])
+    result.write_bytes(pickle.dumps(_call(*pickle.loads(given.read_bytes()))))
 
 
-def _tail(text, lines=12):
-    return "\n".join(text.strip().splitlines()[-lines:])
+def _call(function, arguments, named):
+    """Return the result of a function, or a ConversionError in place of an expected error."""
+    try:
+        return function(*arguments, **named)
+    except (ConversionError, BundleError, OSError) as error:
+        return ConversionError(" ".join(str(error).split()))
+
+
+def _returned(result):
+    if isinstance(result, ConversionError):
+        raise result
+    return result
+
+
+def _tail(text):
+    return "\n".join(text.strip().splitlines()[-12:])
 
 
 def _signal_name(number):

@@ -1,10 +1,7 @@
 """The parity gate: every exported file is compared with Keras."""
 
-from pathlib import Path
-
-import numpy as np
-
 from ..system.isolation import run_isolated
+from .probe import probe
 
 TIMEOUT = 600  # seconds
 
@@ -27,12 +24,8 @@ def check_parity(path, reference, tolerance):
     Raises:
         ParityError: The file is outside the tolerance; the message names where and by how much.
     """
-    inputs, results = Path(path).with_suffix(".in.npz"), Path(path).with_suffix(".out.npz")
-    reference.save_inputs(inputs)
-    run_isolated(
-        "verification.probe", path, inputs, results, timeout=TIMEOUT + 2 * len(reference.sources)
-    )
-    outputs = dict(np.load(results))
+    timeout = TIMEOUT + 2 * len(reference.sources)
+    outputs = run_isolated(probe, path, timeout=timeout, **reference.inputs)
     parity = reference.compare(outputs)
     require_within(parity, tolerance)
     return parity, outputs

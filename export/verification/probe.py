@@ -1,16 +1,11 @@
-"""Subprocess that runs a TFLite file: `python -m seq2lite.export.verification.probe FILE IN.npz OUT.npz`.
-
-It does not import TensorFlow, so the file runs as on a device.
-"""
+"""The outputs of a TFLite file, computed without TensorFlow, as on a device."""
 
 from pathlib import Path
 
 import numpy as np
 
-from ..runtime.container import BundleError
 from ..runtime.interpreter import open_interpreter
 from ..runtime.model_file import search_of, steps_of
-from ..system.isolation import conversion_errors, run_main
 
 BATCH = 32
 
@@ -32,7 +27,7 @@ def probe(path, source, lengths, max_length, teacher, **ids):
     """
     content = Path(path).read_bytes()
     search = search_of(content, ids, 2, path)
-    tokens, token_lengths = search_all(search, source, lengths, int(max_length))
+    tokens, token_lengths = search_all(search, source, lengths, max_length)
     interpreter = open_interpreter(content, 2, path)
     encode, decode_step, batch = steps_of(interpreter, ids["padding"], path)
     logits = []
@@ -53,20 +48,10 @@ def search_all(generate_ids, source, lengths, max_length):
     Returns:
         `tokens (n, max_length)` and the number of tokens in each row `(n,)`.
     """
-    tokens = np.zeros((len(source), int(max_length)), np.int32)
+    tokens = np.zeros((len(source), max_length), np.int32)
     token_lengths = np.zeros(len(source), np.int32)
     for start in range(0, len(source), BATCH):
         rows = slice(start, start + BATCH)
         found, token_lengths[rows] = generate_ids(source[rows, : lengths[rows].max()], max_length)
         tokens[rows, : found.shape[1]] = found
     return tokens, token_lengths
-
-
-def main(file, inputs, outputs):
-    """Run `probe` on a file and the arguments in `inputs`; write its result to `outputs`."""
-    with conversion_errors(BundleError, OSError), np.load(inputs) as given:
-        np.savez(outputs, **probe(file, **given))
-
-
-if __name__ == "__main__":
-    run_main(main)

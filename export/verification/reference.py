@@ -104,17 +104,11 @@ class KerasReference:
         inputs = {"source": self.source[:NUM_TEACHER_FORCED], "target": self.teacher}
         self.logits = model(inputs, training=False).numpy()
 
-    def save_inputs(self, path):
-        """Write the inputs of `probe`."""
-        np.savez(
-            path,
-            source=self.source,
-            lengths=self.lengths,
-            max_length=self.max_length,
-            teacher=self.teacher,
-            padding=self.padding,
-            **self.ids,
-        )
+    @property
+    def inputs(self):
+        """The arguments of `probe`."""
+        names = "source", "lengths", "max_length", "teacher", "padding"
+        return {**{name: getattr(self, name) for name in names}, **self.ids}
 
     def compare(self, outputs: dict) -> Parity:
         """Compare the outputs of a file, as `probe` returns them, with those of Keras."""

@@ -100,7 +100,7 @@ EXPORTER = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
 from seq2lite import export, zoo
-from seq2lite.export.conversion import convert
+from seq2lite.export.conversion import converter
 from seq2lite.export.runtime import container
 from seq2lite.recipes.data.samples import VSCODE_VALID
 from seq2lite.recipes.data.pairs import read_pairs
@@ -110,7 +110,7 @@ def kill(*arguments, **named):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if sys.argv[3] == "converting":
-    convert.run_isolated = kill
+    converter.run_isolated = kill
 else:
     container.seal = kill
 pairs = read_pairs(VSCODE_VALID)

@@ -71,8 +71,7 @@ def test_one_changed_weight_in_any_tensor_is_refused(tiny_model, content, refere
     for buffer in changed:
         path = tmp_path / "model.tflite"
         path.write_bytes(with_one_weight_changed(content, buffer))
-        reference.save_inputs(tmp_path / "in.npz")
-        outputs = probe(path, **np.load(tmp_path / "in.npz"))
+        outputs = probe(path, **reference.inputs)
         with pytest.raises(export.ParityError):
             require_within(reference.compare(outputs), MODES["float32"].tolerance)
             pytest.fail(f"{found[buffer][1]} was changed, but the gate passed")
@@ -104,8 +103,7 @@ def test_a_refused_export_names_the_difference_and_writes_nothing(
 
 def test_nan_logits_are_refused(reference, content, tmp_path):
     (tmp_path / "model.tflite").write_bytes(content)
-    reference.save_inputs(tmp_path / "in.npz")
-    outputs = probe(tmp_path / "model.tflite", **np.load(tmp_path / "in.npz"))
+    outputs = probe(tmp_path / "model.tflite", **reference.inputs)
     outputs["logits"][0, 0, 0] = np.nan
     with pytest.raises(export.ParityError, match="inf"):
         require_within(reference.compare(outputs), MODES["int8"].tolerance)
@@ -117,8 +115,7 @@ def test_generate_that_differs_from_its_own_steps_is_refused(
 ):
     """Correct logits with wrong tokens are refused, whatever their chrF."""
     (tmp_path / "model.tflite").write_bytes(content)
-    reference.save_inputs(tmp_path / "in.npz")
-    outputs = probe(tmp_path / "model.tflite", **np.load(tmp_path / "in.npz"))
+    outputs = probe(tmp_path / "model.tflite", **reference.inputs)
     outputs["tokens"][::2, 0] += 1
     with pytest.raises(
         export.ParityError, match=r"`generate` equals Keras for .*Keras generates .*, the file "

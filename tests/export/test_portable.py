@@ -60,7 +60,8 @@ def large_scores():
     content = static.convert(model, "float32_static", **LENGTHS)
     rng = np.random.default_rng(1)
     source = random_ids(rng, rng.integers(1, 10, 24))
-    observed = observe(content, StaticCalibration(source, 8, 2, 3, 0))
+    ids = {"start_id": 2, "end_id": 3, "pad_id": 0}
+    observed = observe(content, StaticCalibration(source, 8, ids))
     assert max(observed[f"{g}/{t}"][1] for g, t in softmax_inputs(flatbuffer.read(content))) > 50
     return model, {"float32": content, "int8_static": quantize_static(content, observed)}
 

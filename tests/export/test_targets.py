@@ -7,7 +7,7 @@ import pytest
 
 from random_models import small_model
 from seq2lite.export import static
-from seq2lite.export.conversion import convert
+from seq2lite.export.conversion import converter
 from seq2lite.export.system.isolation import ConversionError
 from seq2lite.export.tflite_file import flatbuffer, rewrites
 from seq2lite.export.tflite_file.flatbuffer import schema
@@ -92,9 +92,9 @@ def test_the_converted_file_is_checked_for_cpu_ops(tmp_path, content, monkeypatc
         code = model.operatorCodes[0]
         code.builtinCode = code.deprecatedBuiltinCode = OP.CUSTOM
 
-    def write_custom_op(module, saved_model, output, timeout):
-        output.write_bytes(changed(content, change))
+    def with_custom_op(function, saved_model, timeout):
+        return changed(content, change)
 
-    monkeypatch.setattr(convert, "run_isolated", write_custom_op)
+    monkeypatch.setattr(converter, "run_isolated", with_custom_op)
     with pytest.raises(ConversionError, match="target='cpu' must have no ops of CUSTOM"):
-        convert.convert_saved(tmp_path / "saved")
+        converter.convert_saved(tmp_path / "saved")
