@@ -27,7 +27,9 @@ BLOCKS = (
     ("docs/guides/run-on-a-device.md", "static.convert"),
     ("docs/guides/run-on-a-device.md", "search.greedy"),
     ("docs/reference/architecture.md", "class BagOfWords"),
+    ("docs/reference/architecture.md", "Target("),
     ("docs/reference/bundle-format.md", "read_metadata"),
+    ("docs/reference/quantization.md", "Mode("),
     ("docs/reference/zoo.md", "zoo.greedy_search"),
     ("docs/reference/zoo.md", "model.compile"),
     ("docs/reference/zoo.md", "tf.function"),
@@ -185,6 +187,21 @@ def test_the_family_of_the_architecture_page_steps_as_it_trains(tmp_path, monkey
     np.testing.assert_allclose(step, logits[:, 0], atol=1e-6)
 
 
+def test_the_mode_and_the_target_of_the_pages_are_entries_of_their_tables(bundle, monkeypatch):
+    from seq2lite.export.quantization import modes
+    from seq2lite.export.system.isolation import ConversionError
+    from seq2lite.export.tflite_file import targets
+
+    mode = run("docs/reference/quantization.md", "Mode(", dict(vars(modes)))["mode"]
+    monkeypatch.setitem(modes.MODES, mode.name, mode)
+    content, formats = modes.quantize((bundle / "model.tflite").read_bytes(), mode.name)
+    assert set(formats.values()) == {"int8", "float16"}
+    target = run("docs/reference/architecture.md", "Target(", dict(vars(targets)))["target"]
+    monkeypatch.setitem(targets.TARGETS, target.name, target)
+    with pytest.raises(ConversionError, match=r"target='my_npu' must have .*WHILE"):
+        targets.check_target(content, target.name)
+
+
 def anchors(page):
     """Anchors of a page's headings, as GitHub and MkDocs make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
@@ -287,7 +304,7 @@ def test_every_flag_is_documented(recipe):
 
 
 def test_every_documented_flag_exists():
-    known = {"--overwrite", "--languages"}
+    known = {"--overwrite", "--languages", "--no-measure"}
     for recipe in ("translate", "summarize", "ask", "pronounce", "generate", "distill"):
         known |= set(flags(importlib.import_module(f"seq2lite.recipes.{recipe}").Config))
     page = (ROOT / "docs/reference/recipes.md").read_text("utf-8")
