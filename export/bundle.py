@@ -55,7 +55,7 @@ def to_bundle(
         model: `zoo.Seq2Seq`. A model with mixed precision is exported in float32.
         path: Folder to write, or a single file if the name ends in `.zip`. An existing bundle is
             replaced. Anything else at `path` is an error.
-        tokenizer: The `Tokenizer` that the model was trained with.
+        tokenizer: The `Tokenizer` that the model was trained with, or a pair (source, target).
         held_out: List of (source, reference) texts that the model was not trained on.
         quantization: str, a mode of `export.QUANTIZATIONS`, default `"int8"`. A tuple or list of
             modes writes one bundle for each into the folder `path`, named after the mode. The model
@@ -64,23 +64,23 @@ def to_bundle(
             Use the value of the training.
         max_target_length: int, default `max_source_length`, maximum number of generated tokens
             unless the caller asks for another one.
-        languages: Pair of language tags (source, target), such as `("en", "ko")`.
+        languages: Pair of language tags (source, target), such as `("en", "ko")`. Default: none.
         num_beams: int, default 4, beam size of the signature `generate_beam`. None omits the
-            signature. `"int8_static"` and `"int16x8"` have no search in the file and ignore
-            `num_beams`, `length_penalty` and `text`.
+            signature. Static modes have no search in the file and ignore `num_beams`,
+            `length_penalty` and `text`.
         length_penalty: float, default 0.6, of `generate_beam`. See `zoo.beam_search`.
         text: bool, default True, whether the file contains the tokenizer and the signatures
             `translate`, `tokenize` and `detokenize` over UTF-8 bytes.
         integer_io: bool, default False, whether the signatures of `"int8_static"` and `"int16x8"`
             take and return integers.
         calibration: List of source texts for calibrating 4-bit weights and integer activations: 64
-            or more sentences from the training data. Default: the sources of `held_out`. The
-            measured loss of quality is then slightly too low, and the report mentions it.
+            or more sentences from the training data. Default: the sources of `held_out`, with which
+            the measured loss of quality is slightly too small. The report names the texts.
         max_divergence: float, the maximum loss of `"mixed"`. See `to_tflite`.
         min_runtime: str, the oldest TFLite runtime that must run the file. See `to_tflite`.
         tolerance: `Tolerance` of the comparison with Keras. Default: that of the mode.
         measure: bool, default True, whether to measure speed and memory, which takes most of the
-            time. Without, the report states "not measured".
+            time. If False, the report states "not measured".
 
     Returns:
         A `Report`. For several modes, a dict of mode to `Report`.
@@ -88,7 +88,7 @@ def to_bundle(
     Raises:
         ValueError: An argument is invalid. Nothing has been written.
         ConversionError: The model cannot be converted, or its file cannot be run.
-        ParityError: The answers of a file differ from Keras beyond the tolerance.
+        ParityError: The outputs of a file differ from Keras by more than the tolerance.
 
     Example:
         >>> from seq2lite import export

@@ -50,10 +50,11 @@ def convert(
         max_source_length: int, length of the source input, including the end.
         max_target_length: int, default `max_source_length`, number of tokens that the KV cache
             holds.
-        tokenizer: The `Tokenizer` of the model, required by the integer modes.
+        tokenizer: The `Tokenizer` of the model, or a pair (source, target). Required by the integer
+            modes if the model reads ids.
         calibration: List of source texts from the training data, required by the integer modes.
-            The scales are those of the values that occur when the model translates them. For a model
-            that reads features: float32 `(n, max_source_length, features)`, padded.
+            The scales are those of the values that occur when the model decodes them. For a model of
+            float features: an array `(n, max_source_length, features)`, padded; no `tokenizer`.
         integer_io: bool, default False, whether the signatures of the integer modes take and return
             integers, with the scales that the file states.
         batch: int, default 1, number of sentences in a call. Must be 1 for the integer modes.

@@ -49,7 +49,9 @@ class QuestionData(DataOptions):
         "JSON in SQuAD's format, or lines of text, tab, question; plain or .gz",
     )
     vocabulary_size: int = option(2000, "number of subwords of the vocabulary")
-    context_words: int = option(CONTEXT_WORDS, "number of words around an answer to read")
+    context_words: int = option(
+        CONTEXT_WORDS, "number of words around the answer that the model reads"
+    )
     max_source_length: int = option(160, "maximum text length in tokens; longer texts are cut")
     max_target_length: int = option(40, "maximum question length in tokens")
 

@@ -114,7 +114,7 @@ class Config(RecipeConfig):
     data: DistillationData = DistillationData()
     run: RunOptions = RunOptions(output="runs/distill")
     model: ModelOptions = ModelOptions(preset="student_tiny")
-    measured_as: str = option("translation", f"kind of target: {', '.join(TASKS)}")
+    measured_as: str = option("translation", f"task of the teacher: {', '.join(TASKS)}")
     languages: tuple[str, ...] = option((), "language tags of source and target; default: none")
 
     def __post_init__(self):
@@ -264,7 +264,7 @@ def add_size_and_speed(result, config, teacher, pairs):
         for name, values in by.items():
             times = seconds.get(name)
             values["MB"] = sizes.get(name, teacher.megabytes if name == "teacher" else None)
-            values["ms a sentence"] = 1000 * statistics.mean(times) if times else None
+            values["ms per sentence"] = 1000 * statistics.mean(times) if times else None
 
 
 def main(arguments=None):

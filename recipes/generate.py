@@ -2,8 +2,8 @@
 
     python -m seq2lite.recipes.generate --train my.txt --output runs/mine
 
-Data: plain text, one paragraph in each line. The default is the English side of the package's
-translation data, which is little text. Each example consists of the words before a place in a
+Data: plain text, one paragraph in each line. The default, the English side of the package's
+translation data, is small. Each example consists of the words before a place in a
 paragraph and the words after it, up to the end of the sentence.
 
 Output, in the folder `--output`: `report.md` with perplexity, curves and samples; `model.keras`; and
@@ -53,8 +53,8 @@ class TextData(DataOptions):
     )
     vocabulary_size: int = option(4000, "number of subwords of the vocabulary")
     context_words: int = option(48, "maximum number of words that the model reads")
-    max_source_length: int = option(96, "maximum length in tokens of the text that it reads")
-    max_target_length: int = option(48, "maximum length in tokens of the text that follows")
+    max_source_length: int = option(96, "maximum length of a source in tokens")
+    max_target_length: int = option(48, "maximum length of a continuation in tokens")
     places: int = option(3, "number of examples per sentence, each cut at another place")
 
     def __post_init__(self):
@@ -196,9 +196,9 @@ def perplexities(config, model, data, pairs):
     targets = tokenizer.decode([ids[: config.data.max_target_length - 1] for ids in rows])
     return {
         "Keras": {
-            "perplexity a token": _perplexity(nats / num_tokens),
-            "perplexity a word": _perplexity(nats / sum(len(t.split()) for t in targets)),
-            "bits a character": nats / math.log(2) / sum(map(len, targets)),
+            "perplexity per token": _perplexity(nats / num_tokens),
+            "perplexity per word": _perplexity(nats / sum(len(t.split()) for t in targets)),
+            "bits per character": nats / math.log(2) / sum(map(len, targets)),
         }
     }
 

@@ -54,10 +54,14 @@ class Seq2Seq(keras.Model):
     | `model.step(token, state)` | logits `(batch, vocabulary_size)` and the next state |
     | `model.grow(state, length)` | the state with free slots for `length` more steps (optional) |
 
-    `decode_step`, one step followed by `grow` by one slot, is derived from them. `encode` leaves one
-    free slot. Decoding step by step gives the logits of the first call (teacher forcing) on the same
-    ids. All state is explicit: no layer keeps anything between calls. A step returns a tensor that it
-    does not change as the same object, so that a loop on a device need not copy it.
+    `decode_step` is derived from them: one `step`, then `grow` by one slot. The state that `encode`
+    returns has one free slot, so that a `step` can follow. Decoding step by step gives the logits of
+    the first call (teacher forcing) on the same ids. All state is explicit: no layer keeps anything
+    between calls. A step returns a tensor that it does not change as the same object, so that a loop
+    on a device need not copy it.
+
+    Give each layer a `name`: checkpoints are keyed by the path of each variable, and Keras numbers
+    layers without a name in the order in which a process creates them.
 
     A family with attention sets `has_attention`. It accepts `return_attention=True` in the first call,
     which then also returns weights `(batch, target_length, source_length)`, and in `step`, which also

@@ -101,8 +101,8 @@ class Runner:
         """
         if self.beam_ids is None:
             raise ValueError(
-                "The bundle must have the signature `generate_beam`: export it with `num_beams` and "
-                "float activations. "
+                "The bundle must have the signature `generate_beam`: export it with `num_beams` and a "
+                "mode that is not static. "
                 f"Received: {self.description.get('name')!r} without this signature"
             )
         texts = checked_texts(texts)

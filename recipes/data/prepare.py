@@ -50,7 +50,7 @@ def make_data(
         >>> from seq2lite.recipes.data.prepare import make_data
         >>> train, valid = held_out.subset(range(12), "a"), held_out.subset(range(12, 16), "b")
         >>> data = make_data(translate.Config(), train, valid, {"b": valid}, tokenizer)
-        12 training pairs, 4 held-out pairs; 2 batches an epoch, 51.6% padding
+        12 training pairs, 4 held-out pairs; 2 batches per epoch, 51.6% padding
     """
     batches = training_batches(config, train, tokenizer)
     held_out = Batches(valid, tokenizer, **_batch_options(config))
@@ -106,11 +106,11 @@ def describe(train: Batches, valid: Batches) -> Iterator[str]:
         >>> from seq2lite.recipes.data.prepare import describe
         >>> batches = Batches(held_out, tokenizer, max_length=96, batch_tokens=256)
         >>> list(describe(batches, batches))
-        ['16 training pairs, 16 held-out pairs; 3 batches an epoch, 22.0% padding']
+        ['16 training pairs, 16 held-out pairs; 3 batches per epoch, 22.0% padding']
     """
     yield (
         f"{train.num_pairs:,} training pairs, {valid.num_pairs:,} held-out pairs; "
-        f"{train.num_batches:,} batches an epoch, {train.padding:.1%} padding"
+        f"{train.num_batches:,} batches per epoch, {train.padding:.1%} padding"
     )
     yield from dropped_lines([train.pairs, valid.pairs])
 

@@ -44,7 +44,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
         """
         targets = ops.expand_dims(ops.cast(targets, "int32"), -1)
 
-        # The backend's gradient of selecting one logit a token scatters into all logits, which takes
+        # The backend's gradient of selecting one logit per token scatters into all logits, which takes
         # a fifth of a training step on a CPU. This gradient does not.
         @ops.custom_gradient
         def loss(logits):

@@ -42,7 +42,7 @@ def test_the_tables_stay_equal(converted):
 
 
 def test_the_scales_of_a_tied_embedding_are_stored_once(converted):
-    """The converter stores 3000 scales and zero points for each graph: 12 bytes a row, each."""
+    """The converter stores 3000 scales and zero points for each graph: 12 bytes per row, each."""
     shared = rewrites.without_repetition(converted)
     assert len(shared) < len(converted) - 2 * 12 * 3000
     assert len(rewrites.without_repetition(shared)) <= len(shared)

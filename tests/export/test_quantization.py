@@ -194,7 +194,7 @@ def test_a_weight_that_has_no_float16_is_named(converted):
 
 
 def test_an_old_runtime_gets_ops_that_it_has(converted):
-    """One scale a weight, and the version of the ops that read it."""
+    """One scale per weight, and the version of the ops that read it."""
     _, content, _ = converted
     for runtime in ("2.9", "2.17", "2.18"):
         assert versions.runs_on(quantize(content, "int8", min_runtime=runtime)[0], runtime)

@@ -182,7 +182,7 @@ def test_one_held_out_pair_is_enough_to_time_a_student():
     result = SimpleNamespace(scores=scores, reports={})
     distill.add_size_and_speed(result, distill.Config(), teacher, [("short", "짧다")])
     assert scores["test"]["teacher"]["MB"] == 3
-    assert scores["test"]["teacher"]["ms a sentence"] > 0
+    assert scores["test"]["teacher"]["ms per sentence"] > 0
 
 
 @pytest.mark.parametrize("config", [ask.Config, distill.Config, generate.Config])
@@ -286,7 +286,7 @@ def test_the_perplexity_counts_predicted_words_only(a_tiny_transformer, tmp_path
     lines = [f"{source} Then it was saved." for source, _ in pairs]
     scores, _ = run(generate, tmp_path, lines, max_target_length=48)
     found = scores["Keras"]
-    assert 1 < found["perplexity a token"] < 1000 and found["bits a character"] > 0
+    assert 1 < found["perplexity per token"] < 1000 and found["bits per character"] > 0
     # Words that are cut off do not make the text easier.
     config = generate.Config.of(
         train=(str(tmp_path / "data.txt"),), vocabulary_size=420, preset="transformer_tiny"
@@ -296,7 +296,7 @@ def test_the_perplexity_counts_predicted_words_only(a_tiny_transformer, tmp_path
     model = build_model(config.model, config.training, data.tokenizer)
     short = generate.perplexities(config, model, data, [("It was", "saved now")])
     long = generate.perplexities(config, model, data, [("It was", "saved now" + " and on" * 50)])
-    ratio = long["Keras"]["bits a character"] / short["Keras"]["bits a character"]
+    ratio = long["Keras"]["bits per character"] / short["Keras"]["bits per character"]
     assert 0.5 < ratio < 2
 
 

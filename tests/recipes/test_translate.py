@@ -138,7 +138,7 @@ def test_a_student_learns_from_a_run_and_from_a_bundle(trained, teacher, pairs, 
     )
     result = distill.train(options)
     (scores,) = result.scores.values()
-    assert scores["teacher"]["MB"] > 1 and scores["teacher"]["ms a sentence"] > 0
+    assert scores["teacher"]["MB"] > 1 and scores["teacher"]["ms per sentence"] > 0
     assert "chrF" in scores["Keras"]
     history = json.loads((tmp_path / "student" / "history.json").read_text("utf-8"))
     assert history[-1]["loss"] < 0.9 * history[0]["loss"]

@@ -33,7 +33,7 @@ def rnn_seq2seq(
 
     | attention | score of a query q and an encoder output m | source |
     |---|---|---|
-    | `None` | none: the decoder's first state is all it gets from the source | Sutskever 2014, https://arxiv.org/abs/1409.3215 |
+    | `None` | none: only the decoder's first state depends on the source | Sutskever 2014, https://arxiv.org/abs/1409.3215 |
     | `"fixed"` | none: the encoder's last state is the context of every step | Cho 2014, https://arxiv.org/abs/1406.1078 |
     | `"additive"` | v tanh(W q + U m) | Bahdanau 2015, https://arxiv.org/abs/1409.0473, appendix A.1.2 |
     | `"dot"` | q m | Luong 2015, https://arxiv.org/abs/1508.04025, equation 8 |
@@ -91,8 +91,8 @@ def rnn_seq2seq(
         embeddings: `"shared"`: one table for source, target and output; `"shared_target"`: one for
             target and output; `"separate"`: three.
         scale_embeddings: Whether to multiply the first layers' embeddings by sqrt(embedding_dim), as
-            Vaswani 2017 does (section 3.4). Rows of a table that is also the output projection are
-            too small to move the gates: scaled, the first hundreds of training steps learn faster.
+            Vaswani 2017 does (section 3.4). A table that is also the output projection has small
+            values, which hardly affect the gates. Scaling speeds up the first hundreds of steps.
         dropout: Rate in [0, 1), on embeddings, between layers and on the read-out.
         pad_id: Id of padding.
         start_id: Id that begins a target.
