@@ -1,5 +1,7 @@
 """Presets: named sizes of both families, from papers, for devices and to start with."""
 
+import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -7,14 +9,17 @@ from .checks import require_one_of
 from .contract import Seq2Seq
 from .rnn.builder import rnn_seq2seq
 from .rnn.model import RNNSeq2Seq
+from .rnn.options import RNNOptions
 from .transformer.builder import transformer
 from .transformer.model import Transformer
+from .transformer.options import TransformerOptions
 
 BUILDERS: dict[str, Callable[..., Seq2Seq]] = {
     "transformer": transformer,
     "rnn_seq2seq": rnn_seq2seq,
 }
 FAMILIES: dict[str, type[Seq2Seq]] = {"transformer": Transformer, "rnn_seq2seq": RNNSeq2Seq}
+OPTIONS: dict[str, type] = {"transformer": TransformerOptions, "rnn_seq2seq": RNNOptions}
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -174,6 +179,25 @@ def family_of(preset: str) -> type[Seq2Seq]:
     """
     require_one_of("preset", preset, list_presets())
     return FAMILIES[PRESETS[preset]["builder"]]
+
+
+def check_options(preset: str, **options: Any) -> None:
+    """Raise ValueError unless a preset can be built with the options; create no weights.
+
+    Args:
+        preset: One of `list_presets()`.
+        options: Arguments of the preset's builder, except the vocabulary.
+
+    Example:
+        >>> from seq2lite.zoo.presets import check_options
+        >>> check_options("rnn_tiny", num_layers=2)
+    """
+    require_one_of("preset", preset, list_presets())
+    builder = PRESETS[preset]["builder"]
+    defaults = {n: p.default for n, p in inspect.signature(BUILDERS[builder]).parameters.items()}
+    settings = {**defaults, **PRESETS[preset], **options}
+    names = [field.name for field in dataclasses.fields(OPTIONS[builder])]
+    OPTIONS[builder](**{name: settings[name] for name in names})
 
 
 def build(preset: str, **options: Any) -> Seq2Seq:

@@ -9,7 +9,7 @@ import keras
 from seq2lite import zoo
 from seq2lite.export.checks import length_limits
 from seq2lite.export.runtime.tokenizer import Tokenizer, Tokenizers
-from seq2lite.zoo.presets import BUILDERS, PRESETS, family_of
+from seq2lite.zoo.presets import BUILDERS, PRESETS, check_options, family_of
 
 from ..distributed.precision import precision
 from ..options import check_choices, option
@@ -40,7 +40,8 @@ class ModelOptions:
 
     def __post_init__(self):
         check_choices("preset", [self.preset], zoo.list_presets())
-        builder_options(self.preset, self.architecture)
+        changes = builder_options(self.preset, self.architecture)
+        check_options(self.preset, dropout=self.dropout, **changes)
 
     @property
     def peak_learning_rate(self) -> float:
@@ -51,7 +52,6 @@ class ModelOptions:
         """Raise ValueError if the maximum lengths are invalid, or the positions do not cover them."""
         options = PRESETS[self.preset] | builder_options(self.preset, self.architecture)
         positions = options.get("max_positions") if options.get("positions") == "learned" else None
-        positions = positions if isinstance(positions, int) else None
         length_limits(max_source_length, max_target_length, positions)
 
 

@@ -1,4 +1,4 @@
-"""The report of a run: scores, curves, examples, and how to repeat it."""
+"""The report of a run: scores, curves, examples, and the command that repeats it."""
 
 import inspect
 import json
@@ -106,7 +106,7 @@ def draw_curves(history: History, path: Path):
 
 
 def describe_weights(result: RunResult) -> str:
-    """Return sentences that say which evaluations the exported weights come from, and why.
+    """Return sentences that name the evaluations whose weights are exported, and the reason.
 
     Args:
         result: The `RunResult` of a training.
@@ -173,7 +173,7 @@ def _report(result, config):
             ],
         )
         yield ""
-    yield "## How to repeat it\n"
+    yield "## Repeat the run\n"
     if not result.is_complete:
         yield (
             f"This exports the training after evaluation {len(history)}. The command trains to the "

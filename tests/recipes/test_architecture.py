@@ -55,4 +55,16 @@ def test_lengths_beyond_learned_positions_are_refused_before_any_work():
         ValueError, match=r"must be at most 63 .*max_positions=64\. Received: max_target_length=64"
     ):
         config(architecture=learned, max_length=64)
-    config(architecture=("max_positions=none",))  # the builder rejects it
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ("max_positions=none", "`max_positions` must be None with positions='sinusoidal'"),
+        ("num_heads=5", "`num_heads` must be a divisor of model_dim=192"),
+        ("positions=learned", "`max_positions` must be a positive int with"),
+    ],
+)
+def test_a_value_that_the_builder_rejects_is_refused_before_any_work(changes, message):
+    with pytest.raises(ValueError, match=message):
+        translate.Config.of(preset="transformer_tiny", architecture=(changes,))

@@ -235,6 +235,7 @@ SMALL = ["--train", "pairs.tsv", "--vocabulary-size", "900"]
         ),
         (["--languages", "en"], "error: `languages` must be two tags"),
         (["--dropout", "2", *SMALL], "error: `dropout` must be a number in [0, 1)"),
+        (["--architecture", "num_layers=0"], "error: `num_layers` must be a positive int"),
         (
             ["--train", "small.tsv"],
             "error: `vocabulary_size` must be at most 26",
