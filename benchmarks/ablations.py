@@ -25,7 +25,7 @@ import keras
 
 from seq2lite.recipes import pronounce, summarize, translate
 from seq2lite.recipes.run.command_line import parse_config
-from seq2lite.recipes.run.folder import differing_options
+from seq2lite.recipes.run.record import describe_run
 from seq2lite.zoo.presets import PRESETS
 
 RECIPES = {"translate": translate, "summarize": summarize, "pronounce": pronounce}
@@ -134,7 +134,7 @@ def parse_options():
     for name in options.changes:
         folder, flags = folder_of(name, options), flags_of(name, options)
         config = parse_config(None, RECIPES[options.recipe].Config, flags)
-        if folder.exists() and (names := differing_options(config)):
+        if folder.exists() and (names := describe_run(config).changes):
             parser.error(
                 f"{folder} must have the same {', '.join(names)} as this command. "
                 f"Try another --output"

@@ -33,6 +33,7 @@ from rich.table import Table
 from seq2lite import zoo
 from seq2lite.recipes import translate
 from seq2lite.recipes.data.batches import Batches
+from seq2lite.recipes.data.load import load_data
 from seq2lite.recipes.training.loss import SmoothedCrossentropy
 from timing import serve_steps
 
@@ -173,7 +174,7 @@ def pipeline_table(turns):
     for column in ("measured", "tokens/s", "relative to training transformer_tiny"):
         table.add_column(column, justify="left" if column == "measured" else "right")
     config = translate.Config()
-    data = translate.build_data(config)
+    data = load_data(config)
     start = time.perf_counter()
     batches = Batches(
         data.train.pairs,

@@ -18,7 +18,7 @@ from .conversion.precision import in_float32
 from .quantization.calibration import MAX_STEPS, Calibration
 from .quantization.modes import MAX_DIVERGENCE, MODES, quantize
 from .signatures.dynamic import Signatures
-from .system.atomic import write_atomically
+from .system.atomic import write_bytes
 
 
 def to_tflite(
@@ -91,7 +91,7 @@ def to_tflite(
         calibration = _calibration(model, calibration)
     content = convert_signatures(Signatures(model, num_beams, length_penalty))
     content, _ = quantize(content, quantization, calibration, **options)
-    write_atomically(path, lambda partial: partial.write_bytes(content))
+    write_bytes(path, content)
 
 
 def _calibration(model, source):

@@ -17,25 +17,19 @@ import dataclasses
 import functools
 
 from seq2lite.export.runtime.checks import require_positive
+from seq2lite.recipes.data.load import load_data
 from seq2lite.recipes.data.options import DataOptions
 from seq2lite.recipes.data.pairs import Pairs, read_pairs
-from seq2lite.recipes.data.prepare import make_data
 from seq2lite.recipes.data.samples import FAQ_TRAIN
-from seq2lite.recipes.data.splits import read_splits
 from seq2lite.recipes.data.squad import read_squad
-from seq2lite.recipes.data.tokenizers import learn_tokenizer
-from seq2lite.recipes.distributed.backend import can_export
-from seq2lite.recipes.evaluation.bundles import export_model
 from seq2lite.recipes.evaluation.decoding import Decoder, Score
-from seq2lite.recipes.evaluation.evaluate import evaluate
 from seq2lite.recipes.evaluation.metrics import question_scores
 from seq2lite.recipes.options import option
 from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.config import RecipeConfig, RunOptions
-from seq2lite.recipes.run.folder import open_run, prepare_run
 from seq2lite.recipes.run.model import build_model
-from seq2lite.recipes.run.report import write_report
-from seq2lite.recipes.training.fit import fit
+from seq2lite.recipes.run.pipeline import train_and_score
+from seq2lite.recipes.run.prepare import prepare_run
 
 CONTEXT_WORDS = 60
 
@@ -73,15 +67,6 @@ class Config(RecipeConfig):
     run: RunOptions = RunOptions(output="runs/ask")
 
 
-def build_data(config):
-    """Read the pairs, learn the tokenizer, and make the batches."""
-    read = functools.partial(read_questions, context_words=config.data.context_words)
-    train, valid, tests = read_splits(config.data, read)
-    texts = (text for pair in train for text in pair)
-    tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)
-    return make_data(config, train, valid, tests, tokenizer)
-
-
 def read_questions(*paths, context_words=CONTEXT_WORDS):
     """Read (text, question) pairs from JSON in SQuAD's format, or from files of pairs."""
     if not str(paths[0]).removesuffix(".gz").endswith(".json"):
@@ -107,18 +92,14 @@ def words_around(example, num_words):
 
 def train(config):
     """Train, export and score a model."""
-    config = prepare_run(config)
-    data = build_data(config)
+    run = prepare_run(config)
+    config = run.config
+    read = functools.partial(read_questions, context_words=config.data.context_words)
+    data = load_data(config, read)
     model = build_model(config.model, config.training, data.tokenizer)
     decode = Decoder(data.tokenizer, config.search, config.data.max_lengths)
     score = Score("ROUGE-L", question_scores, decode, data.valid.pairs)
-    with open_run(config) as folder:
-        result = fit(model, data, config.training, folder, score)
-        if can_export():  # under JAX, `run_recipe` starts a second command for the rest
-            result = export_model(result, config)
-            result = evaluate(result, score)
-            write_report(result, config)
-    return result
+    return train_and_score(run, model, data, score)
 
 
 def main(arguments=None):

@@ -9,17 +9,16 @@ as float32 and int8 bundles. Prints their scores, sizes and speeds, and translat
 import dataclasses
 
 import keras
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from seq2lite import export
 from seq2lite.recipes import translate
 from seq2lite.recipes.data.pairs import read_pairs
-from seq2lite.recipes.data.splits import held_out_files
 from seq2lite.recipes.options import option
 from seq2lite.recipes.run.command_line import run_recipe
-from seq2lite.recipes.run.folder import prepare_run
+from seq2lite.recipes.run.prepare import prepare_run
+from seq2lite.recipes.run.report import print_table
 from seq2lite.recipes.training.options import Training
 
 TRAINING = Training(epochs=8, score_pairs=0)
@@ -58,7 +57,7 @@ def train(config):
     for family, run in runs.items():
         print(f"\n{family}", flush=True)
         results[family] = translate.train(run)
-    pairs = read_pairs(*held_out_files(run.data.train, run.data.valid))
+    pairs = read_pairs(*run.data.held_out)
     files = {
         family: {
             quantization: export.load(report.path)
@@ -66,11 +65,10 @@ def train(config):
         }
         for family, result in results.items()
     }
-    console = Console(width=None if Console().is_terminal else 120)
-    console.print(score_table(results))
-    console.print(translation_table(files, pairs))
+    print_table(score_table(results))
+    print_table(translation_table(files, pairs))
     best = results[best_family(results)].reports["int8"].path
-    console.print(f'Try: python -m seq2lite.export run {best} "Open File"', soft_wrap=True)
+    print(f'Try: python -m seq2lite.export run {best} "Open File"')
 
 
 def best_family(results):

@@ -31,6 +31,7 @@ from rich.progress import track
 from seq2lite import export
 from seq2lite.export.runtime.checks import require_positive
 from seq2lite.export.runtime.container import is_bundle
+from seq2lite.export.system.atomic import write_text
 from seq2lite.recipes.ask import CONTEXT_WORDS, read_questions
 from seq2lite.recipes.data.options import DataOptions
 from seq2lite.recipes.data.pairs import Pairs, read_pairs
@@ -39,9 +40,9 @@ from seq2lite.recipes.data.samples import VSCODE_TRAIN
 from seq2lite.recipes.data.splits import for_training, read_splits, spread
 from seq2lite.recipes.distributed import processes
 from seq2lite.recipes.distributed.backend import can_export
-from seq2lite.recipes.evaluation.bundles import bundle_decoder, export_model
+from seq2lite.recipes.evaluation.bundles import export_model
 from seq2lite.recipes.evaluation.decoding import Decoder, Score
-from seq2lite.recipes.evaluation.evaluate import evaluate
+from seq2lite.recipes.evaluation.evaluate import bundle_decoder, evaluate
 from seq2lite.recipes.evaluation.metrics import (
     error_rates,
     question_scores,
@@ -52,9 +53,11 @@ from seq2lite.recipes.options import check_choices, option
 from seq2lite.recipes.pronounce import pronunciations, read_words
 from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.config import RecipeConfig, RunOptions
-from seq2lite.recipes.run.folder import DISTILLED, open_run, prepare_run, save_text
+from seq2lite.recipes.run.folder import DISTILLED, open_run
 from seq2lite.recipes.run.model import ModelOptions, build_model
+from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.report import write_report
+from seq2lite.recipes.training.artifacts import MODEL, TARGET_TOKENIZER, TOKENIZER
 from seq2lite.recipes.training.fit import fit
 
 
@@ -128,7 +131,7 @@ class Config(RecipeConfig):
         """All files that the run reads: the data and the teacher."""
         teacher = Path(self.teacher)
         folder = teacher.parent if teacher.suffix == ".keras" else teacher
-        names = ("model.keras", "tokenizer.model", "target_tokenizer.model", "bundle.json")
+        names = (MODEL, TOKENIZER, TARGET_TOKENIZER, "bundle.json")
         named = [folder / name for name in names]
         teachers = [str(file) for file in dict.fromkeys((teacher, *named)) if file.is_file()]
         return (*super().inputs, *teachers)
@@ -162,15 +165,15 @@ def load_teacher(config):
             sides.target if sides.are_shared else (sides.source, sides.target),
             (size or path.stat().st_size) / 1e6,
         )
-    file = path if path.suffix == ".keras" else path / "model.keras"
-    if not file.is_file() or not (file.parent / "tokenizer.model").is_file():
+    file = path if path.suffix == ".keras" else path / MODEL
+    if not file.is_file() or not (file.parent / TOKENIZER).is_file():
         raise ValueError(
             "`teacher` must be a run folder with model.keras and tokenizer.model, a .keras file with "
             f"tokenizer.model in the same folder, or a bundle. Received: {config.teacher}"
         )
     model = keras.saving.load_model(file)
-    tokenizer = export.Tokenizer(file.parent / "tokenizer.model")
-    if (target := file.parent / "target_tokenizer.model").is_file():
+    tokenizer = export.Tokenizer(file.parent / TOKENIZER)
+    if (target := file.parent / TARGET_TOKENIZER).is_file():
         tokenizer = tokenizer, export.Tokenizer(target)
     decode = Decoder(tokenizer, config.search, config.data.max_lengths)
     return Teacher(lambda texts: decode(model, texts), tokenizer, 4 * model.count_params() / 1e6)
@@ -215,13 +218,14 @@ def teacher_pairs(config, teacher, pairs, folder):
 def _saved_outputs(file, teacher, sources):
     """Return the teacher's outputs, read from the file if it exists and saved there if not."""
     if not file.exists():
-        save_text(file, json.dumps(teacher.decode(sources), ensure_ascii=False))
+        write_text(file, json.dumps(teacher.decode(sources), ensure_ascii=False))
     return json.loads(file.read_text("utf-8"))
 
 
 def train(config):
     """Decode with the teacher; train, export and score the student."""
-    config = prepare_run(config)
+    run = prepare_run(config)
+    config = run.config
     teacher = load_teacher(config)
     train, valid, tests = read_data(config)
     model = build_model(config.model, config.training, teacher.tokenizer)
@@ -231,17 +235,17 @@ def train(config):
     # Refuses too few batches before the teacher decodes: its outputs make about as many.
     pairs = Pairs([*train, *train]) if config.data.references else train
     training_batches(config, pairs, teacher.tokenizer)
-    with open_run(config) as folder:
+    with open_run(run) as folder:
         pairs = teacher_pairs(config, teacher, train, folder)
         data = make_data(config, pairs, valid, tests, teacher.tokenizer)
         tests = {name: task.references(pairs) for name, pairs in tests.items()}
         data = dataclasses.replace(data, tests=tests)
         result = fit(model, data, config.training, folder, score)
         if can_export():  # under JAX, `run_recipe` starts a second command for the rest
-            result = export_model(result, config, config.languages or None)
+            result = export_model(result, config, config.languages)
             result = evaluate(result, score, {"teacher": teacher.decode})
             add_size_and_speed(result, config, teacher, valid)
-            write_report(result, config)
+            write_report(result, run)
     return result
 
 

@@ -36,11 +36,12 @@ from seq2lite.recipes.evaluation.evaluate import NUM_EXAMPLES
 from seq2lite.recipes.options import option
 from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.config import RecipeConfig, RunOptions
-from seq2lite.recipes.run.folder import open_run, prepare_run
+from seq2lite.recipes.run.folder import open_run
 from seq2lite.recipes.run.model import build_model
+from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.report import write_report
+from seq2lite.recipes.training.evaluations import CrossEntropy
 from seq2lite.recipes.training.fit import fit
-from seq2lite.recipes.training.loss import cross_entropy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,10 +168,11 @@ def continuations(paragraphs, config, held_out=frozenset()):
 
 def train(config):
     """Train, export and score a model."""
-    config = prepare_run(config)
+    run = prepare_run(config)
+    config = run.config
     data = build_data(config)
     model = build_model(config.model, config.training, data.tokenizer)
-    with open_run(config) as folder:
+    with open_run(run) as folder:
         result = fit(model, data, config.training, folder)
         if can_export():  # under JAX, `run_recipe` starts a second command for the rest
             result = export_model(result, config)
@@ -180,7 +182,7 @@ def train(config):
                 scores={name: perplexities(config, model, data, pairs) for name, pairs in tests},
                 examples={name: samples(config, reports, pairs) for name, pairs in tests},
             )
-            write_report(result, config)
+            write_report(result, run)
     return result
 
 
@@ -189,7 +191,7 @@ def perplexities(config, model, data, pairs):
     options = {"max_length": config.data.max_lengths, "batch_tokens": config.training.batch_tokens}
     batches = Batches(pairs, data.tokenizer, **options)
     num_tokens = sum(float(weight.sum()) for *_, weight in batches.dataset().as_numpy_iterator())
-    nats = cross_entropy(model, batches) * num_tokens
+    nats = CrossEntropy(model).measure(batches) * num_tokens
     # Words that are cut off are not predicted, and do not count.
     tokenizer = batches.tokenizers.target
     rows = tokenizer.encode([target for _, target in pairs])

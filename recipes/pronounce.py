@@ -20,18 +20,14 @@ from seq2lite.recipes.data.prepare import make_data
 from seq2lite.recipes.data.samples import G2P_TRAIN
 from seq2lite.recipes.data.splits import read_splits
 from seq2lite.recipes.data.tokenizers import symbol_tokenizer
-from seq2lite.recipes.distributed.backend import can_export
-from seq2lite.recipes.evaluation.bundles import export_model
 from seq2lite.recipes.evaluation.decoding import Decoder, Score
-from seq2lite.recipes.evaluation.evaluate import evaluate
 from seq2lite.recipes.evaluation.metrics import error_rates
 from seq2lite.recipes.options import option
 from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.config import RecipeConfig, RunOptions
-from seq2lite.recipes.run.folder import open_run, prepare_run
 from seq2lite.recipes.run.model import build_model
-from seq2lite.recipes.run.report import write_report
-from seq2lite.recipes.training.fit import fit
+from seq2lite.recipes.run.pipeline import train_and_score
+from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.training.options import Training
 
 
@@ -86,18 +82,13 @@ def pronunciations(pairs):
 
 def train(config):
     """Train, export and score a model."""
-    config = prepare_run(config)
+    run = prepare_run(config)
+    config = run.config
     data = build_data(config)
     model = build_model(config.model, config.training, data.tokenizer)
     decode = Decoder(data.tokenizer, config.search, config.data.max_lengths)
     score = Score("WER", error_rates, decode, pronunciations(data.valid.pairs), mode="min")
-    with open_run(config) as folder:
-        result = fit(model, data, config.training, folder, score)
-        if can_export():  # under JAX, `run_recipe` starts a second command for the rest
-            result = export_model(result, config)
-            result = evaluate(result, score)
-            write_report(result, config)
-    return result
+    return train_and_score(run, model, data, score)
 
 
 def main(arguments=None):

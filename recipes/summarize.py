@@ -17,23 +17,17 @@ each text. To resume a stopped run, give the same command again. Times and score
 import dataclasses
 
 from seq2lite.export.runtime.checks import require_positive
+from seq2lite.recipes.data.load import load_data
 from seq2lite.recipes.data.options import DataOptions
-from seq2lite.recipes.data.prepare import make_data
 from seq2lite.recipes.data.samples import DOCSTRINGS_TRAIN
-from seq2lite.recipes.data.splits import read_splits
-from seq2lite.recipes.data.tokenizers import learn_tokenizer
-from seq2lite.recipes.distributed.backend import can_export
-from seq2lite.recipes.evaluation.bundles import export_model
 from seq2lite.recipes.evaluation.decoding import Decoder, Score
-from seq2lite.recipes.evaluation.evaluate import evaluate
 from seq2lite.recipes.evaluation.metrics import rouge_scores
 from seq2lite.recipes.options import option
 from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.config import RecipeConfig, RunOptions
-from seq2lite.recipes.run.folder import open_run, prepare_run
 from seq2lite.recipes.run.model import build_model
-from seq2lite.recipes.run.report import write_report
-from seq2lite.recipes.training.fit import fit
+from seq2lite.recipes.run.pipeline import train_and_score
+from seq2lite.recipes.run.prepare import prepare_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,14 +60,6 @@ class Config(RecipeConfig):
         require_positive(baseline_words=self.baseline_words)
 
 
-def build_data(config):
-    """Read the pairs, learn the tokenizer, and make the batches."""
-    train, valid, tests = read_splits(config.data)
-    texts = (text for pair in train for text in pair)
-    tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)
-    return make_data(config, train, valid, tests, tokenizer)
-
-
 def first_words(texts, num_words):
     """Return the first words of each text: the baseline summary."""
     return [" ".join(text.split()[:num_words]) for text in texts]
@@ -81,20 +67,15 @@ def first_words(texts, num_words):
 
 def train(config):
     """Train, export and score a model."""
-    config = prepare_run(config)
-    data = build_data(config)
+    run = prepare_run(config)
+    config = run.config
+    data = load_data(config)
     model = build_model(config.model, config.training, data.tokenizer)
     decode = Decoder(data.tokenizer, config.search, config.data.max_lengths)
     score = Score("ROUGE-L", rouge_scores, decode, data.valid.pairs)
-    with open_run(config) as folder:
-        result = fit(model, data, config.training, folder, score)
-        if can_export():  # under JAX, `run_recipe` starts a second command for the rest
-            result = export_model(result, config)
-            num_words = config.baseline_words
-            baseline = {f"first {num_words} words": lambda texts: first_words(texts, num_words)}
-            result = evaluate(result, score, baseline)
-            write_report(result, config)
-    return result
+    num_words = config.baseline_words
+    baselines = {f"first {num_words} words": lambda texts: first_words(texts, num_words)}
+    return train_and_score(run, model, data, score, baselines=baselines)
 
 
 def main(arguments=None):

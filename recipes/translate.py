@@ -15,23 +15,17 @@ again. Times and scores: docs/results.md.
 
 import dataclasses
 
+from seq2lite.recipes.data.load import load_data
 from seq2lite.recipes.data.options import DataOptions
-from seq2lite.recipes.data.prepare import make_data
 from seq2lite.recipes.data.samples import VSCODE_TRAIN, is_of_package
-from seq2lite.recipes.data.splits import read_splits
-from seq2lite.recipes.data.tokenizers import learn_tokenizer
-from seq2lite.recipes.distributed.backend import can_export
-from seq2lite.recipes.evaluation.bundles import export_model
 from seq2lite.recipes.evaluation.decoding import Decoder, Score
-from seq2lite.recipes.evaluation.evaluate import evaluate
 from seq2lite.recipes.evaluation.metrics import translation_scores
 from seq2lite.recipes.options import option
 from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.config import RecipeConfig, RunOptions
-from seq2lite.recipes.run.folder import open_run, prepare_run
 from seq2lite.recipes.run.model import build_model
-from seq2lite.recipes.run.report import write_report
-from seq2lite.recipes.training.fit import fit
+from seq2lite.recipes.run.pipeline import train_and_score
+from seq2lite.recipes.run.prepare import prepare_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +37,11 @@ class TranslationData(DataOptions):
     )
     vocabulary_size: int = option(4000, "number of subwords of the joint vocabulary")
     max_length: int = option(96, "maximum length in tokens; longer sentences are cut")
+
+    @property
+    def default_languages(self):
+        """Language tags of the data of the package; none for other data."""
+        return ("en", "ko") if is_of_package(self.train) else ()
 
     @property
     def max_lengths(self):
@@ -66,29 +65,16 @@ class Config(RecipeConfig):
             raise ValueError(f"`languages` must be two tags. Received: {' '.join(self.languages)}")
 
 
-def build_data(config):
-    """Read the pairs, learn the tokenizer, and make the batches."""
-    train, valid, tests = read_splits(config.data)
-    texts = (text for pair in train for text in pair)
-    tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)
-    return make_data(config, train, valid, tests, tokenizer)
-
-
 def train(config):
     """Train, export and score a model."""
-    config = prepare_run(config)
-    data = build_data(config)
+    run = prepare_run(config)
+    config = run.config
+    data = load_data(config)
     model = build_model(config.model, config.training, data.tokenizer)
     decode = Decoder(data.tokenizer, config.search, config.data.max_lengths)
     score = Score("chrF", translation_scores, decode, data.valid.pairs)
-    with open_run(config) as folder:
-        result = fit(model, data, config.training, folder, score)
-        if can_export():  # under JAX, `run_recipe` starts a second command for the rest
-            languages = ("en", "ko") if is_of_package(config.data.train) else None
-            result = export_model(result, config, config.languages or languages)
-            result = evaluate(result, score)
-            write_report(result, config)
-    return result
+    languages = config.languages or config.data.default_languages
+    return train_and_score(run, model, data, score, languages=languages)
 
 
 def main(arguments=None):

@@ -51,6 +51,16 @@ def write_atomically(path, write):
             raise
 
 
+def write_bytes(path, content):
+    """Write a file with `write_atomically`."""
+    write_atomically(path, lambda partial: partial.write_bytes(content))
+
+
+def write_text(path, text):
+    """Write a UTF-8 text file with `write_atomically`."""
+    write_bytes(path, text.encode())
+
+
 def check_parents(path):
     """Raise ValueError unless `path` can be created: everything above it must be a folder."""
     above = next(f for f in Path(path).absolute().parents if os.path.lexists(f))

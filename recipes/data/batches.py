@@ -25,7 +25,7 @@ class Batches:
     them into batches of about equal size, and shuffles the batches.
 
     Args:
-        pairs: (source, target) texts.
+        pairs: `Pairs` of source and target texts.
         tokenizer: A `Tokenizer` for both sides, or a (source, target) pair.
         max_length: Maximum source and target length in tokens, including the end id; longer texts
             are cut. An int for both sides, or a (source, target) pair.
@@ -42,6 +42,8 @@ class Batches:
             Default: 1.
 
     Attributes:
+        lines: Line number of each pair.
+        origin: Name of the pairs' file.
         num_pairs: Number of pairs.
         num_cut: Number of pairs that are cut.
         num_batches: Number of batches in an epoch.
@@ -50,8 +52,9 @@ class Batches:
 
     Example:
         >>> from seq2lite.recipes.data.batches import Batches
-        >>> batches = Batches([("Open File", "파일 열기")] * 8, tokenizer, max_length=40,
-        ...                   batch_tokens=80, seed=1)
+        >>> from seq2lite.recipes.data.pairs import Pairs
+        >>> pairs = Pairs([("Open File", "파일 열기")] * 8)
+        >>> batches = Batches(pairs, tokenizer, max_length=40, batch_tokens=80, seed=1)
         >>> inputs, next_tokens, weights = next(iter(batches.dataset()))
         >>> inputs["source"].shape == (4, 19), next_tokens.shape == weights.shape
         (False, True)
@@ -59,7 +62,7 @@ class Batches:
 
     def __init__(
         self,
-        pairs: Pairs | list[tuple[str, str]],
+        pairs: Pairs,
         tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer] | Tokenizers,
         *,
         max_length: int | tuple[int, int],
@@ -69,7 +72,7 @@ class Batches:
         few_shapes: bool = False,
         rows_multiple: int = 1,
     ):
-        self.pairs = pairs if isinstance(pairs, Pairs) else Pairs(pairs)
+        self.pairs, self.lines, self.origin = pairs, pairs.lines, pairs.origin
         self.tokenizers = Tokenizers.of(tokenizer)
         self.seed = seed
         self.alpha = alpha

@@ -3,7 +3,7 @@
 import dataclasses
 
 from ..options import option
-from .splits import held_out_files
+from .samples import is_of_package
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +31,13 @@ class DataOptions:
                 )
 
     @property
+    def held_out(self) -> tuple[str, ...]:
+        """Files of held-out pairs: `valid`, or those of the package for its training data."""
+        if self.valid or not is_of_package(self.train):
+            return self.valid
+        return tuple(path.replace(".train.", ".valid.") for path in self.train)
+
+    @property
     def files(self) -> tuple[str, ...]:
         """All data files, including held-out files of the package."""
-        return (*self.train, *held_out_files(self.train, self.valid), *self.test)
+        return (*self.train, *self.held_out, *self.test)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from seq2lite.export.runtime.tokenizer import Tokenizer
 
@@ -19,12 +19,14 @@ class Data:
         train: `Batches` to train on.
         valid: Held-out `Batches`.
         tests: (source, reference) pairs to score after training, by name of the test.
+        summary: Lines that describe the batches, and the pairs that were dropped.
     """
 
     tokenizer: Tokenizer
     train: Batches
     valid: Batches
     tests: Mapping[str, Sequence[tuple]]
+    summary: Sequence[str] = ()
 
 
 def make_data(
@@ -53,10 +55,19 @@ def make_data(
         12 training pairs, 4 held-out pairs; 2 batches per epoch, 51.6% padding
     """
     batches = training_batches(config, train, tokenizer)
-    held_out = Batches(valid, tokenizer, **_batch_options(config))
+    held_out = Batches(valid, tokenizer, **config.batch_options)
     max_lengths = config.data.max_lengths
     other_tests = [pairs for pairs in tests.values() if pairs.origin != valid.origin]
-    print("\n".join([*describe(batches, held_out), *dropped_lines(other_tests)]), flush=True)
+    summary = [
+        f"{batches.num_pairs:,} training pairs, {held_out.num_pairs:,} held-out pairs; "
+        f"{batches.num_batches:,} batches per epoch, {batches.padding:.1%} padding"
+    ]
+    summary += [
+        f"{pairs.origin}: {count:,} lines dropped ({reason})"
+        for pairs in (train, valid, *other_tests)
+        for reason, count in pairs.dropped.items()
+    ]
+    print("\n".join(summary), flush=True)
     if batches.num_cut or held_out.num_cut:
         _warn(
             f"{batches.num_cut:,} training and {held_out.num_cut:,} held-out pairs are longer than "
@@ -69,7 +80,7 @@ def make_data(
                 f"{num_cut:,} sources of {pairs.origin} are longer than {max_lengths[0]} tokens and "
                 "are cut"
             )
-    return Data(tokenizer, batches, held_out, tests)
+    return Data(tokenizer, batches, held_out, tests, summary)
 
 
 def training_batches(config, train: Pairs, tokenizer: Tokenizer) -> Batches:
@@ -84,8 +95,9 @@ def training_batches(config, train: Pairs, tokenizer: Tokenizer) -> Batches:
         >>> training_batches(translate.Config.of(batch_tokens=256), held_out, tokenizer).num_batches
         3
     """
-    training, options = config.training, _batch_options(config)
-    batches = Batches(train, tokenizer, seed=training.seed, alpha=training.alpha or None, **options)
+    training = config.training
+    order = {"seed": training.seed, "alpha": training.alpha or None}
+    batches = Batches(train, tokenizer, **order, **config.batch_options)
     num_batches = training.epochs * batches.num_batches
     # The learning rate of the very first batch is 0.
     for name, minimum in (("epochs", 2), ("accumulate", training.accumulate)):
@@ -96,43 +108,6 @@ def training_batches(config, train: Pairs, tokenizer: Tokenizer) -> Batches:
                 "batches. Add data, or lower --batch-tokens"
             )
     return batches
-
-
-def describe(train: Batches, valid: Batches) -> Iterator[str]:
-    """Yield lines that describe the batches to train on and the held-out batches.
-
-    Example:
-        >>> from seq2lite.recipes.data.batches import Batches
-        >>> from seq2lite.recipes.data.prepare import describe
-        >>> batches = Batches(held_out, tokenizer, max_length=96, batch_tokens=256)
-        >>> list(describe(batches, batches))
-        ['16 training pairs, 16 held-out pairs; 3 batches per epoch, 22.0% padding']
-    """
-    yield (
-        f"{train.num_pairs:,} training pairs, {valid.num_pairs:,} held-out pairs; "
-        f"{train.num_batches:,} batches per epoch, {train.padding:.1%} padding"
-    )
-    yield from dropped_lines([train.pairs, valid.pairs])
-
-
-def dropped_lines(parts: Iterable[Pairs]) -> Iterator[str]:
-    """Yield a line for each reason for which pairs were dropped.
-
-    Example:
-        >>> from seq2lite.recipes.data.pairs import Pairs
-        >>> from seq2lite.recipes.data.prepare import dropped_lines
-        >>> list(dropped_lines([Pairs([], origin="a.tsv", dropped={"duplicate": 2})]))
-        ['a.tsv: 2 lines dropped (duplicate)']
-    """
-    for pairs in parts:
-        for reason, count in pairs.dropped.items():
-            yield f"{pairs.origin}: {count:,} lines dropped ({reason})"
-
-
-def _batch_options(config):
-    """Return the options that training and held-out batches share."""
-    shape = {"max_length": config.data.max_lengths, "batch_tokens": config.training.batch_tokens}
-    return shape | config.machine.batch_options
 
 
 def _warn(message):

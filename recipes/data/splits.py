@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from .normalize import comparable
 from .pairs import PART, Pairs, read_pairs
-from .samples import is_of_package
 from .text_files import DataError
 
 HELD_OUT_EVERY = 20  # one source in 20 is held out if no held-out files are given
@@ -18,7 +17,7 @@ def read_splits(
     """Read the training, held-out and test pairs of a recipe.
 
     Args:
-        options: The recipe's `DataOptions`, with the files `train`, `valid` and `test`.
+        options: The recipe's `DataOptions`.
         read: Function that reads the files of one split as `Pairs`.
 
     Returns:
@@ -36,33 +35,14 @@ def read_splits(
         >>> len(train), len(held_out)
         (12722, 233)
     """
-    train, valid = read(*options.train), held_out_files(options.train, options.valid)
-    tests = {path: read(path) for path in options.test}
-    if valid:
-        held_out, name = read(*valid), valid[0]
+    train, tests = read(*options.train), {path: read(path) for path in options.test}
+    if options.held_out:
+        held_out, name = read(*options.held_out), options.held_out[0]
     else:
         train, held_out = hold_out(for_training(train, *tests.values()))
         name = held_out.origin
     tests = tests or {name: held_out}
     return for_training(train, held_out, *tests.values()), held_out, tests
-
-
-def held_out_files(train: Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
-    """List the files of held-out pairs.
-
-    They are `valid`. If that is empty and `train` is data of the package, they are the held-out
-    files of the package.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from seq2lite.recipes.data.samples import VSCODE_TRAIN
-        >>> from seq2lite.recipes.data.splits import held_out_files
-        >>> [Path(path).name for path in held_out_files([str(VSCODE_TRAIN)], [])]
-        ['vscode.en-ko.MIT.valid.tsv.gz']
-    """
-    if valid or not is_of_package(train):
-        return tuple(valid)
-    return tuple(path.replace(".train.", ".valid.") for path in train)
 
 
 def hold_out(pairs: Pairs) -> tuple[Pairs, Pairs]:

@@ -32,11 +32,6 @@ class Machine:
     few_shapes: bool = False
     rows_multiple: int = 1
 
-    @property
-    def batch_options(self) -> dict:
-        """Options of `Batches` that let all devices share a batch, by name."""
-        return {"few_shapes": self.few_shapes, "rows_multiple": self.rows_multiple}
-
 
 def this_machine() -> Machine:
     """Return the facts about this machine and the backend that runs."""

@@ -1,12 +1,15 @@
 """Scores of a model and its bundles."""
 
 import dataclasses
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from seq2lite.export import load
 
 from ..data.splits import spread
 from ..training.result import RunResult
-from .bundles import bundle_decoder
-from .decoding import Score
+from .decoding import Score, Search
 
 NUM_EXAMPLES = 12  # of each test, in the report
 
@@ -40,3 +43,31 @@ def evaluate(
             for i, (source, reference) in spread(list(enumerate(pairs)), NUM_EXAMPLES)
         ]
     return dataclasses.replace(result, scores=scores, examples=examples)
+
+
+def bundle_decoder(path: str | Path, search: Search) -> Callable[[Sequence[str]], list[str]]:
+    """Open a bundle and return a function that decodes source texts with it.
+
+    Args:
+        path: The bundle.
+        search: The `Search` options that the bundle was exported with. A bundle without beam
+            search decodes greedily.
+
+    Example:
+        >>> from seq2lite.recipes.evaluation.evaluate import bundle_decoder
+        >>> from seq2lite.recipes.evaluation.decoding import Search
+        >>> decode = bundle_decoder(bundle, Search(num_beams=3))
+        >>> len(decode(["Open File", "Close"]))
+        2
+    """
+    runner = load(path)
+
+    def decode(sources):
+        with warnings.catch_warnings():
+            # The number of sources that are cut has been printed before.
+            warnings.simplefilter("ignore")
+            if search.num_beams == 1 or runner.beam_ids is None:
+                return runner.generate(sources)
+            return [targets[0][0] for targets in runner.generate_beam(sources)]
+
+    return decode

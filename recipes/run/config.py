@@ -75,6 +75,16 @@ class RecipeConfig:
         self.model.check_lengths(*self.data.max_lengths)
 
     @property
+    def batch_options(self) -> dict:
+        """Options of `Batches` that training and held-out data share, by name."""
+        return {
+            "max_length": self.data.max_lengths,
+            "batch_tokens": self.training.batch_tokens,
+            "few_shapes": self.machine.few_shapes,
+            "rows_multiple": self.machine.rows_multiple,
+        }
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """All files that the run reads."""
         return self.data.files

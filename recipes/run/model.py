@@ -102,11 +102,12 @@ def build_model(
         training: The `Training` options, for the random seed and the compute dtype.
         tokenizer: A `Tokenizer`, or one for each side, for the vocabulary.
     """
+    architecture = builder_options(options.preset, options.architecture)
     keras.utils.set_random_seed(training.seed)
     with precision(training.precision):
         return zoo.build(
             options.preset,
             dropout=options.dropout,
-            **builder_options(options.preset, options.architecture),
+            **architecture,
             **Tokenizers.of(tokenizer).vocabulary,
         )

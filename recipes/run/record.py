@@ -1,4 +1,4 @@
-"""The record of a run: its options and data, written in its folder, by which a run is resumed."""
+"""A run and its record: its options and data, written in its folder, by which a run is resumed."""
 
 import dataclasses
 import hashlib
@@ -10,7 +10,9 @@ from ..distributed.precision import choose_precision
 from ..options import flatten
 from .config import RecipeConfig
 
+# Files in a run folder.
 RECORD = "seq2lite-run.json"
+DONE = "done"  # exists if the run is finished
 
 # Options of a command, which are not recorded.
 _OF_COMMAND = ("overwrite", "finish")
@@ -21,54 +23,86 @@ _PATHS = ("output", "train", "valid", "test", "teacher")
 _CONTENT = "content of"  # prefix of the names of data files' checksums
 
 
-def resolve(config: RecipeConfig) -> RecipeConfig:
-    """Replace automatic options by the values that they stand for on this machine.
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run, and what its folder contained when the run was described.
 
-    To export a run without training it (`finish`), those that the run recorded are used: the
-    backend that exports may not be the one that trained.
+    Attributes:
+        config: The recipe's Config, with automatic options resolved for this machine.
+        record: Options by name, with a checksum of each file that the run reads.
+        earlier: Record in the folder; empty if it is missing or invalid.
+        is_finished: Whether the folder contains a finished run.
     """
+
+    config: RecipeConfig
+    record: dict
+    earlier: dict
+    is_finished: bool
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.config.run.output)
+
+    @property
+    def changes(self) -> list[str]:
+        """Names of options that affect the weights and differ from those in the folder."""
+        names = sorted({*self.earlier, *self.record} - {*_FREE})
+        return [name for name in names if self.earlier.get(name) != self.record.get(name)]
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the folder contains an unfinished run with these options."""
+        return not self.is_finished and not self.changes
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the folder still contains what it did when the run was described."""
+        return _found(self.folder) == (self.earlier, self.is_finished)
+
+    @property
+    def shared_options(self) -> dict:
+        """Values that all processes of the run must share: options without paths, and the data."""
+        checksums = [value for name, value in self.record.items() if name.startswith(_CONTENT)]
+        names = [
+            n for n in self.record if n not in (*_FREE, *_PATHS) and not n.startswith(_CONTENT)
+        ]
+        return {name: self.record[name] for name in names} | {"content of the data": checksums}
+
+
+def describe_run(config: RecipeConfig) -> Run:
+    """Resolve the automatic options of a Config, and compare them with the run in its folder.
+
+    To export a run without training it (`finish`), the values that the run recorded are used: the
+    backend that exports may not be the one that trained.
+
+    Args:
+        config: The recipe's Config.
+    """
+    earlier, is_finished = _found(config.run.output)
     training, machine = config.training, this_machine()
     precision = training.precision
-    if training.finish and (record := read_record(config.run.output)):
+    if training.finish and earlier:
         fields = dataclasses.fields(Machine)
-        machine = Machine(**{f.name: record.get(f.name, f.default) for f in fields})
-        precision = record.get("precision", precision) if precision == "auto" else precision
+        machine = Machine(**{f.name: earlier.get(f.name, f.default) for f in fields})
+        precision = earlier.get("precision", precision) if precision == "auto" else precision
     if precision == "auto":
         precision = choose_precision()
     learning_rate = training.learning_rate or config.model.peak_learning_rate
     training = dataclasses.replace(training, precision=precision, learning_rate=learning_rate)
-    return dataclasses.replace(config, training=training, machine=machine)
-
-
-def make_record(config: RecipeConfig) -> dict:
-    """Return the options of a run by name, with a checksum of each file that it reads.
-
-    Args:
-        config: The recipe's Config, resolved.
-    """
+    config = dataclasses.replace(config, training=training, machine=machine)
     record = {name: v for name, v in flatten(config).items() if name not in _OF_COMMAND}
     for path in config.inputs:
         content = Path(path).read_bytes() if Path(path).is_file() else b""
         record[f"{_CONTENT} {path}"] = hashlib.sha256(content).hexdigest()
-    return json.loads(json.dumps(record))
+    return Run(config, json.loads(json.dumps(record)), earlier, is_finished)
 
 
-def read_record(folder: str | Path) -> dict:
-    """Return the record in a run folder; empty if it is missing or invalid."""
+def _found(folder):
+    """Return the record in a folder, and whether its run is finished."""
+    folder = Path(folder)
     try:
-        return json.loads((Path(folder) / RECORD).read_text("utf-8"))
+        record = json.loads((folder / RECORD).read_text("utf-8"))
     except (OSError, ValueError):
-        return {}
-
-
-def differing(record: dict, other: dict) -> list[str]:
-    """Return the names of options that affect the weights and differ between two records."""
-    names = sorted({*record, *other} - {*_FREE})
-    return [name for name in names if record.get(name) != other.get(name)]
-
-
-def shared_options(record: dict) -> dict:
-    """Return what must be equal in all processes of a run: options without paths, and data."""
-    checksums = [value for name, value in record.items() if name.startswith(_CONTENT)]
-    names = [n for n in record if n not in (*_FREE, *_PATHS) and not n.startswith(_CONTENT)]
-    return {name: record[name] for name in names} | {"content of the data": checksums}
+        record = {}
+    return record, (folder / DONE).exists()

@@ -15,17 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from seq2lite.export import load
-from seq2lite.export.system.atomic import write_atomically
+from seq2lite.export.system.atomic import write_atomically, write_text
 
 from ..data.pairs import PART
-from ..data.prepare import describe
 from ..evaluation.metrics import signatures
 from ..training.history import History
 from ..training.result import RunResult
 from .command_line import program
-from .config import RecipeConfig
-from .folder import save_text
-from .record import read_record
+from .record import Run
 
 PACKAGES = (
     "seq2lite",
@@ -40,19 +37,21 @@ PACKAGES = (
 )
 
 
-def write_report(result: RunResult, config: RecipeConfig):
+def write_report(result: RunResult, run: Run):
     """Write `report.md`, its curves, and its numbers as JSON; print the scores.
 
     Args:
         result: The complete `RunResult`.
-        config: The recipe's Config.
+        run: The `Run`.
     """
     folder, history = result.folder, result.history
-    draw_curves(history, folder / "curves.png")
-    save_text(folder / "history.json", json.dumps(history.evaluations, indent=1))
-    save_text(folder / "scores.json", json.dumps(result.scores, indent=1, ensure_ascii=False))
-    save_text(folder / "report.md", "\n".join(_report(result, config)) + "\n")
-    Console(width=None if Console().is_terminal else 120).print(score_table(result.scores))
+    report = "\n".join(_report(result, run)) + "\n"
+    table, figure = score_table(result.scores), draw_curves(history)
+    write_atomically(folder / "curves.png", lambda partial: figure.savefig(partial, dpi=120))
+    write_text(folder / "history.json", json.dumps(history.evaluations, indent=1))
+    write_text(folder / "scores.json", json.dumps(result.scores, indent=1, ensure_ascii=False))
+    write_text(folder / "report.md", report)
+    print_table(table)
     print(f"report: {folder / 'report.md'}", flush=True)
 
 
@@ -79,12 +78,16 @@ def score_table(scores: dict) -> Table:
     return table
 
 
-def draw_curves(history: History, path: Path):
-    """Draw the losses and the score of every evaluation as a PNG file.
+def print_table(table: Table):
+    """Print a table, in 120 columns where the output is no terminal."""
+    Console(width=None if Console().is_terminal else 120).print(table)
+
+
+def draw_curves(history: History) -> Figure:
+    """Draw the losses and the score of every evaluation.
 
     Args:
         history: The `History` of the training.
-        path: File to write.
     """
     figure = Figure(figsize=(8, 3), layout="constrained")
     losses, scores = figure.subplots(1, 2)
@@ -102,7 +105,7 @@ def draw_curves(history: History, path: Path):
     for axes in (losses, scores):
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    write_atomically(path, lambda partial: figure.savefig(partial, dpi=120))
+    return figure
 
 
 def describe_weights(result: RunResult) -> str:
@@ -123,9 +126,9 @@ def describe_weights(result: RunResult) -> str:
     return text
 
 
-def _report(result, config):
+def _report(result, run):
     """Yield the lines of the report."""
-    record = read_record(result.folder)
+    config, record = run.config, run.record
     history, reports = result.history, result.reports
     recipe = inspect.getfile(type(config))  # a copy of a recipe has its own name
     minutes = sum(evaluation["seconds"] for evaluation in history.evaluations) / 60
@@ -134,7 +137,7 @@ def _report(result, config):
         f"`{result.model.name}`, {result.model.count_params():,} parameters. Training took "
         f"{minutes:.1f} minutes, including {len(history)} evaluations. {describe_weights(result)}\n"
     )
-    yield from (f"- {line}" for line in describe(result.data.train, result.data.valid))
+    yield from (f"- {line}" for line in result.data.summary)
     yield "\n## Scores\n"
     metrics = _metrics(result.scores)
     sizes = {name: f"{report.file_size / 1e6:.2f}" for name, report in reports.items()}

@@ -1,83 +1,14 @@
 """Keras callbacks of a training: each does one thing at the end of a batch or of an evaluation interval."""
 
 import math
-import time
 
 import keras
-import numpy as np
-
-from seq2lite.export.conversion.precision import float32_twin
 
 from ..data.batches import Batches
-from ..data.splits import spread
 from ..distributed import processes
-from ..distributed.devices import first_device
 from .checkpoints import Checkpoints
+from .evaluations import ADVICE
 from .history import History
-from .loss import cross_entropy
-
-_ADVICE = "Try a lower --learning-rate, a longer --warmup-steps or --precision float32"
-
-
-class Evaluation(keras.callbacks.Callback):
-    """Evaluates the weights as they would be exported, and adds the result to the history.
-
-    Args:
-        model: The model that is trained.
-        checkpoints: Its `Checkpoints`.
-        history: The `History` to add to.
-        valid: `Batches` of held-out pairs, for the loss.
-        score: A `Score`, or None for the loss only.
-        num_pairs: Maximum number of held-out pairs to score.
-        average: Number of evaluations whose weights are averaged.
-    """
-
-    def __init__(
-        self,
-        model: keras.Model,
-        checkpoints: Checkpoints,
-        history: History,
-        valid: Batches,
-        score=None,
-        num_pairs: int = 0,
-        average: int = 1,
-    ):
-        super().__init__()
-        self.checkpoints = checkpoints
-        self.history = history
-        self.valid = valid
-        self.score = score
-        self.pairs = spread(score.pairs, num_pairs) if score else []
-        self.average = average
-        self.exported = float32_twin(model)  # files compute in float32
-        self.start = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        number = len(self.history) + 1
-        measured = processes.from_first(lambda: self.evaluate(number, logs["loss"]))
-        if not math.isfinite(measured["val_loss"]):
-            raise ValueError(
-                f"The held-out loss must be finite. Received: {measured['val_loss']} in evaluation "
-                f"{number}, which is not saved. {_ADVICE}"
-            )
-        logs.update(measured)  # for the callbacks that follow
-        self.history.evaluations.append(
-            {
-                "evaluation": number,
-                **measured,
-                "learning_rate": float(np.array(self.model.optimizer.learning_rate)),
-                "seconds": time.perf_counter() - self.start,
-            }
-        )
-        self.start = time.perf_counter()
-
-    def evaluate(self, number, loss):
-        """Return the training loss, the held-out loss and the scores of evaluation `number`."""
-        weights, _ = self.checkpoints.averaged_weights(number, self.average, current=number)
-        with first_device():
-            self.exported.set_weights(weights)
-            scores = self.score(self.exported, self.pairs) if self.pairs else {}
-            return {"loss": loss, "val_loss": cross_entropy(self.exported, self.valid), **scores}
 
 
 class DivergenceGuard(keras.callbacks.Callback):
@@ -129,21 +60,23 @@ class Checkpointing(keras.callbacks.Callback):
     Args:
         checkpoints: The `Checkpoints`.
         history: The `History`, saved with each checkpoint.
-        average: Number of evaluations whose weights are averaged.
     """
 
-    def __init__(self, checkpoints: Checkpoints, history: History, average: int = 1):
+    def __init__(self, checkpoints: Checkpoints, history: History):
         super().__init__()
         self.checkpoints = checkpoints
         self.history = history
-        self.average = average
+
+    def on_train_begin(self, logs=None):
+        if processes.is_first():
+            self.checkpoints.require_space(self.params["epochs"])
 
     def on_epoch_end(self, epoch, logs=None):
         if processes.is_first():
             number = len(self.history)
             # If this checkpoint is the best one and gets corrupted, the previous best is needed.
             best = {self.history.best(max(1, number - 1)), self.history.best()}
-            needed = {n - i for n in best for i in range(self.average)}
+            needed = {n for number in best for n in self.checkpoints.averaged(number)}
             self.checkpoints.save(number, self.history.state(), also_keep=needed)
 
 
@@ -160,12 +93,8 @@ class EarlyStopping(keras.callbacks.Callback):
         self.history = history
         self.patience = patience
 
-    def is_due(self) -> bool:
-        """Return whether the training has to end."""
-        return 0 < self.patience <= self.history.num_since_best()
-
     def on_epoch_end(self, epoch, logs=None):
-        if self.is_due():
+        if self.history.has_stalled(self.patience):
             self.model.stop_training = True
 
 
@@ -190,15 +119,15 @@ class StopAtNonFinite(keras.callbacks.Callback):
             raise ValueError(
                 f"The loss must be finite. Received: {logs['loss']} at batch {self.number} "
                 f"({self._lines()}), at a learning rate of {rate:.2g}. Check these pairs, and those "
-                f"of the previous batch, whose gradient may have been infinite. {_ADVICE}"
+                f"of the previous batch, whose gradient may have been infinite. {ADVICE}"
             )
         self.number += 1
 
     def _lines(self):
         """Return which lines of the data the batch contains, at most 8."""
         indices = self.batches.pairs_of(self.number)
-        lines = [self.batches.pairs.lines[i] for i in indices[:8]]
+        lines = [self.batches.lines[i] for i in indices[:8]]
         text = "; ".join(map(str, lines))
         text += f" and {len(indices) - 8} more" if len(indices) > 8 else ""
         is_number = isinstance(lines[0], int)
-        return f"lines {text} of {self.batches.pairs.origin}" if is_number else text
+        return f"lines {text} of {self.batches.origin}" if is_number else text

@@ -17,6 +17,7 @@ from seq2lite.export.system.atomic import write_atomically
 
 from ..distributed import processes
 from ..distributed.backend import IS_JAX
+from .history import History
 
 FOLDER = "checkpoints"  # in a run folder
 FILES = f"checkpoint-{'[0-9]' * 6}.npz"
@@ -32,7 +33,7 @@ class Checkpoints:
     Args:
         folder: Folder of the checkpoints.
         model: A compiled Keras model.
-        keep: Number of the latest checkpoints to keep. Default: 2.
+        average: Number of checkpoints whose weights are averaged. One more is kept. Default: 1.
 
     Example:
         >>> from seq2lite.recipes.training.checkpoints import Checkpoints
@@ -43,10 +44,11 @@ class Checkpoints:
         {'loss': 2.0}
     """
 
-    def __init__(self, folder: str | os.PathLike, model: keras.Model, keep: int = 2):
+    def __init__(self, folder: str | os.PathLike, model: keras.Model, average: int = 1):
         self.folder = Path(folder)
         self.model = model
-        self.keep = keep
+        self.average = average
+        self.keep = average + 1
         model.optimizer.build(model.trainable_variables)
         # In float16 Keras wraps the optimizer to scale the loss.
         self._optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
@@ -133,12 +135,32 @@ class Checkpoints:
             variable.assign(value)
         return averages
 
-    def averaged_weights(self, number: int, count: int, current: int | None = None):
-        """Average the weights of `count` checkpoints, up to checkpoint `number`.
+    def averaged(self, number: int) -> range:
+        """Return the numbers of the checkpoints that are averaged, up to checkpoint `number`."""
+        return range(max(1, number - self.average + 1), number + 1)
+
+    def best_weights(self, history: History) -> list[np.ndarray]:
+        """Return the weights up to the best evaluation, averaged, in every process.
+
+        The latest checkpoint is intact: the training has just written it or resumed from it.
 
         Args:
-            number: Number of the last checkpoint.
-            count: Number of checkpoints. Fewer are averaged if there are fewer intact ones.
+            history: The `History`. Evaluations whose checkpoints are lost are marked in it.
+        """
+        weights = None
+        if processes.is_first():
+            while weights is None:
+                weights, lost = self.averaged_weights(history.best())
+                history.mark_lost(lost)
+        history.load_state(processes.from_first(history.state))
+        empty = [np.zeros(w.shape, w.dtype) for w in self.model.weights]
+        return [np.array(weight) for weight in processes.broadcast(weights or empty)]
+
+    def averaged_weights(self, number: int, current: int | None = None):
+        """Average the weights of the last checkpoints, up to checkpoint `number`.
+
+        Args:
+            number: Number of the last checkpoint. Checkpoints that are lost are not averaged.
             current: Number of the checkpoint that is not written yet: the weights of the model.
                 Default: None, all are read from files.
 
@@ -146,8 +168,10 @@ class Checkpoints:
             A list of float32 arrays, like `model.get_weights()`, or None if checkpoint `number`
             itself is corrupted or missing; and the list of numbers that are.
         """
-        numbers = range(max(1, number - count + 1), number + 1)
-        found = {n: self.weights() if n == current else self._weights_of(n) for n in numbers}
+        found = {
+            n: self.weights() if n == current else self._weights_of(n)
+            for n in self.averaged(number)
+        }
         lost = [n for n, weights in found.items() if weights is None]
         if number in lost:
             return None, lost

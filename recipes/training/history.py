@@ -66,6 +66,10 @@ class History:
         """Return the number of evaluations after the best one."""
         return len(self) - self.best() if self.evaluations else 0
 
+    def has_stalled(self, patience: int) -> bool:
+        """Return whether the last `patience` evaluations are not better than the best; 0: never."""
+        return 0 < patience <= self.num_since_best()
+
     def lost(self) -> list[int]:
         """Return the numbers of evaluations whose checkpoints are corrupted or deleted."""
         return [n for n, e in enumerate(self.evaluations, start=1) if e.get("is_lost")]

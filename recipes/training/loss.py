@@ -1,10 +1,8 @@
-"""Cross-entropy: the smoothed loss of training, and the plain one of evaluation."""
+"""Cross-entropy with label smoothing."""
 
 import keras
 from keras import ops
 
-from ..data.batches import Batches
-from ..distributed.backend import JIT_COMPILE
 from ..distributed.mirrored import replica_weight
 
 
@@ -70,19 +68,3 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
     def get_config(self):
         return {"name": self.name, "label_smoothing": self.label_smoothing}
-
-
-def cross_entropy(model: keras.Model, batches: Batches) -> float:
-    """Return a model's cross-entropy without smoothing: the mean over all tokens, in nats.
-
-    Args:
-        model: A `zoo.Seq2Seq`; compiled by this function if it is not.
-        batches: `Batches`, one epoch of which is evaluated.
-    """
-    if not model.compiled:
-        # As a metric: Keras's mean loss weighs batches by their rows, not by their tokens.
-        metric = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="nats")
-        model.compile(
-            loss=SmoothedCrossentropy(0.0), weighted_metrics=[metric], jit_compile=JIT_COMPILE
-        )
-    return model.evaluate(batches.dataset(), verbose=0, return_dict=True)["nats"]

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from seq2lite import zoo
 from seq2lite.recipes.data.batches import Batches
-from seq2lite.recipes.data.pairs import read_pairs
+from seq2lite.recipes.data.pairs import Pairs, read_pairs
 from seq2lite.recipes.data.prepare import Data
 from seq2lite.recipes.data.samples import VSCODE_VALID
 from seq2lite.recipes.data.tokenizers import learn_tokenizer
@@ -38,11 +38,15 @@ def build(family, training, dropout):
     keras.utils.set_random_seed(training.seed)
     pairs = read_pairs(VSCODE_VALID)
     tokenizer = learn_tokenizer((text for pair in pairs for text in pair), 1000)
-    shared = this_machine().batch_options
-    shared["rows_multiple"] = max(2, shared["rows_multiple"])  # the same for 1 and 2 devices
-    lengths = {"max_length": 8, "batch_tokens": 256}
-    train = Batches(pairs[:72], tokenizer, seed=training.seed, **lengths, **shared)
-    valid = Batches(pairs[72:80], tokenizer, **lengths, **shared)
+    machine = this_machine()
+    options = {
+        "max_length": 8,
+        "batch_tokens": 256,
+        "few_shapes": machine.few_shapes,
+        "rows_multiple": max(2, machine.rows_multiple),  # the same for 1 and 2 devices
+    }
+    train = Batches(Pairs(pairs[:72]), tokenizer, seed=training.seed, **options)
+    valid = Batches(Pairs(pairs[72:80]), tokenizer, **options)
     make = zoo.transformer if family == "transformer" else zoo.rnn_seq2seq
     model = make(**tokenizer.vocabulary, dropout=dropout, **SIZES[family])
     score = Score("chrF", translation_scores, Decoder(tokenizer, Search(), (8, 8)), pairs[72:74])

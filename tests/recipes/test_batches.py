@@ -47,10 +47,14 @@ def test_an_epoch_holds_each_pair_once_and_predicts_the_next_token(pairs, tokeni
 
 @pytest.mark.parametrize("alpha", [None, 0.3])
 def test_any_batch_is_the_same_whichever_came_first(pairs, tokenizer, alpha):
-    batches = Batches(pairs[:60], tokenizer, max_length=48, batch_tokens=256, seed=3, alpha=alpha)
+    batches = Batches(
+        Pairs(pairs[:60]), tokenizer, max_length=48, batch_tokens=256, seed=3, alpha=alpha
+    )
     total = 2 * batches.num_batches + 3  # over the ends of epochs
     whole = list(batches.dataset(0, total).as_numpy_iterator())
-    again = Batches(pairs[:60], tokenizer, max_length=48, batch_tokens=256, seed=3, alpha=alpha)
+    again = Batches(
+        Pairs(pairs[:60]), tokenizer, max_length=48, batch_tokens=256, seed=3, alpha=alpha
+    )
     for first in (1, batches.num_batches - 1, batches.num_batches, total - 1):
         rest = list(again.dataset(first, total - first).as_numpy_iterator())
         assert len(rest) == total - first
@@ -63,7 +67,9 @@ def test_any_batch_is_the_same_whichever_came_first(pairs, tokenizer, alpha):
 def test_source_and_target_may_have_a_tokenizer_each(pairs, tokenizer, alpha):
     other = learn_tokenizer([target for _, target in pairs], 900)
     both = tokenizer, other
-    batches = Batches(pairs[:40], both, max_length=400, batch_tokens=512, seed=1, alpha=alpha)
+    batches = Batches(
+        Pairs(pairs[:40]), both, max_length=400, batch_tokens=512, seed=1, alpha=alpha
+    )
     found = sorted(rows_of(batches.dataset()))
     assert found == expected_rows(pairs[:40], *both) != expected_rows(pairs[:40], tokenizer)
 
@@ -95,7 +101,7 @@ def test_shards_are_the_rows_of_the_joint_batch(pairs, tokenizer):
 
 
 def test_sampled_segmentations_are_other_ways_to_write_the_same_text(pairs, tokenizer):
-    pairs = pairs[:40]
+    pairs = Pairs(pairs[:40])
     batches = Batches(pairs, tokenizer, max_length=400, batch_tokens=512, seed=5, alpha=0.2)
     epochs = [sorted(rows_of(batches.dataset(e * batches.num_batches)), key=len) for e in range(3)]
     texts = [
@@ -140,7 +146,7 @@ def test_a_training_that_would_change_no_weight_is_refused(tokenizer, options, m
 
 
 def test_a_long_pair_is_cut_and_counted(tokenizer):
-    pairs = [("short", "짧다"), ("long " * 50, "길다"), ("x", "길다 " * 50)]
+    pairs = Pairs([("short", "짧다"), ("long " * 50, "길다"), ("x", "길다 " * 50)])
     batches = Batches(pairs, tokenizer, max_length=(12, 8), batch_tokens=512)
     assert batches.num_cut == 2
     found = list(rows_of(batches.dataset()))
@@ -152,7 +158,7 @@ def test_a_long_pair_is_cut_and_counted(tokenizer):
 
 def test_batches_hold_little_padding_and_no_more_than_they_may(pairs, tokenizer):
     tokens = places = 0
-    batches = Batches(pairs * 12, tokenizer, max_length=96, batch_tokens=1024, seed=2)
+    batches = Batches(Pairs(pairs * 12), tokenizer, max_length=96, batch_tokens=1024, seed=2)
     assert len(list(batches.dataset())) == batches.num_batches
     for inputs, following, _ in batches.dataset().as_numpy_iterator():
         assert max(inputs["source"].size, following.size) <= 1024
@@ -184,7 +190,9 @@ def test_few_shapes_are_few(pairs, tokenizer):
     shapes = {
         few: collections.Counter(
             (inputs["source"].shape, following.shape)
-            for inputs, following, _ in Batches(pairs * 12, tokenizer, few_shapes=few, **options)
+            for inputs, following, _ in Batches(
+                Pairs(pairs * 12), tokenizer, few_shapes=few, **options
+            )
             .dataset()
             .as_numpy_iterator()
         )

@@ -10,13 +10,14 @@ import pytest
 from bag_model import Bag
 
 from seq2lite.recipes.data.batches import Batches
+from seq2lite.recipes.data.pairs import Pairs
 from seq2lite.recipes.data.prepare import Data
 from seq2lite.recipes.evaluation.decoding import Score
 from seq2lite.recipes.run.report import describe_weights
 from seq2lite.recipes.training.checkpoints import Checkpoints
+from seq2lite.recipes.training.evaluations import CrossEntropy
 from seq2lite.recipes.training.fit import fit
 from seq2lite.recipes.training.history import History
-from seq2lite.recipes.training.loss import cross_entropy
 from seq2lite.recipes.training.optimizer import compile_for_training
 from seq2lite.recipes.training.options import Training
 
@@ -34,7 +35,7 @@ TRAINING = Training(
 def data(pairs, tokenizer):
     options = {"max_length": 24, "batch_tokens": 256}
     train = Batches(pairs.filter(lambda s, _: len(s) < 40, "long"), tokenizer, seed=1, **options)
-    return Data(tokenizer, train, Batches(pairs[:8], tokenizer, **options), {})
+    return Data(tokenizer, train, Batches(Pairs(pairs[:8]), tokenizer, **options), {})
 
 
 @pytest.fixture
@@ -142,15 +143,15 @@ def test_a_checkpoint_of_another_optimizer_is_refused(compiled, tmp_path):
 
 def test_the_mean_of_checkpoints_is_averaged(compiled, tmp_path):
     model = compiled()
-    checkpoints = Checkpoints(tmp_path, model, keep=4)
+    checkpoints = Checkpoints(tmp_path, model, average=2)
     saved = []
     for number in (1, 2, 3):
         model.set_weights([w + number for w in model.get_weights()])
         saved.append(model.get_weights())
         checkpoints.save(number, {})
-    for found, *expected in zip(checkpoints.averaged_weights(3, 2)[0], *saved[1:], strict=True):
+    for found, *expected in zip(checkpoints.averaged_weights(3)[0], *saved[1:], strict=True):
         np.testing.assert_allclose(found, np.mean(expected, axis=0), rtol=1e-6, atol=1e-6)
-    assert_equal(checkpoints.averaged_weights(1, 2)[0], saved[0])
+    assert_equal(checkpoints.averaged_weights(1)[0], saved[0])
 
 
 def test_the_moving_average_is_exported_and_training_continues_without_it(compiled, data, tmp_path):
@@ -167,7 +168,7 @@ def test_the_moving_average_is_exported_and_training_continues_without_it(compil
         np.testing.assert_allclose(found, average, rtol=1e-5, atol=1e-6)
     assert_equal(model.get_weights(), raw)
     checkpoints.save(1, {})
-    for found, average in zip(checkpoints.averaged_weights(1, 1)[0], expected, strict=True):
+    for found, average in zip(checkpoints.averaged_weights(1)[0], expected, strict=True):
         np.testing.assert_allclose(found, average, rtol=1e-5, atol=1e-6)
 
 
@@ -301,7 +302,7 @@ def test_a_stopped_training_can_be_finished(new_model, data, tmp_path, monkeypat
     result = fit(new_model(), data, training, tmp_path, score)
     evaluations = result.history.evaluations
     assert [e["mark"] for e in evaluations] == [-1, -2] and not result.is_complete
-    nats = cross_entropy(result.model, data.valid)
+    nats = CrossEntropy(result.model).measure(data.valid)
     assert nats == pytest.approx(evaluations[0]["val_loss"], rel=1e-5) != evaluations[1]["val_loss"]
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from seq2lite.recipes import ask, translate
 from seq2lite.recipes.data.normalize import comparable
+from seq2lite.recipes.data.options import DataOptions
 from seq2lite.recipes.data.pairs import Pairs, read_pairs
 from seq2lite.recipes.data.samples import DOCSTRINGS_TRAIN, G2P_TRAIN, VSCODE_TRAIN
-from seq2lite.recipes.data.splits import for_training, held_out_files, hold_out, read_splits
+from seq2lite.recipes.data.splits import for_training, hold_out, read_splits
 from seq2lite.recipes.data.text_files import DataError
 from seq2lite.recipes.fetch.split import NEAR, find_leaks
 
@@ -25,7 +26,7 @@ from seq2lite.recipes.fetch.split import NEAR, find_leaks
     ],
 )
 def test_package_data_is_complete_and_no_held_out_text_is_nearly_in_training(train, sizes, near):
-    parts = [read_pairs(path) for path in (train, *held_out_files((str(train),), ()))]
+    parts = [read_pairs(path) for path in (train, *DataOptions(train=(str(train),)).held_out)]
     assert tuple(map(len, parts)) == sizes
     assert not find_leaks(parts[1], parts[0], near)
     licence = train.name.replace(".train.tsv.gz", ".LICENSE.txt")

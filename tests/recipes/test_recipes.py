@@ -11,12 +11,13 @@ import pytest
 from seq2lite import export
 from seq2lite.recipes import __main__ as recipes
 from seq2lite.recipes import ask, distill, generate, pronounce, summarize, translate
+from seq2lite.recipes.data.load import load_data
 from seq2lite.recipes.data.pairs import Pairs
 from seq2lite.recipes.data.splits import read_splits
 from seq2lite.recipes.data.squad import Example
 from seq2lite.recipes.data.text_files import DataError
-from seq2lite.recipes.evaluation.bundles import bundle_decoder
 from seq2lite.recipes.evaluation.decoding import Decoder, Search
+from seq2lite.recipes.evaluation.evaluate import bundle_decoder
 from seq2lite.recipes.options import replace
 from seq2lite.recipes.run.model import build_model
 from seq2lite.recipes.training.options import Training
@@ -29,9 +30,17 @@ def write(folder, name, text):
     return str(path)
 
 
-@pytest.mark.parametrize("recipe", [translate, summarize, ask, pronounce])
-def test_the_data_of_the_package_is_enough_for_a_recipes_defaults(recipe):
-    data = recipe.build_data(recipe.Config())
+@pytest.mark.parametrize(
+    ("recipe", "build_data"),
+    [
+        (translate, load_data),
+        (summarize, load_data),
+        (ask, lambda config: load_data(config, ask.read_questions)),
+        (pronounce, pronounce.build_data),
+    ],
+)
+def test_the_data_of_the_package_is_enough_for_a_recipes_defaults(recipe, build_data):
+    data = build_data(recipe.Config())
     assert data.train.num_batches > 0 and data.valid.pairs and all(data.tests.values())
 
 
@@ -294,8 +303,10 @@ def test_the_perplexity_counts_predicted_words_only(a_tiny_transformer, tmp_path
     data = generate.build_data(config)
     config = replace(config, max_target_length=6)
     model = build_model(config.model, config.training, data.tokenizer)
-    short = generate.perplexities(config, model, data, [("It was", "saved now")])
-    long = generate.perplexities(config, model, data, [("It was", "saved now" + " and on" * 50)])
+    short = generate.perplexities(config, model, data, Pairs([("It was", "saved now")]))
+    long = generate.perplexities(
+        config, model, data, Pairs([("It was", "saved now" + " and on" * 50)])
+    )
     ratio = long["Keras"]["bits per character"] / short["Keras"]["bits per character"]
     assert 0.5 < ratio < 2
 

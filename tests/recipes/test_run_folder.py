@@ -6,16 +6,22 @@ from pathlib import Path
 import keras
 import pytest
 
+from seq2lite.recipes.data.load import load_data
 from seq2lite.recipes.distributed import machine, precision
 from seq2lite.recipes.distributed.machine import Machine
 from seq2lite.recipes.options import replace
+from seq2lite.recipes.run import folder as run_folder
 from seq2lite.recipes.run import record
-from seq2lite.recipes.run.folder import open_run, prepare_run
 from seq2lite.recipes.run.model import build_model
+from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.record import RECORD
-from seq2lite.recipes.translate import Config, build_data
+from seq2lite.recipes.translate import Config
 
 CHECKPOINT = Path("checkpoints") / "checkpoint-000001.npz"
+
+
+def open_run(config):
+    return run_folder.open_run(prepare_run(config))
 
 
 class Stop(Exception):
@@ -51,6 +57,19 @@ def test_only_one_run_uses_a_folder_at_a_time(stopped):
                 prepare_run(config)
         assert sorted(folder.iterdir()) == before
     assert sorted(path.name for path in folder.iterdir()) == ["done", RECORD]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_another_run_has_used_since_the_checks_is_refused(stopped, overwrite):
+    config = replace(stopped, preset="transformer_tiny") if overwrite else stopped
+    run = prepare_run(replace(config, overwrite=overwrite))
+    with open_run(stopped) as folder:
+        pass
+    before = everything(folder)
+    expected = r"no other process uses. Received: .*run, which another process has used since"
+    with pytest.raises(ValueError, match=expected), run_folder.open_run(run):
+        pass
+    assert everything(folder) == {**before, folder / ".lock": b""}
 
 
 def test_replacing_a_run_removes_links_but_not_their_targets(stopped, tmp_path):
@@ -121,9 +140,9 @@ def test_a_run_of_another_backend_is_finished_with_its_precision_and_batches(tmp
     # This machine would choose another precision, whose optimizer has other variables.
     monkeypatch.setattr(precision, "gpu_capability", lambda: (7, 5))
     finish = replace(config, finish=True)
-    resolved = prepare_run(finish)
+    resolved = prepare_run(finish).config
     assert resolved.machine == jax and resolved.training.precision == "float32"
-    data = build_data(resolved)
+    data = load_data(resolved)
     model = build_model(resolved.model, resolved.training, data.tokenizer)
     assert model.dtype_policy.name == "float32"
     assert data.train.few_shapes and set(data.train._buckets.shapes[:, 0] % 8) == {0}

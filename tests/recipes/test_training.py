@@ -11,6 +11,7 @@ from bag_model import Bag
 
 from seq2lite import zoo
 from seq2lite.recipes.data.batches import Batches
+from seq2lite.recipes.data.pairs import Pairs
 from seq2lite.recipes.data.prepare import Data
 from seq2lite.recipes.data.splits import spread
 from seq2lite.recipes.training.fit import fit
@@ -36,7 +37,7 @@ MODELS = {
 def data(pairs, tokenizer):
     options = {"max_length": 24, "batch_tokens": 256}
     train = Batches(pairs.filter(lambda s, _: len(s) < 40, "long"), tokenizer, seed=1, **options)
-    return Data(tokenizer, train, Batches(pairs[:8], tokenizer, **options), {})
+    return Data(tokenizer, train, Batches(Pairs(pairs[:8]), tokenizer, **options), {})
 
 
 def small_model(tokenizer, family="transformer", **options):

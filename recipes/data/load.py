@@ -1,0 +1,27 @@
+"""Text pairs, their tokenizer and their batches, in one call."""
+
+from collections.abc import Callable
+
+from .pairs import Pairs, read_pairs
+from .prepare import Data, make_data
+from .splits import read_splits
+from .tokenizers import learn_tokenizer
+
+
+def load_data(config, read: Callable[..., Pairs] = read_pairs) -> Data:
+    """Read the pairs of a recipe, learn a tokenizer from them, and make the batches.
+
+    Args:
+        config: The recipe's Config.
+        read: Function that reads the files of one split as `Pairs`.
+
+    Example:
+        >>> from seq2lite.recipes import translate
+        >>> from seq2lite.recipes.data.load import load_data
+        >>> data = load_data(translate.Config())
+        12,722 training pairs, 233 held-out pairs; 252 batches per epoch, 2.5% padding
+    """
+    train, valid, tests = read_splits(config.data, read)
+    texts = (text for pair in train for text in pair)
+    tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)
+    return make_data(config, train, valid, tests, tokenizer)
