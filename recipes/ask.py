@@ -53,11 +53,6 @@ class QuestionData(DataOptions):
         super().__post_init__()
         require_positive(context_words=self.context_words)
 
-    @property
-    def max_lengths(self):
-        """Maximum source and target length in tokens."""
-        return self.max_source_length, self.max_target_length
-
 
 @dataclasses.dataclass(frozen=True)
 class Config(RecipeConfig):

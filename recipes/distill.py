@@ -103,11 +103,6 @@ class DistillationData(DataOptions):
         super().__post_init__()
         require_positive(context_words=self.context_words)
 
-    @property
-    def max_lengths(self):
-        """Maximum source and target length in tokens."""
-        return self.max_source_length, self.max_target_length
-
 
 @dataclasses.dataclass(frozen=True)
 class Config(RecipeConfig):
@@ -118,13 +113,10 @@ class Config(RecipeConfig):
     run: RunOptions = RunOptions(output="runs/distill")
     model: ModelOptions = ModelOptions(preset="student_tiny")
     measured_as: str = option("translation", f"task of the teacher: {', '.join(TASKS)}")
-    languages: tuple[str, ...] = option((), "language tags of source and target; default: none")
 
     def __post_init__(self):
         super().__post_init__()
         check_choices("measured_as", [self.measured_as], TASKS)
-        if len(self.languages) not in (0, 2):
-            raise ValueError(f"`languages` must be two tags. Received: {' '.join(self.languages)}")
 
     @property
     def inputs(self):
@@ -242,7 +234,7 @@ def train(config):
         data = dataclasses.replace(data, tests=tests)
         result = fit(model, data, config.training, folder, score)
         if can_export():  # under JAX, `run_recipe` starts a second command for the rest
-            result = export_model(result, config, config.languages)
+            result = export_model(result, config)
             result = evaluate(result, score, {"teacher": teacher.decode})
             add_size_and_speed(result, config, teacher, valid)
             write_report(result, run)

@@ -63,11 +63,6 @@ class TextData(DataOptions):
             raise ValueError("`train` must be a file of text, or several. Received: none")
         require_positive(context_words=self.context_words, places=self.places)
 
-    @property
-    def max_lengths(self):
-        """Maximum source and target length in tokens."""
-        return self.max_source_length, self.max_target_length
-
 
 @dataclasses.dataclass(frozen=True)
 class Config(RecipeConfig):

@@ -41,11 +41,6 @@ class SummaryData(DataOptions):
     max_source_length: int = option(192, "maximum text length in tokens; longer texts are cut")
     max_target_length: int = option(32, "maximum summary length in tokens")
 
-    @property
-    def max_lengths(self):
-        """Maximum source and target length in tokens."""
-        return self.max_source_length, self.max_target_length
-
 
 @dataclasses.dataclass(frozen=True)
 class Config(RecipeConfig):

@@ -55,14 +55,6 @@ class Config(RecipeConfig):
 
     data: TranslationData = TranslationData()
     run: RunOptions = RunOptions(output="runs/translate")
-    languages: tuple[str, ...] = option(
-        (), "language tags of source and target; default: en ko for the data of the package"
-    )
-
-    def __post_init__(self):
-        super().__post_init__()
-        if len(self.languages) not in (0, 2):
-            raise ValueError(f"`languages` must be two tags. Received: {' '.join(self.languages)}")
 
 
 def train(config):
@@ -73,8 +65,7 @@ def train(config):
     model = build_model(config.model, config.training, data.tokenizer)
     decode = Decoder(data.tokenizer, config.search, config.data.max_lengths)
     score = Score("chrF", translation_scores, decode, data.valid.pairs)
-    languages = config.languages or config.data.default_languages
-    return train_and_score(run, model, data, score, languages=languages)
+    return train_and_score(run, model, data, score)
 
 
 def main(arguments=None):

@@ -16,10 +16,10 @@ def load_data(config, read: Callable[..., Pairs] = read_pairs) -> Data:
         read: Function that reads the files of one split as `Pairs`.
 
     Example:
-        >>> from seq2lite.recipes import translate
+        >>> from seq2lite.recipes import ask
         >>> from seq2lite.recipes.data.load import load_data
-        >>> data = load_data(translate.Config())
-        12,722 training pairs, 233 held-out pairs; 252 batches per epoch, 2.5% padding
+        >>> data = load_data(ask.Config(), ask.read_questions)
+        352 training pairs, 60 held-out pairs; 46 batches per epoch, 6.5% padding
     """
     train, valid, tests = read_splits(config.data, read)
     texts = (text for pair in train for text in pair)

@@ -10,8 +10,9 @@ from .samples import is_of_package
 class DataOptions:
     """Data files of a recipe; each field is a flag.
 
-    A recipe subclasses it: it sets the default of `train`, adds options such as the vocabulary
-    size, and defines the property `max_lengths`, the maximum source and target length in tokens.
+    A recipe subclasses it: it sets the default of `train`, and adds options such as the vocabulary
+    size. Among them are `max_source_length` and `max_target_length`, unless it overrides
+    `max_lengths`.
     """
 
     train: tuple[str, ...] = option((), "training data; plain or .gz")
@@ -29,6 +30,16 @@ class DataOptions:
                     f"`{name}` must be a file of pairs, or a file of sources and a file of "
                     f"targets. Received: {' '.join(paths) or 'none'}"
                 )
+
+    @property
+    def max_lengths(self) -> tuple[int, int]:
+        """Maximum source and target length in tokens."""
+        return self.max_source_length, self.max_target_length
+
+    @property
+    def default_languages(self) -> tuple[str, ...]:
+        """Language tags of source and target, for the data of the package; none by default."""
+        return ()
 
     @property
     def held_out(self) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """The bundles that a run exports."""
 
 import dataclasses
-from collections.abc import Sequence
 
 from seq2lite.export import to_bundle
 from seq2lite.export.system.atomic import write_atomically
@@ -13,13 +12,12 @@ from ..training.result import RunResult
 NUM_CALIBRATION = 256  # training sources that 4-bit weights and integer files are calibrated on
 
 
-def export_model(result: RunResult, config, languages: Sequence[str] = ()) -> RunResult:
+def export_model(result: RunResult, config) -> RunResult:
     """Save `model.keras`, and export a bundle for each quantization mode.
 
     Args:
         result: The `RunResult` of the training.
         config: The recipe's Config.
-        languages: Language tags of source and target. Default: none.
 
     Returns:
         The `RunResult` with the `export.Report` of each bundle.
@@ -38,7 +36,7 @@ def export_model(result: RunResult, config, languages: Sequence[str] = ()) -> Ru
         calibration=[source for source, _ in spread(data.train.pairs, NUM_CALIBRATION)],
         max_source_length=max_source_length,
         max_target_length=max_target_length,
-        languages=languages or None,
+        languages=config.run.languages or config.data.default_languages or None,
         measure=config.run.measure,
         **dataclasses.asdict(config.search),
     )

@@ -26,11 +26,18 @@ class RunOptions:
         ("float32", "int8"),
         f"quantization modes, one bundle each: {', '.join(QUANTIZATIONS)}; without a value: none",
     )
+    languages: tuple[str, ...] = option(
+        (),
+        "language tags of source and target, stored in the bundles; default: en ko for the data of "
+        "`translate` in the package, none for other data",
+    )
     measure: bool = option(True, "measure speed and memory of each bundle for its report")
 
     def __post_init__(self):
         if self.quantizations:
             check_quantizations(self.quantizations)
+        if len(self.languages) not in (0, 2):
+            raise ValueError(f"`languages` must be two tags. Received: {' '.join(self.languages)}")
 
 
 @dataclasses.dataclass(frozen=True)

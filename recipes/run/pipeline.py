@@ -1,6 +1,6 @@
 """The steps from data and model to report that most recipes share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from seq2lite.zoo import Seq2Seq
 
@@ -21,8 +21,6 @@ def train_and_score(
     model: Seq2Seq,
     data: Data,
     score: Score,
-    *,
-    languages: Sequence[str] = (),
     baselines: Mapping[str, Callable[[list[str]], list[str]]] | None = None,
 ) -> RunResult:
     """Train a model in the run folder, export and score it, and write the report.
@@ -35,13 +33,12 @@ def train_and_score(
         model: A `zoo.Seq2Seq`.
         data: The `Data` to train on and to score with.
         score: The `Score` that selects the best weights.
-        languages: Language tags of source and target, for the bundle. Default: none.
         baselines: Functions from sources to targets to compare with, by name. Default: none.
     """
     with open_run(run) as folder:
         result = fit(model, data, run.config.training, folder, score)
         if can_export():
-            result = export_model(result, run.config, languages)
+            result = export_model(result, run.config)
             result = evaluate(result, score, baselines)
             write_report(result, run)
     return result

@@ -1,4 +1,4 @@
-"""Checks before any work of a run."""
+"""Preparation of a run: the check, before any work, that it can start."""
 
 import keras
 
