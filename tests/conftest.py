@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 from filelock import FileLock
 
-from random_models import randomize
+from random_models import SMALL_PRESETS, randomize
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -133,12 +133,15 @@ def trained(request, pairs, tmp_path_factory):
         valid=(str(folder / "valid.tsv"),),
         output=str(folder / "run"),
         preset=request.param,
+        architecture=SMALL_PRESETS[request.param],
         vocabulary_size=1000,
         max_length=48,
         dropout=0.0,  # The model memorizes the few pairs, so that its outputs differ.
         quantizations=("float32",),
         measure=False,
-        training=Training(epochs=7, batch_tokens=256, score_pairs=0),
+        training=Training(
+            epochs=7, batch_tokens=256, learning_rate=0.01, warmup_steps=20, score_pairs=0
+        ),
         search=Search(num_beams=2),
     )
     return config, translate.train(config)

@@ -250,6 +250,13 @@ FEW_CASES = [
 ]
 
 
+# Presets with smaller sizes, as the option `architecture` of a recipe.
+SMALL_PRESETS = {
+    "transformer_tiny": ("num_layers=1", "model_dim=64", "num_heads=2", "feed_forward_dim=64"),
+    "rnn_tiny": ("num_layers=1", "embedding_dim=64", "hidden_dim=64"),
+}
+
+
 def small_model(case, **options):
     """Build the model of one of CASES or MIXED, with random weights; `options` take precedence."""
     options = {**{**TRANSFORMERS, **RNNS, **MIXED}[case], **options}

@@ -6,6 +6,7 @@ possible pair of values of two options occurs in all rows. test_structures.py as
 
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,23 @@ BEAM = {"num_beams": 4, "num_hypotheses": 3, "length_penalty": 0.8, "coverage_pe
 SAMPLE = {"temperature": 0.7, "top_k": 10, "top_p": 0.9}
 
 
+# Models with matrices large enough to be quantized. The sizes of the RNN are such that neither blocks of
+# 32 nor bytes of two 4-bit weights divide them.
+QUANTIZABLE = {
+    "transformer": lambda: zoo.transformer(
+        vocabulary_size=200, num_layers=1, model_dim=64, num_heads=2, feed_forward_dim=96
+    ),
+    "rnn": lambda: zoo.rnn_seq2seq(
+        vocabulary_size=201,
+        num_layers=1,
+        embedding_dim=41,
+        hidden_dim=52,
+        embeddings="separate",
+        attention="general",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Exported:
     """A Keras model and the bytes of its float32 file."""
@@ -120,9 +138,25 @@ class Exported:
     model: zoo.Seq2Seq
     content: bytes
 
+    @cached_property
+    def greedy_search(self):
+        """`zoo.greedy_search` of the model over source ids and a maximum length, traced once."""
+        signature = [tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((), tf.int32)]
+
+        @tf.function(input_signature=signature)
+        def search(source, max_length):
+            return zoo.greedy_search(self.model, source, max_length)
+
+        return search
+
 
 def structured_model(name):
-    """The model of a row, with random weights, that ends some targets and generates no padding."""
+    """The model of a row, with random weights, that ends some targets and generates no padding.
+
+    Or the model of a name in QUANTIZABLE, with random weights.
+    """
+    if name in QUANTIZABLE:
+        return randomize(QUANTIZABLE[name](), scale=2.0)
     options = {"vocabulary_size": VOCABULARY, **STRUCTURES[name]}
     if options["embeddings"] != "shared":
         options["source_vocabulary_size"] = VOCABULARY + 10

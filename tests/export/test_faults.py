@@ -125,7 +125,7 @@ export.to_bundle(
 """
 
 
-@pytest.mark.parametrize("when", ["converting", "writing"])
+@pytest.mark.parametrize("when", ["converting", pytest.param("writing", marks=pytest.mark.long)])
 def test_a_kill_of_a_whole_export_leaves_the_earlier_bundle(tmp_path, monkeypatch, when):
     path, temporary = tmp_path / "place" / "my-model", tmp_path / "temporary"
     export_stub(path, b"old")

@@ -40,7 +40,8 @@ def source():
 
 @pytest.mark.filterwarnings("ignore:Only weights")
 @pytest.mark.parametrize(
-    ("quantization", "equal"), [("float32", 1.0), ("int8", 0.5), ("int4", 0.1)]
+    ("quantization", "equal"),
+    [("float32", 1.0), pytest.param("int8", 0.5, marks=pytest.mark.long), ("int4", 0.1)],
 )
 def test_a_file_with_dynamic_shapes_generates_the_tokens_of_keras(
     model, source, quantization, equal, tmp_path

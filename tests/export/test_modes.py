@@ -46,6 +46,7 @@ def test_a_new_entry_is_a_mode_of_static_files(tiny_model, tokenizer, pairs, mon
     """8-bit activations whose scales cover all observed values."""
     arguments = {
         "max_source_length": 9,
+        "max_target_length": 8,
         "tokenizer": tokenizer,
         "calibration": [source for source, _ in pairs[:4]],
     }

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from random_models import float32_file, random_ids, randomize
+from random_models import float32_file, random_ids
 from seq2lite import export, zoo
 from seq2lite.export.quantization.calibration import Calibration
 from seq2lite.export.quantization.mixed import log_probabilities
@@ -17,32 +17,17 @@ from seq2lite.export.quantization.weights import BLOCK, read_weight, store_weigh
 from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
 from seq2lite.export.tflite_file import flatbuffer, versions
 from seq2lite.export.tflite_file.flatbuffer import schema
-
-MODELS = {
-    "transformer": lambda: zoo.transformer(
-        vocabulary_size=200, num_layers=1, model_dim=64, num_heads=2, feed_forward_dim=96
-    ),
-    # Sizes that blocks of 32 and bytes of two do not divide, separate tables, loops in the encoder.
-    "rnn": lambda: zoo.rnn_seq2seq(
-        vocabulary_size=201,
-        num_layers=1,
-        embedding_dim=41,
-        hidden_dim=52,
-        embeddings="separate",
-        attention="general",
-    ),
-}
+from structures import QUANTIZABLE
 
 
-@pytest.fixture(params=MODELS, scope="module")
-def converted(request, tmp_path_factory):
+@pytest.fixture(params=QUANTIZABLE, scope="module")
+def converted(request, exported):
     """A model, its float32 file's bytes, and a calibration."""
-    model = randomize(MODELS[request.param](), scale=2.0)
-    content = float32_file(model, tmp_path_factory.mktemp("quantization"))
+    model, content = exported(request.param).model, exported(request.param).content
     source = random_ids(np.random.default_rng(1), [9, 7, 7, 5, 4, 2], vocabulary_size=200)
-    found = zoo.greedy_search(model, source, 12)
+    found = exported(request.param).greedy_search(source, 12)
     lengths = (source != model.pad_id).sum(axis=1)
-    calibration = Calibration.of(source, lengths, *found, model.start_id)
+    calibration = Calibration.of(source, lengths, *map(np.array, found), model.start_id)
     return model, content, calibration
 
 
@@ -252,7 +237,7 @@ def test_a_file_is_no_folder_for_another(tmp_path, tiny_model):
 def test_a_weight_that_is_not_finite_is_named_before_work_begins(
     quantization, value, message, tmp_path
 ):
-    model = MODELS["rnn"]()
+    model = QUANTIZABLE["rnn"]()
     model.output_projection.bias.assign(np.full(201, value))
     with pytest.raises(ValueError, match=f"{message}.* in output/bias"):
         export.to_tflite(model, tmp_path / "model.tflite", quantization)

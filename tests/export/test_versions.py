@@ -2,27 +2,16 @@
 
 import pytest
 
-from random_models import randomize
-from seq2lite import export, zoo
-from seq2lite.export.conversion.converter import convert
-from seq2lite.export.conversion.saved_model import save
+from seq2lite import export
 from seq2lite.export.quantization.weights import store_weights, weights_of
-from seq2lite.export.signatures.dynamic import Signatures
 from seq2lite.export.tflite_file import flatbuffer, versions
-from seq2lite.export.tflite_file.rewrites import without_repetition
+from structures import QUANTIZABLE
 
 
-@pytest.fixture(scope="module", params=["transformer", "rnn"])
-def converted(request, tmp_path_factory):
-    """A float32 file as the converter gives it, with weights large enough to be quantized."""
-    model = (
-        zoo.transformer(vocabulary_size=200, num_layers=1, model_dim=32, num_heads=2)
-        if request.param == "transformer"
-        else zoo.rnn_seq2seq(vocabulary_size=200, num_layers=1, embedding_dim=32, hidden_dim=32)
-    )
-    folder = tmp_path_factory.mktemp("m") / "saved"
-    save(Signatures(randomize(model)), folder)
-    return without_repetition(convert(folder))
+@pytest.fixture(scope="module", params=QUANTIZABLE)
+def converted(request, exported):
+    """A float32 file as the converter gives it."""
+    return exported(request.param).content
 
 
 def stored(content, kind):
@@ -52,9 +41,10 @@ def test_what_an_older_runtime_lacks_is_named(converted):
     assert versions.ops_beyond(content, "2.18.0") == {}
 
 
-def test_blocks_of_four_bits_need_the_runtime_that_reads_them(converted):
+def test_blocks_of_four_bits_need_the_runtime_that_reads_them(exported):
     """Their op's version is the same as without blocks."""
-    assert versions.required_runtime(stored(converted, "int4")) == "2.20.0"
+    content = exported("transformer").content
+    assert versions.required_runtime(stored(content, "int4")) == "2.20.0"
 
 
 def test_an_unknown_version_is_named(converted):
