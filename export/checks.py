@@ -269,10 +269,11 @@ def bundle_paths(path, quantization):
         paths = {name: path / name for name in quantization}
     for each in paths.values():
         is_free = not os.path.lexists(each)
+        kind = "zip" if is_zip(each) else "folder"
         require(
             is_free or (is_bundle(each) and each.is_file() == is_zip(each)),
             "path",
-            "free, or a bundle to be replaced",
+            f"free, or the {kind} of a bundle, which is replaced",
             str(each),
         )
         check_parents(each)

@@ -116,11 +116,11 @@ def test_a_wrong_argument_is_named_before_work_begins(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("", "`path` must be free, or a bundle"),
-        ("with-more", "`path` must be free, or a bundle"),
-        ("thesis.txt", "`path` must be free, or a bundle"),
-        ("thesis.zip", "`path` must be free, or a bundle"),
-        ("folder.zip", "`path` must be free, or a bundle"),
+        ("", "`path` must be free, or the folder of a bundle"),
+        ("with-more", "`path` must be free, or the folder of a bundle"),
+        ("thesis.txt", "`path` must be free, or the folder of a bundle"),
+        ("thesis.zip", "`path` must be free, or the zip of a bundle"),
+        ("folder.zip", "`path` must be free, or the zip of a bundle"),
         ("thesis.txt/my-model", "`path` must be in a folder"),
     ],
 )

@@ -383,6 +383,12 @@ def test_a_search_gives_the_attention_of_each_token_and_of_the_end(source):
         (zoo.beam_search, {"source": np.zeros((0, 3))}, "with at least one row"),
         (zoo.greedy_search, {"source": ["a text"]}, r"`source` must be ids .*=\['a text'\]"),
         (zoo.beam_search, {"source": [[5, 6, 3], [3]]}, "padded to one length"),
+        (
+            zoo.sample,
+            {"source": [[5, 60, 3]]},
+            r"`source` must be ids in \[0, 60\)\. Received: .*60",
+        ),
+        (zoo.greedy_search, {"prefix": [[-1]]}, r"`prefix` must be ids in \[0, 60\)"),
         (zoo.beam_search, {"num_beams": 0}, "`num_beams` must be a positive int"),
         (zoo.beam_search, {"num_hypotheses": 5}, "`num_hypotheses` must be at most num_beams=4"),
         (zoo.beam_search, {"length_penalty": "1"}, "`length_penalty` must be a finite number"),

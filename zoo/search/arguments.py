@@ -13,24 +13,31 @@ def checked_source(model, source):
     """Casts `source` to the model's `source_spec`; raises ValueError if it has another shape."""
     require("model", model, "a zoo.Seq2Seq", lambda m: isinstance(m, Seq2Seq))
     spec = model.source_spec
-    what = "ids of shape (batch, source_length)"
+    what, size = "ids of shape (batch, source_length)", model.source_vocabulary_size
     if spec.features is not None:
-        what = f"features of shape (batch, source_length, {spec.features})"
+        what, size = f"features of shape (batch, source_length, {spec.features})", None
     what += ", with at least one row"
-    source = as_tensor("source", source, spec.dtype, what)
+    source = as_tensor("source", source, spec.dtype, what, size)
     is_source = lambda s: has_shape(s, *spec.shape()) and s.shape[0] != 0  # noqa: E731
     require("source", source, what, is_source)
     return source
 
 
-def as_tensor(option, value, dtype, expected):
-    """Cast an argument; raise ValueError if it contains text, or rows of different lengths."""
+def as_tensor(option, value, dtype, expected, size=None):
+    """Cast an argument; raise ValueError if it is no array of numbers, or of ids below `size`.
+
+    The values of a tensor are not checked: in a graph they are unknown.
+    """
     if not ops.is_tensor(value):
         try:
-            is_numeric = np.asarray(value).dtype.kind not in "OSU"
+            array = np.asarray(value)
         except ValueError:
-            is_numeric = False
-        require(option, value, f"{expected}, padded to one length", lambda _: is_numeric)
+            array = np.array("rows of different lengths")
+        is_array = array.dtype.kind not in "OSU"
+        require(option, value, f"{expected}, padded to one length", lambda _: is_array)
+        if size is not None and array.size:
+            for found in (array.min(), array.max()):
+                require(option, found, f"ids in [0, {size})", lambda n: 0 <= n < size)
     return ops.cast(value, dtype)
 
 
@@ -56,7 +63,7 @@ def checked_arguments(model, source, max_length, prefix):
         return source, None
     batch = ops.shape(source)[0]
     what = "ids of shape (batch, prefix_length), a row for each source"
-    prefix = as_tensor("prefix", prefix, "int32", what)
+    prefix = as_tensor("prefix", prefix, "int32", what, model.vocabulary_size)
     require("prefix", prefix, what, lambda p: has_shape(p, batch, None))
     length = ops.shape(prefix)[1]
     if isinstance(length, int) and is_number(max_length):
