@@ -386,7 +386,7 @@ def test_a_search_gives_the_attention_of_each_token_and_of_the_end(source):
         (
             zoo.sample,
             {"source": [[5, 60, 3]]},
-            r"`source` must be ids in \[0, 60\)\. Received: .*60",
+            r"`source` must be ids in \[0, 60\)\. Received: source=60",
         ),
         (zoo.greedy_search, {"prefix": [[-1]]}, r"`prefix` must be ids in \[0, 60\)"),
         (zoo.beam_search, {"num_beams": 0}, "`num_beams` must be a positive int"),

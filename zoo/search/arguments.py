@@ -36,7 +36,7 @@ def as_tensor(option, value, dtype, expected, size=None):
         is_array = array.dtype.kind not in "OSU"
         require(option, value, f"{expected}, padded to one length", lambda _: is_array)
         if size is not None and array.size:
-            for found in (array.min(), array.max()):
+            for found in (array.min().item(), array.max().item()):
                 require(option, found, f"ids in [0, {size})", lambda n: 0 <= n < size)
     return ops.cast(value, dtype)
 
