@@ -108,8 +108,8 @@ PARAMS = [
     pytest.param(name, marks=[] if is_short else [pytest.mark.long])
     for name, is_short, _ in _named()
 ]
-# Structures whose files contain other searches too: a growing cache, a recurrent decoder, an RNN.
-SEARCHED = ("transformer-3-rotary-attention", "transformer-1-relative-ssru", "rnn-0-dot-gru")
+# Structures whose files contain other searches too: a growing cache, an RNN, a recurrent decoder.
+SEARCHED = ("transformer-3-rotary-attention", "rnn-0-dot-gru", "transformer-6-rotary-ssru")
 BEAM = {"num_beams": 4, "num_hypotheses": 3, "length_penalty": 0.8, "coverage_penalty": 0.2}
 SAMPLE = {"temperature": 0.7, "top_k": 10, "top_p": 0.9}
 

@@ -276,7 +276,7 @@ def test_a_very_small_table_stays_float32_without_a_warning(tmp_path):
     assert set(formats.values()) >= {"int8"}
 
 
-@pytest.mark.parametrize("quantization", ["float16", "mixed"])
+@pytest.mark.parametrize("quantization", [pytest.param("float16", marks=pytest.mark.long), "mixed"])
 def test_to_tflite_writes_the_requested_mode(quantization, tiny_model, tmp_path):
     source = random_ids(np.random.default_rng(1), [7, 5, 3], vocabulary_size=1000)
     path = tmp_path / "model.tflite"

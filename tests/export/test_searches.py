@@ -7,10 +7,10 @@ from random_models import random_ids
 from seq2lite import zoo
 from seq2lite.export.runtime.interpreter import open_interpreter
 from seq2lite.export.tflite_file.targets import check_target
-from structures import BEAM, SAMPLE, SEARCHED
+from structures import BEAM, PARAMS, SAMPLE, SEARCHED
 
 
-@pytest.fixture(params=SEARCHED, scope="module")
+@pytest.fixture(params=[p for p in PARAMS if p.values[0] in SEARCHED], scope="module")
 def searches(request, exported):
     """A model, and an interpreter of its file."""
     structure = exported(request.param)

@@ -120,7 +120,8 @@ def test_the_saved_model_loads_with_the_zoo_alone(trained):
     assert int(done.stdout.splitlines()[-1]) == result.model.count_params()
 
 
-@pytest.mark.parametrize("teacher", [".", pytest.param("float32", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("teacher", [".", "float32"])
 def test_a_student_learns_from_a_run_and_from_a_bundle(trained, teacher, pairs, tmp_path):
     """A student of another family, and a table of both."""
     config, _ = trained
