@@ -1,44 +1,39 @@
 """Export of a model as a bundle: a folder or zip with everything that a device needs."""
 
-from . import stages
-from .checks import (
-    bundle_paths,
-    check_beams,
-    check_calibration_texts,
-    check_held_out,
-    check_languages,
-    check_model,
-    check_quantizations,
-    check_tokenizer,
-    check_weights,
-    length_limits,
-)
+import os
+from collections.abc import Sequence
+
+from seq2lite.zoo.contract import Seq2Seq
+
+from . import checks, stages
 from .conversion.precision import in_float32
-from .quantization.modes import MAX_DIVERGENCE
+from .quantization.modes import MAX_DIVERGENCE, Tolerance
+from .report import Report
+from .runtime.tokenizer import Tokenizer
 from .system.atomic import scratch_folder
 from .verification.reference import KerasReference
 
 
 def to_bundle(
-    model,
-    path,
-    tokenizer,
-    held_out,
+    model: Seq2Seq,
+    path: str | os.PathLike,
+    tokenizer: Tokenizer | Sequence[Tokenizer],
+    held_out: Sequence[Sequence[str]],
     *,
-    quantization="int8",
-    max_source_length=128,
-    max_target_length=None,
-    languages=None,
-    num_beams=4,
-    length_penalty=0.6,
-    text=True,
-    integer_io=False,
-    calibration=None,
-    max_divergence=MAX_DIVERGENCE,
-    min_runtime=None,
-    tolerance=None,
-    measure=True,
-):
+    quantization: str | Sequence[str] = "int8",
+    max_source_length: int = 128,
+    max_target_length: int | None = None,
+    languages: Sequence[str] | None = None,
+    num_beams: int | None = 4,
+    length_penalty: float = 0.6,
+    text: bool = True,
+    integer_io: bool = False,
+    calibration: Sequence[str] | None = None,
+    max_divergence: float = MAX_DIVERGENCE,
+    min_runtime: str | None = None,
+    tolerance: Tolerance | None = None,
+    measure: bool = True,
+) -> Report | dict[str, Report]:
     """Export a model with everything that a device needs to run and to test it.
 
     | file | contents |
@@ -99,22 +94,22 @@ def to_bundle(
     """
     are_several = isinstance(quantization, (tuple, list))
     modes = tuple(quantization) if are_several else (quantization,)
-    check_quantizations(
+    checks.check_quantizations(
         modes, max_divergence=max_divergence, min_runtime=min_runtime, integer_io=integer_io
     )
-    check_beams(num_beams, length_penalty)
-    check_model(model)
-    tokenizers = check_tokenizer(model, tokenizer)
-    check_held_out(held_out)
+    checks.check_beams(num_beams, length_penalty)
+    checks.check_model(model)
+    tokenizers = checks.check_tokenizer(model, tokenizer)
+    checks.check_held_out(held_out)
     if calibration is not None:
-        check_calibration_texts(calibration)
-    check_languages(languages)
-    limits = length_limits(max_source_length, max_target_length, model.max_positions)
-    check_weights(model, modes)
+        checks.check_calibration_texts(calibration)
+    checks.check_languages(languages)
+    limits = checks.length_limits(max_source_length, max_target_length, model.max_positions)
+    checks.check_weights(model, modes)
     options = stages.Options(
         name=model.name,
         num_parameters=model.count_params(),
-        paths=bundle_paths(path, modes if are_several else quantization),
+        paths=checks.bundle_paths(path, modes if are_several else quantization),
         limits=limits,
         tokenizers=tokenizers,
         held_out=held_out,

@@ -2,35 +2,27 @@
 
 import math
 import os
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from seq2lite.zoo.checks import is_number, is_positive_integer, require
 from seq2lite.zoo.contract import Seq2Seq
 
 from .quantization.modes import MAX_DIVERGENCE, MODES
 from .quantization.weights import require_finite
+from .runtime.checks import is_unicode
 from .runtime.container import MAX_LENGTH, is_bundle, is_zip
-from .runtime.tokenizer import Tokenizers, is_unicode
+from .runtime.tokenizer import Tokenizers
 from .system.atomic import check_parents
 from .tflite_file.versions import require_version
 
 
-def require(holds, name, expected, value):
-    """Raise ValueError unless `holds`, in the form of every argument error of this package."""
-    if not holds:
-        if shape := getattr(value, "shape", ()):
-            raise ValueError(f"`{name}` must be {expected}. Received: {name} of shape {shape}")
-        shown = repr(value)
-        shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
-        raise ValueError(f"`{name}` must be {expected}. Received: {name}={shown}")
-
-
 def check_model(model):
     """Raise ValueError unless `model` is a `zoo.Seq2Seq` whose variables are TensorFlow's."""
-    require(isinstance(model, Seq2Seq), "model", "a zoo.Seq2Seq", model)
+    require(isinstance(model, Seq2Seq), "a zoo.Seq2Seq", model=model)
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "The Keras backend must be 'tensorflow'. Received: "
@@ -99,17 +91,11 @@ def check_quantization(
         integer_io: bool, as in `to_bundle`.
     """
     names = [name for name, mode in MODES.items() if is_static in (None, mode.is_static)]
-    require(quantization in names, "quantization", f"one of {', '.join(names)}", quantization)
-    require(
-        isinstance(max_divergence, Real) and max_divergence > 0,
-        "max_divergence",
-        "a positive number",
-        max_divergence,
-    )
+    require(quantization in names, f"one of {', '.join(names)}", quantization=quantization)
+    is_positive = is_number(max_divergence) and max_divergence > 0
+    require(is_positive, "a positive number", max_divergence=max_divergence)
     mode, condition = MODES[quantization], f"quantization={quantization!r}"
-    require(
-        not integer_io or mode.has_integer_io, "integer_io", f"False with {condition}", integer_io
-    )
+    require(not integer_io or mode.has_integer_io, f"False with {condition}", integer_io=integer_io)
     require_version(min_runtime, mode.min_runtime, condition)
 
 
@@ -122,33 +108,24 @@ def check_quantizations(quantizations, **options):
     """
     for name in quantizations:
         check_quantization(name, **options)
-    require(
-        0 < len(quantizations) == len(set(quantizations)),
-        "quantization",
-        f"one or more of {', '.join(MODES)}, each once",
-        quantizations,
-    )
+    expected = f"one or more of {', '.join(MODES)}, each once"
+    is_valid = 0 < len(quantizations) == len(set(quantizations))
+    require(is_valid, expected, quantization=quantizations)
 
 
 def check_batch(batch, quantization):
     """Raise ValueError unless a file with static shapes can have this batch size."""
-    require(_is_integer(batch) and batch > 0, "batch", "a positive integer", batch)
+    require(is_positive_integer(batch), "a positive integer", batch=batch)
     if MODES[quantization].needs_calibration:
-        require(batch == 1, "batch", f"1 with quantization={quantization!r}", batch)
+        require(batch == 1, f"1 with quantization={quantization!r}", batch=batch)
 
 
 def check_beams(num_beams, length_penalty):
     """Raise ValueError unless `generate_beam` can have these options."""
     if num_beams is not None:
-        require(
-            _is_integer(num_beams) and num_beams > 0, "num_beams", "a positive integer", num_beams
-        )
-    require(
-        isinstance(length_penalty, Real) and math.isfinite(length_penalty),
-        "length_penalty",
-        "a finite number",
-        length_penalty,
-    )
+        require(is_positive_integer(num_beams), "a positive integer", num_beams=num_beams)
+    is_finite = is_number(length_penalty) and math.isfinite(length_penalty)
+    require(is_finite, "a finite number", length_penalty=length_penalty)
 
 
 def length_limits(max_source_length, max_target_length=None, max_positions=None):
@@ -170,13 +147,14 @@ def length_limits(max_source_length, max_target_length=None, max_positions=None)
         "max_target_length": max_source_length if max_target_length is None else max_target_length,
     }
     for name, length in limits.items():
-        require(_is_integer(length) and length >= 2, name, "an integer of at least 2", length)
-        require(length <= MAX_LENGTH, name, f"at most {MAX_LENGTH}", length)
+        is_valid = is_number(length, Integral) and length >= 2
+        require(is_valid, "an integer of at least 2", **{name: length})
+        require(length <= MAX_LENGTH, f"at most {MAX_LENGTH}", **{name: length})
         if max_positions is not None:
             # The start token of the target occupies a position.
             maximum = max_positions - (name == "max_target_length")
             expected = f"at most {maximum} for a model with max_positions={max_positions}"
-            require(length <= maximum, name, expected, length)
+            require(length <= maximum, expected, **{name: length})
     return limits
 
 
@@ -186,20 +164,15 @@ def check_held_out(pairs):
         isinstance(pairs, (list, tuple))
         and all(_are_texts(pair) and len(pair) == 2 for pair in pairs)
         and any(source.strip() for source, _ in pairs),
-        "held_out",
         "a list of pairs of str (source, reference) with at least one source that is not blank",
-        pairs,
+        held_out=pairs,
     )
 
 
 def check_calibration_texts(texts):
     """Raise ValueError unless `texts` are source texts that are not all blank."""
-    require(
-        _are_texts(texts) and any(text.strip() for text in texts),
-        "calibration",
-        "a list of source texts with at least one that is not blank",
-        texts,
-    )
+    expected = "a list of source texts with at least one that is not blank"
+    require(_are_texts(texts) and any(map(str.strip, texts)), expected, calibration=texts)
 
 
 def check_calibration_sources(source, model, quantization):
@@ -234,18 +207,15 @@ def check_calibration_sources(source, model, quantization):
     is_real = is_valid and has_shape and array.size > 0
     is_real = is_real and np.asarray(model.source_mask(array)).any(axis=1).all()
     condition = f" without an empty source, for quantization={quantization!r}"
-    require(is_real, "calibration", expected + condition, source)
+    require(is_real, expected + condition, calibration=source)
     return array.astype(spec.dtype)
 
 
 def check_languages(languages):
     """Raise ValueError unless `languages` is None or a pair of tags."""
-    require(
-        languages is None or (_are_texts(languages) and len(languages) == 2),
-        "languages",
-        "a pair of language tags, such as ('en', 'ko')",
-        languages,
-    )
+    is_pair = _are_texts(languages) and len(languages) == 2
+    expected = "a pair of language tags, such as ('en', 'ko')"
+    require(languages is None or is_pair, expected, languages=languages)
 
 
 def bundle_paths(path, quantization):
@@ -265,40 +235,28 @@ def bundle_paths(path, quantization):
     if isinstance(quantization, str):
         paths = {quantization: path}
     else:
-        require(not is_bundle(path), "path", "a folder for bundles, not a bundle", str(path))
+        require(not is_bundle(path), "a folder for bundles, not a bundle", path=str(path))
         paths = {name: path / name for name in quantization}
     for each in paths.values():
-        is_free = not os.path.lexists(each)
-        kind = "zip" if is_zip(each) else "folder"
-        require(
-            is_free or (is_bundle(each) and each.is_file() == is_zip(each)),
-            "path",
-            f"free, or the {kind} of a bundle, which is replaced",
-            str(each),
-        )
+        is_bundle_of_kind = is_bundle(each) and each.is_file() == is_zip(each)
+        is_free = is_bundle_of_kind or not os.path.lexists(each)
+        expected = f"free, or the {'zip' if is_zip(each) else 'folder'} of a bundle, which is replaced"
+        require(is_free, expected, path=str(each))
         check_parents(each)
     return paths
 
 
 def check_file_path(path):
     """Raise ValueError unless a file can be written at `path`."""
-    require(not Path(path).is_dir(), "path", "a file, not a folder", str(path))
+    require(not Path(path).is_dir(), "a file, not a folder", path=str(path))
     check_parents(path)
 
 
 def check_saved_model_path(path):
     """Raise ValueError unless a SavedModel can be written at `path`."""
-    require(
-        not os.path.lexists(path) or (Path(path) / "saved_model.pb").is_file(),
-        "path",
-        "free, or a SavedModel to be replaced",
-        str(path),
-    )
+    is_free = not os.path.lexists(path) or (Path(path) / "saved_model.pb").is_file()
+    require(is_free, "free, or a SavedModel to be replaced", path=str(path))
     check_parents(path)
-
-
-def _is_integer(value):
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _are_texts(value):

@@ -11,47 +11,40 @@ A report is a list of blocks, each a tuple of its kind and content:
 
 import html
 
+_MARKDOWN = {"heading": "## {}", "text": "{}", "json": "```json\n{}\n```"}
+_HTML = {
+    "heading": "<h2>{}</h2>",
+    "text": "<p>{}</p>",
+    "json": "<details><summary>JSON</summary><pre>{}</pre></details>",
+}
+
 
 def to_markdown(title, blocks):
     """Render blocks as Markdown; bars become tables."""
-    lines = [f"# {title}", ""]
+    parts = [f"# {title}"]
     for kind, *content in blocks:
-        if kind == "heading":
-            lines += [f"## {content[0]}", ""]
-        elif kind == "text":
-            lines += [content[0], ""]
-        elif kind == "table":
-            lines += _markdown_table(*content)
-        elif kind == "bars":
-            title, unit, bars = content
-            lines += _markdown_table((title, unit), [(label, text) for label, _, text in bars])
-        else:
-            lines += ["```json", content[0], "```", ""]
-    return "\n".join(lines).rstrip() + "\n"
+        if kind == "bars":
+            name, unit, bars = content
+            kind, content = "table", ((name, unit), [(label, text) for label, _, text in bars])
+        is_table = kind == "table"
+        parts.append(_markdown_table(*content) if is_table else _MARKDOWN[kind].format(*content))
+    return "\n\n".join(parts) + "\n"
 
 
 def _markdown_table(head, rows):
     cells = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
     lines = [f"| {' | '.join(row)} |" for row in cells]
-    return [lines[0], "|" + "---|" * len(head), *lines[1:], ""]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
 
 def to_html(title, blocks):
     """Render blocks as one HTML page that refers to no other file."""
     parts = []
     for kind, *content in blocks:
-        if kind == "heading":
-            parts.append(f"<h2>{_text(content[0])}</h2>")
-        elif kind == "text":
-            parts.append(f"<p>{_text(content[0])}</p>")
-        elif kind == "table":
-            parts.append(_html_table(*content))
-        elif kind == "bars":
-            parts.append(_html_bars(*content))
+        if kind in _HTML:
+            parts.append(_HTML[kind].format(_text(content[0])))
         else:
-            parts.append(
-                f"<details><summary>JSON</summary><pre>{_text(content[0])}</pre></details>"
-            )
+            parts.append(_html_table(*content) if kind == "table" else _html_bars(*content))
     return _PAGE.format(title=_text(title), style=_STYLE, body="\n".join(parts))
 
 

@@ -80,7 +80,7 @@ def _blocks(report, reports):
     yield from _overview(report)
     if len(reports) > 1:
         yield "heading", "Quantization modes of this conversion"
-        yield _comparison(reports)
+        yield _table([_compared(report) for report in reports])
     yield "heading", "Size"
     parts = {part: size for part, size in report.parts.items() if size}
     yield (
@@ -110,48 +110,38 @@ def _blocks(report, reports):
 
 def _overview(report):
     formats = Counter(report.formats.values()).most_common()
-    size = (
-        f"{report.file_size:,} bytes, {report.file_size / report.num_parameters:.3f} per parameter"
-    )
+    per_parameter = f"{report.file_size / report.num_parameters:.3f} per parameter"
     rows = [
         ("quantization mode", report.quantization),
         ("weight matrices", ", ".join(f"{count} in {name}" for name, count in formats)),
         ("parameters", f"{report.num_parameters:,}"),
-        ("model.tflite", size),
+        ("model.tflite", f"{report.file_size:,} bytes, {per_parameter}"),
         ("minimum TFLite runtime", report.min_runtime),
         ("calibrated on", report.calibrated_on),
     ]
     yield "table", ("", ""), [(name, value) for name, value in rows if value]
 
 
-def _comparison(reports):
-    names = (
-        "mode",
-        "size, bytes",
-        "bytes per parameter",
-        "minimum runtime",
-        "steps equal to Keras",
-        "chrF",
-        "BLEU",
-        "speed, tokens/s",
-        "resident memory, MB",
-    )
-    return "table", names, [_compared(report) for report in reports]
+def _table(rows):
+    """A table of rows that are dicts of column to text."""
+    return "table", tuple(rows[0]), [tuple(row.values()) for row in rows]
 
 
 def _compared(report):
-    measured = report.measurements
-    return (
-        report.quantization,
-        f"{report.file_size:,}",
-        f"{report.file_size / report.num_parameters:.3f}",
-        report.min_runtime,
-        f"{report.parity.token_agreement:.1%}",
-        f"{report.parity.file_chrf:.2f}",
-        f"{report.parity.file_bleu:.2f}",
-        f"{measured.tokens_per_second:,.0f}" if measured else NOT_MEASURED,
-        f"{measured.memory['mapped']['resident'] / 1e6:.1f}" if measured else NOT_MEASURED,
-    )
+    measured, parity = report.measurements, report.parity
+    return {
+        "mode": report.quantization,
+        "size, bytes": f"{report.file_size:,}",
+        "bytes per parameter": f"{report.file_size / report.num_parameters:.3f}",
+        "minimum runtime": report.min_runtime,
+        "steps equal to Keras": f"{parity.token_agreement:.1%}",
+        "chrF": f"{parity.file_chrf:.2f}",
+        "BLEU": f"{parity.file_bleu:.2f}",
+        "speed, tokens/s": f"{measured.tokens_per_second:,.0f}" if measured else NOT_MEASURED,
+        "resident memory, MB": (
+            f"{measured.memory['mapped']['resident'] / 1e6:.1f}" if measured else NOT_MEASURED
+        ),
+    }
 
 
 def _parity(parity, tolerance):
@@ -160,39 +150,29 @@ def _parity(parity, tolerance):
         f"{parity.num_sentences:,} held-out sentences. The logits of {parity.num_steps:,} decoding "
         "steps are compared.",
     )
-    yield (
-        "table",
-        ("", "measured", "allowed"),
-        [
-            ("maximum logit error", f"{parity.max_logit_error:.3g}", ""),
-            (
-                "maximum logit error, relative to the maximum logit",
-                f"{parity.relative_logit_error:.3g}",
-                f"at most {tolerance.logit_error:.3g}",
-            ),
-            (
-                "steps with the same most probable token",
-                f"{parity.token_agreement:.2%}",
-                f"at least {tolerance.token_agreement:.2%}",
-            ),
-            (
-                "sentences for which `generate` equals Keras, among those whose steps all do",
-                f"{parity.generate_agreement:.2%}",
-                f"at least {tolerance.generate_agreement:.2%}",
-            ),
-            ("sentences with the same output", f"{parity.same_outputs:.2%}", ""),
-        ],
-    )
+    rows = {
+        "maximum logit error": (f"{parity.max_logit_error:.3g}", ""),
+        "maximum logit error, relative to the maximum logit": (
+            f"{parity.relative_logit_error:.3g}",
+            f"at most {tolerance.logit_error:.3g}",
+        ),
+        "steps with the same most probable token": (
+            f"{parity.token_agreement:.2%}",
+            f"at least {tolerance.token_agreement:.2%}",
+        ),
+        "sentences for which `generate` equals Keras, among those whose steps all do": (
+            f"{parity.generate_agreement:.2%}",
+            f"at least {tolerance.generate_agreement:.2%}",
+        ),
+        "sentences with the same output": (f"{parity.same_outputs:.2%}", ""),
+    }
+    yield "table", ("", "measured", "allowed"), [(name, *row) for name, row in rows.items()]
+    allowed = f"{tolerance.chrf_difference:.2f}"
     yield (
         "table",
         ("score", "Keras", "this file", "allowed difference"),
         [
-            (
-                "chrF",
-                f"{parity.keras_chrf:.2f}",
-                f"{parity.file_chrf:.2f}",
-                f"{tolerance.chrf_difference:.2f}",
-            ),
+            ("chrF", f"{parity.keras_chrf:.2f}", f"{parity.file_chrf:.2f}", allowed),
             ("BLEU", f"{parity.keras_bleu:.2f}", f"{parity.file_bleu:.2f}", ""),
         ],
     )
@@ -212,20 +192,18 @@ def _speed(measured):
         f"{measured.keras_tokens_per_second:,.0f} tokens/s. The table has fixed numbers of tokens, "
         f"decoded without an end token from a source of {measured.source_length} tokens.",
     )
-    yield (
-        "table",
-        ("batch", "length, tokens", "time, ms", "speed, tokens/s", "Keras, tokens/s", "speedup"),
+    yield _table(
         [
-            (
-                str(cell["batch"]),
-                str(cell["length"]),
-                f"{1e3 * cell['seconds']:.2f}",
-                f"{cell['tokens_per_second']:,.0f}",
-                f"{cell['keras_tokens_per_second']:,.0f}",
-                f"{cell['tokens_per_second'] / cell['keras_tokens_per_second']:.1f}x",
-            )
+            {
+                "batch": str(cell["batch"]),
+                "length, tokens": str(cell["length"]),
+                "time, ms": f"{1e3 * cell['seconds']:.2f}",
+                "speed, tokens/s": f"{cell['tokens_per_second']:,.0f}",
+                "Keras, tokens/s": f"{cell['keras_tokens_per_second']:,.0f}",
+                "speedup": f"{cell['tokens_per_second'] / cell['keras_tokens_per_second']:.1f}x",
+            }
             for cell in measured.grid
-        ],
+        ]
     )
 
 
@@ -237,28 +215,19 @@ def _memory(measured, file_size):
         "process, including the runtime itself. File pages belong to the file and the runtime: the "
         "system can drop them.",
     )
-    names = (
-        "file",
-        "load, ms",
-        "first run, ms",
-        "resident, MB",
-        "file pages, MB",
-        "peak, MB",
-        "resident / file size",
-    )
-    yield (
-        "table",
-        names,
+    yield _table(
         [
-            (
-                how,
-                f"{1e3 * found['load_seconds']:.1f}",
-                f"{1e3 * found['first_run_seconds']:.1f}",
-                *(f"{found[name] / 1e6:.1f}" for name in ("resident", "mapped", "peak")),
-                f"{found['resident'] / file_size:.2f}",
-            )
+            {
+                "file": how,
+                "load, ms": f"{1e3 * found['load_seconds']:.1f}",
+                "first run, ms": f"{1e3 * found['first_run_seconds']:.1f}",
+                "resident, MB": f"{found['resident'] / 1e6:.1f}",
+                "file pages, MB": f"{found['mapped'] / 1e6:.1f}",
+                "peak, MB": f"{found['peak'] / 1e6:.1f}",
+                "resident / file size": f"{found['resident'] / file_size:.2f}",
+            }
             for how, found in measured.memory.items()
-        ],
+        ]
     )
 
 
@@ -283,13 +252,12 @@ def _profile(signature, profile):
         counts[name] += 1
     names = sorted(seconds, key=lambda name: -seconds[name])
     bars = [(f"{name} ({counts[name]})", seconds[name]) for name in names[:NUM_OPS]]
-    others = names[NUM_OPS:]
-    if others:
+    if others := names[NUM_OPS:]:
         count = sum(counts[name] for name in others)
         bars.append((f"other ops ({count})", sum(seconds[name] for name in others)))
-    whole = profile["whole"]
-    bars.append(("overhead", max(0.0, whole - sum(seconds.values()))))
-    total = max(whole, sum(seconds.values()))
+    whole, of_ops = profile["whole"], sum(seconds.values())
+    bars.append(("overhead", max(0.0, whole - of_ops)))
+    total = max(whole, of_ops)
     return (
         "bars",
         f"`{signature}`, {1e6 * whole:.0f} µs in all",

@@ -1,17 +1,29 @@
 """Export of a model as a SavedModel, text to text, for TensorFlow Serving."""
 
+import os
+from collections.abc import Sequence
+
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from seq2lite.zoo.contract import Seq2Seq
 from seq2lite.zoo.search.greedy import greedy_search
 
-from .checks import check_model, check_saved_model_path, check_tokenizer, length_limits
+from . import checks
 from .conversion.precision import in_float32
 from .conversion.saved_model import save
+from .runtime.tokenizer import Tokenizer
 from .system.atomic import write_atomically
 
 
-def to_saved_model(model, path, tokenizer, *, max_source_length=128, max_target_length=None):
+def to_saved_model(
+    model: Seq2Seq,
+    path: str | os.PathLike,
+    tokenizer: Tokenizer | Sequence[Tokenizer],
+    *,
+    max_source_length: int = 128,
+    max_target_length: int | None = None,
+) -> None:
     """Export a model as a SavedModel that contains its tokenizer and greedy search.
 
     | signature | inputs | outputs |
@@ -42,10 +54,10 @@ def to_saved_model(model, path, tokenizer, *, max_source_length=128, max_target_
         >>> served(text=tf.constant(["Open File", ""]))["text"].shape
         TensorShape([2])
     """
-    check_model(model)
-    tokenizers = check_tokenizer(model, tokenizer)
-    check_saved_model_path(path)
-    limits = length_limits(max_source_length, max_target_length, model.max_positions)
+    checks.check_model(model)
+    tokenizers = checks.check_tokenizer(model, tokenizer)
+    checks.check_saved_model_path(path)
+    limits = checks.length_limits(max_source_length, max_target_length, model.max_positions)
     served = _Served(in_float32(model), tokenizers, **limits)
     write_atomically(path, lambda partial: save(served, partial))
 

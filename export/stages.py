@@ -6,7 +6,9 @@ reference and is saved as SavedModels. From there, only files and dataclasses tr
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,17 +19,11 @@ from .conversion.converter import convert_saved
 from .conversion.saved_model import save
 from .measurement.measure import measure_file, measure_speed
 from .measurement.size import size_by_part
-from .quantization.calibration import Calibration, StaticCalibration
+from .quantization.calibration import Calibration
 from .quantization.modes import MODES, Tolerance
 from .quantization.modes import quantize as quantize_file
 from .report import Report, report_parts
-from .runtime.container import (
-    MODEL_FILE,
-    TARGET_TOKENIZER_FILE,
-    TOKENIZER_FILE,
-    is_zip,
-    write_container,
-)
+from .runtime.container import MODEL_FILE, is_zip, write_container
 from .runtime.text import pad, source_ids
 from .runtime.tokenizer import Tokenizers
 from .signatures.dynamic import Signatures
@@ -43,6 +39,8 @@ from .verification.probe import search_all
 from .verification.reference import KerasReference, Parity
 
 SAVED_MODEL, STATIC_SAVED_MODEL = "saved_model", "static_saved_model"  # in the scratch folder
+# Whether shapes are static, the SavedModel, and the target of its file.
+SAVED_MODELS = (False, SAVED_MODEL, "cpu"), (True, STATIC_SAVED_MODEL, "portable")
 NUM_GOLDEN = 8  # sentences
 NUM_GOLDEN_LOGITS = 10  # of each sentence
 
@@ -65,13 +63,13 @@ class Options:
     paths: dict
     limits: dict
     tokenizers: Tokenizers
-    held_out: list
-    languages: tuple | None
+    held_out: Sequence
+    languages: Sequence | None
     num_beams: int | None
     length_penalty: float
     text: bool
     integer_io: bool
-    calibration: list | None
+    calibration: Sequence | None
     max_divergence: float
     min_runtime: str | None
     tolerance: Tolerance | None
@@ -92,25 +90,23 @@ class Prepared:
         folder: Path of the scratch folder, with the SavedModels.
         reference: The `KerasReference` that files are compared with.
         description: dict, the entries of bundle.json that come from the model.
-        calibration: `Calibration` of files with dynamic shapes. None if no mode needs it.
-        static_calibration: `StaticCalibration` of files with static shapes. None if no mode needs it.
+        calibrations: dict of whether a file is static to its `StaticCalibration` or `Calibration`. None
+            if no mode needs it.
     """
 
     options: Options
     folder: Path
     reference: KerasReference
     description: dict
-    calibration: Calibration | None
-    static_calibration: StaticCalibration | None
+    calibrations: dict
 
 
 @dataclass(frozen=True)
 class Converted:
-    """The float32 files that all quantization modes start from; None where no mode does."""
+    """The float32 files that all quantization modes start from, by whether they are static."""
 
     prepared: Prepared
-    dynamic: bytes | None
-    static: bytes | None
+    files: dict
 
 
 @dataclass(frozen=True)
@@ -167,8 +163,10 @@ def prepare(reference, options, folder):
             "normalization": "NFC",
             "languages": list(options.languages) if options.languages else None,
         },
-        calibration=_calibration(reference, options),
-        static_calibration=_static_calibration(reference, options),
+        calibrations={
+            False: _calibration(reference, options),
+            True: _static_calibration(reference, options),
+        },
     )
 
 
@@ -196,12 +194,14 @@ def _static_calibration(reference, options):
 
 def convert(prepared):
     """Convert each SavedModel once, whatever the number of quantization modes."""
-    dynamic_file = static_file = None
-    if prepared.options.needs(is_static=False):
-        dynamic_file = convert_saved(prepared.folder / SAVED_MODEL)
-    if prepared.options.needs(is_static=True):
-        static_file = convert_saved(prepared.folder / STATIC_SAVED_MODEL, "portable")
-    return Converted(prepared, dynamic_file, static_file)
+    return Converted(
+        prepared,
+        {
+            is_static: convert_saved(prepared.folder / name, target)
+            for is_static, name, target in SAVED_MODELS
+            if prepared.options.needs(is_static=is_static)
+        },
+    )
 
 
 def quantize(converted, quantization):
@@ -209,9 +209,9 @@ def quantize(converted, quantization):
     prepared, is_static = converted.prepared, MODES[quantization].is_static
     options = prepared.options
     content, formats = quantize_file(
-        converted.static if is_static else converted.dynamic,
+        converted.files[is_static],
         quantization,
-        prepared.static_calibration if is_static else prepared.calibration,
+        prepared.calibrations[is_static],
         max_divergence=options.max_divergence,
         min_runtime=options.min_runtime,
         integer_io=options.integer_io,
@@ -256,35 +256,30 @@ def _golden(reference, answers):
 
 def measure(verified):
     """Report on all verified files; measure speed and memory unless `measure=False`."""
-    prepared = verified[0].quantized.prepared
-    reference, options = prepared.reference, prepared.options
-    keras_speed = (
-        measure_speed(prepared.folder / SAVED_MODEL, reference) if options.measure else None
+    prepared, keras_speed = verified[0].quantized.prepared, None
+    if prepared.options.measure:
+        keras_speed = measure_speed(prepared.folder / SAVED_MODEL, prepared.reference)
+    return [Measured(each, _report(each, prepared, keras_speed)) for each in verified]
+
+
+def _report(verified, prepared, keras_speed):
+    quantized, options, measurements = verified.quantized, prepared.options, None
+    if options.measure:
+        measurements = measure_file(quantized.file, keras_speed, prepared.reference)
+    return Report(
+        path=options.paths[quantized.quantization],
+        quantization=quantized.quantization,
+        num_parameters=options.num_parameters,
+        file_size=len(quantized.content),
+        min_runtime=required_runtime(quantized.content),
+        formats=quantized.formats,
+        ops=dict(sorted(check_target(quantized.content, "cpu").items())),
+        parts=size_by_part(quantized.content),
+        parity=verified.parity,
+        tolerance=verified.tolerance,
+        measurements=measurements,
+        calibrated_on=_calibrated_on(quantized.quantization, options),
     )
-    return [
-        Measured(
-            each,
-            Report(
-                path=options.paths[each.quantized.quantization],
-                quantization=each.quantized.quantization,
-                num_parameters=options.num_parameters,
-                file_size=len(each.quantized.content),
-                min_runtime=required_runtime(each.quantized.content),
-                formats=each.quantized.formats,
-                ops=dict(sorted(check_target(each.quantized.content, "cpu").items())),
-                parts=size_by_part(each.quantized.content),
-                parity=each.parity,
-                tolerance=each.tolerance,
-                measurements=(
-                    measure_file(each.quantized.file, keras_speed, reference)
-                    if options.measure
-                    else None
-                ),
-                calibrated_on=_calibrated_on(each.quantized.quantization, options),
-            ),
-        )
-        for each in verified
-    ]
 
 
 def _calibrated_on(quantization, options):
@@ -308,24 +303,15 @@ def write(measured):
                 **{name: version(name) for name in ("seq2lite", "tensorflow", "keras")},
             },
         }
+        golden = json.dumps(each.verified.golden, ensure_ascii=False, indent=1) + "\n"
         parts = {
             MODEL_FILE: quantized.content,
-            **_tokenizer_parts(quantized.prepared.options.tokenizers),
-            "golden.json": (
-                json.dumps(each.verified.golden, ensure_ascii=False, indent=1) + "\n"
-            ).encode(),
+            **quantized.prepared.options.tokenizers.files,
+            "golden.json": golden.encode(),
             **report_parts(report, reports.values()),
         }
-        _write_bundle(report.path, description, parts)
+        write_parts = partial(
+            write_container, description=description, parts=parts, zipped=is_zip(report.path)
+        )
+        write_atomically(report.path, write_parts)
     return reports
-
-
-def _tokenizer_parts(tokenizers):
-    parts = {TOKENIZER_FILE: tokenizers.source.model_bytes}
-    if not tokenizers.are_shared:
-        parts[TARGET_TOKENIZER_FILE] = tokenizers.target.model_bytes
-    return parts
-
-
-def _write_bundle(path, description, parts):
-    write_atomically(path, lambda made: write_container(made, description, parts, is_zip(path)))

@@ -4,38 +4,35 @@ Such a file has no loop, no dynamic size, no tensor of rank above 4 and no int64
 `encode` and `decode_step`, and the host runs the search (`runtime.host_search`).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from .checks import (
-    check_batch,
-    check_calibration_sources,
-    check_calibration_texts,
-    check_model,
-    check_quantization,
-    check_tokenizer,
-    length_limits,
-    require,
-)
+from seq2lite.zoo.checks import require
+from seq2lite.zoo.contract import Seq2Seq
+
+from . import checks
 from .conversion.converter import convert_signatures
 from .conversion.precision import in_float32
 from .quantization.calibration import NUM_SENTENCES, StaticCalibration
 from .quantization.modes import MODES, quantize
 from .runtime.text import pad, source_ids
+from .runtime.tokenizer import Tokenizer
 from .signatures.static import StaticSignatures
 
 
 def convert(
-    model,
-    quantization,
+    model: Seq2Seq,
+    quantization: str,
     *,
-    max_source_length,
-    max_target_length=None,
-    tokenizer=None,
-    calibration=(),
-    integer_io=False,
-    batch=1,
-    min_runtime=None,
-):
+    max_source_length: int,
+    max_target_length: int | None = None,
+    tokenizer: Tokenizer | Sequence[Tokenizer] | None = None,
+    calibration: Sequence[str] | np.typing.ArrayLike = (),
+    integer_io: bool = False,
+    batch: int = 1,
+    min_runtime: str | None = None,
+) -> bytes:
     """Convert a model to a file with static `encode` and `decode_step` that every runtime can run.
 
     | quantization | weights of products | everything else |
@@ -78,25 +75,24 @@ def convert(
         >>> check_target(content, "portable")["FULLY_CONNECTED"] > 0
         True
     """
-    check_model(model)
+    checks.check_model(model)
     options = {"integer_io": integer_io, "min_runtime": min_runtime}
-    check_quantization(quantization, is_static=True, **options)
-    check_batch(batch, quantization)
-    limits = length_limits(max_source_length, max_target_length, model.max_positions)
+    checks.check_quantization(quantization, is_static=True, **options)
+    checks.check_batch(batch, quantization)
+    limits = checks.length_limits(max_source_length, max_target_length, model.max_positions)
     found = None
     if MODES[quantization].needs_calibration:
         ids = {name: getattr(model, name) for name in ("start_id", "end_id", "pad_id")}
         if model.source_spec.features is None:
-            tokenizers = check_tokenizer(model, tokenizer)
-            check_calibration_texts(calibration)
+            tokenizers = checks.check_tokenizer(model, tokenizer)
+            checks.check_calibration_texts(calibration)
             found = calibrate(tokenizers.source, calibration, limits, ids)
         else:
-            source = check_calibration_sources(calibration, model, quantization)
+            source = checks.check_calibration_sources(calibration, model, quantization)
             require(
                 source.shape[1] == max_source_length,
-                "calibration",
                 f"padded to max_source_length={max_source_length}",
-                source,
+                calibration=source,
             )
             max_length = limits["max_target_length"]
             found = StaticCalibration(source[:NUM_SENTENCES], max_length, ids)

@@ -1,18 +1,14 @@
 """Export of a model as one TFLite file of built-in ops."""
 
+import os
+
 import numpy as np
 import tensorflow as tf
 
+from seq2lite.zoo.contract import Seq2Seq
 from seq2lite.zoo.search.greedy import greedy_search
 
-from .checks import (
-    check_beams,
-    check_calibration_sources,
-    check_file_path,
-    check_model,
-    check_quantization,
-    check_weights,
-)
+from . import checks
 from .conversion.converter import convert_signatures
 from .conversion.precision import in_float32
 from .quantization.calibration import MAX_STEPS, Calibration
@@ -22,16 +18,16 @@ from .system.atomic import write_bytes
 
 
 def to_tflite(
-    model,
-    path,
-    quantization="int8",
+    model: Seq2Seq,
+    path: str | os.PathLike,
+    quantization: str = "int8",
     *,
-    num_beams=None,
-    length_penalty=0.6,
-    calibration=None,
-    max_divergence=MAX_DIVERGENCE,
-    min_runtime=None,
-):
+    num_beams: int | None = None,
+    length_penalty: float = 0.6,
+    calibration: np.typing.ArrayLike | None = None,
+    max_divergence: float = MAX_DIVERGENCE,
+    min_runtime: str | None = None,
+) -> None:
     """Export a model as one TFLite file whose signatures share its weights.
 
     | signature | inputs | outputs |
@@ -77,15 +73,15 @@ def to_tflite(
         >>> model = zoo.build("rnn_tiny", vocabulary_size=50)
         >>> export.to_tflite(model, folder / "model.tflite", quantization="float32")
     """
-    check_model(model)
+    checks.check_model(model)
     options = {"max_divergence": max_divergence, "min_runtime": min_runtime}
-    check_quantization(quantization, is_static=False, **options)
-    check_beams(num_beams, length_penalty)
-    check_file_path(path)
+    checks.check_quantization(quantization, is_static=False, **options)
+    checks.check_beams(num_beams, length_penalty)
+    checks.check_file_path(path)
     needs_calibration = MODES[quantization].needs_calibration
     if needs_calibration:
-        calibration = check_calibration_sources(calibration, model, quantization)
-    check_weights(model, [quantization])
+        calibration = checks.check_calibration_sources(calibration, model, quantization)
+    checks.check_weights(model, [quantization])
     model = in_float32(model)
     if needs_calibration:
         calibration = _calibration(model, calibration)

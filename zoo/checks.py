@@ -5,9 +5,16 @@ from numbers import Integral, Real
 from keras import ops
 
 
-def require(option, value, expected, holds):
-    """Raise ValueError unless `holds(value)`; `expected` describes the values that are allowed."""
-    if not holds(value):
+def require(holds, expected, **received):
+    """Raise ValueError unless `holds`, an argument's condition, which `expected` describes.
+
+    Args:
+        holds: Whether the argument is valid.
+        expected: The values that are allowed.
+        received: The argument, by its name.
+    """
+    if not holds:
+        ((option, value),) = received.items()
         raise ValueError(f"`{option}` must be {expected}. Received: {option}{_shown(value)}")
 
 
@@ -22,37 +29,42 @@ def _shown(value):
 def require_sizes(**sizes):
     """Raise ValueError unless each is a positive integer."""
     for option, value in sizes.items():
-        require(option, value, "a positive int", is_positive_integer)
+        require(is_positive_integer(value), "a positive int", **{option: value})
 
 
 def require_one_of(option, value, choices):
     """Raise ValueError unless `value` is one of `choices`."""
-    require(option, value, f"one of {tuple(choices)}", lambda v: v in tuple(choices))
+    require(value in tuple(choices), f"one of {tuple(choices)}", **{option: value})
 
 
-def require_bool(**flags):
-    """Raise ValueError unless each is True or False."""
-    for option, value in flags.items():
-        require(option, value, "True or False", lambda v: isinstance(v, bool))
+def require_fields(options, *, sizes, flags, choices):
+    """Raise ValueError unless the fields of a family's options, and its `dropout`, are valid.
 
-
-def require_rate(option, value):
-    """Raise ValueError unless `value` is a dropout rate."""
-    require(option, value, "a number in [0, 1)", lambda v: is_number(v) and 0 <= v < 1)
+    Args:
+        options: The options.
+        sizes: Names of fields that are positive integers.
+        flags: Names of fields that are True or False.
+        choices: dict of name of a field to its allowed values.
+    """
+    require_sizes(**{name: getattr(options, name) for name in sizes})
+    for name in flags:
+        value = getattr(options, name)
+        require(isinstance(value, bool), "True or False", **{name: value})
+    for name, allowed in choices.items():
+        require_one_of(name, getattr(options, name), allowed)
+    rate = options.dropout
+    require(is_number(rate) and 0 <= rate < 1, "a number in [0, 1)", dropout=rate)
 
 
 def layer_pair(num_layers):
     """Return `num_layers` as (encoder, decoder): one integer stands for both."""
     pair = (num_layers, num_layers) if is_number(num_layers, Integral) else num_layers
     require(
-        "num_layers",
-        num_layers,
+        isinstance(pair, (tuple, list))
+        and len(pair) == 2
+        and all(is_positive_integer(n) for n in pair),
         "a positive int or a pair (encoder, decoder) of them",
-        lambda _: (
-            isinstance(pair, (tuple, list))
-            and len(pair) == 2
-            and all(is_positive_integer(n) for n in pair)
-        ),
+        num_layers=num_layers,
     )
     return plain(tuple(pair))
 

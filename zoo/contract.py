@@ -114,8 +114,8 @@ class Seq2Seq(keras.Model):
         ids = {"pad_id": pad_id, "start_id": start_id, "end_id": end_id}
         for option, value in ids.items():
             expected = f"an int in [0, vocabulary_size={size})"
-            require(option, value, expected, lambda v: is_number(v, Integral) and 0 <= v < size)
-        require("pad_id", pad_id, f"another id than end_id={end_id}", lambda v: v != end_id)
+            require(is_number(value, Integral) and 0 <= value < size, expected, **{option: value})
+        require(pad_id != end_id, f"another id than end_id={end_id}", pad_id=pad_id)
         self.vocabulary_size = int(vocabulary_size)
         self.source_vocabulary_size = int(source_vocabulary_size)
         self.pad_id, self.start_id, self.end_id = map(int, ids.values())

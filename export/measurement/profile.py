@@ -16,6 +16,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ..runtime.interpreter import open_interpreter
 from ..runtime.model_file import steps_of
 from ..tflite_file import flatbuffer
+from ..tflite_file.rewrites import drop_unused
 
 STEPS = 16  # tokens that decode_step has read before it is measured
 RUNS = 30  # of which the fastest counts
@@ -139,73 +140,27 @@ def _sized(tensor, value):
 
 def _alone(model, graph):
     """The bytes of a file with one graph, the graphs that it calls, and their constants."""
-    graphs, places = [copy.copy(graph)], {}
-    for current in graphs:  # grows by the graphs that are called
-        current.operators = [_renumbered(o, model, graphs, places) for o in current.operators]
-        current.tensors, current.inputs, current.outputs, current.operators = _used(current)
-    kept = {tensor.buffer for current in graphs for tensor in current.tensors}
-    part = copy.copy(model)
-    part.subgraphs, part.signatureDefs, part.metadata = graphs, None, None
-    numbers = {buffer: number for number, buffer in enumerate(sorted(kept | {0}))}
-    part.buffers = [model.buffers[buffer] for buffer in numbers]
-    for current in graphs:
-        current.tensors = [copy.copy(tensor) for tensor in current.tensors]
-        for tensor in current.tensors:
-            tensor.buffer = numbers[tensor.buffer]
+    part, places = copy.copy(model), {}
+    part.subgraphs, part.signatureDefs, part.metadata = [copy.copy(graph)], None, None
+    for current in part.subgraphs:  # grows by the graphs that are called
+        current.tensors = [_copied(tensor) for tensor in current.tensors]
+        current.operators = copy.deepcopy(current.operators)
+        for operator in current.operators:
+            for field in flatbuffer.called(operator):
+                called = getattr(operator.builtinOptions, field)
+                if called not in places:
+                    places[called] = len(part.subgraphs)
+                    part.subgraphs.append(copy.copy(model.subgraphs[called]))
+                setattr(operator.builtinOptions, field, places[called])
+    drop_unused(part)
     return flatbuffer.write(part)
 
 
-def _used(graph):
-    """The used tensors of a graph, and its inputs, outputs and operators renumbered for them."""
-    used = {*graph.inputs, *graph.outputs}
-    used |= {i for o in graph.operators for i in [*o.inputs, *o.outputs] if i >= 0}
-    scales = {
-        graph.tensors[i].quantization.details.scales
-        for i in used
-        if graph.tensors[i].quantization is not None
-        and getattr(graph.tensors[i].quantization, "details", None) is not None
-        and hasattr(graph.tensors[i].quantization.details, "scales")
-    }
-    order = sorted(int(i) for i in used | scales)
-    numbers = {-1: -1} | {old: new for new, old in enumerate(order)}
-
-    def renumber(indices):
-        return np.array([numbers[int(i)] for i in indices], np.int32)
-
-    operators = []
-    for operator in graph.operators:
-        operator = copy.copy(operator)
-        operator.inputs, operator.outputs = renumber(operator.inputs), renumber(operator.outputs)
-        operators.append(operator)
-    tensors = [_renumber_scales(graph.tensors[i], numbers) for i in order]
-    return tensors, renumber(graph.inputs), renumber(graph.outputs), operators
-
-
-def _renumber_scales(tensor, numbers):
-    details = getattr(tensor.quantization, "details", None)
-    if not hasattr(details, "scales"):
-        return tensor
+def _copied(tensor):
     tensor = copy.copy(tensor)
-    tensor.quantization, details = copy.copy(tensor.quantization), copy.copy(details)
-    details.scales = numbers[details.scales]
-    tensor.quantization.details = details
+    if getattr(tensor.quantization, "details", None) is not None:  # refers to another tensor
+        tensor.quantization = copy.deepcopy(tensor.quantization)
     return tensor
-
-
-def _renumbered(operator, model, graphs, places):
-    """Append the graphs that an operator calls to `graphs`; return it with their indices there."""
-    fields = flatbuffer.called(operator)
-    if not fields:
-        return operator
-    operator, options = copy.copy(operator), copy.copy(operator.builtinOptions)
-    for field in fields:
-        called = getattr(options, field)
-        if called not in places:
-            places[called] = len(graphs)
-            graphs.append(copy.copy(model.subgraphs[called]))
-        setattr(options, field, places[called])
-    operator.builtinOptions = options
-    return operator
 
 
 def _run(content, inputs, runs):

@@ -17,7 +17,6 @@ from ..runtime.static_file import static_search
 from ..system.atomic import scratch_folder
 from ..system.isolation import ConversionError
 from ..tflite_file import flatbuffer
-from ..tflite_file.flatbuffer import schema
 
 PASSES = 3
 GRID = tuple((batch, length) for batch in (1, 8) for length in (32, 100))
@@ -145,8 +144,7 @@ def endless(content, end_id):
         ConversionError: There is no such comparison.
     """
     model = flatbuffer.read(content)
-    never = len(model.buffers)
-    model.buffers.append(schema.BufferT(data=np.array([-1], np.int32).view(np.uint8)))
+    never = flatbuffer.add_buffer(model, np.array([-1], np.int32))
     end, changed = np.int32(end_id).tobytes(), 0
     for graph in model.subgraphs:
         chosen = {
@@ -162,14 +160,10 @@ def endless(content, end_id):
                 tensor = graph.tensors[other]
                 data = model.buffers[tensor.buffer].data
                 if index in chosen and data is not None and bytes(data) == end:
-                    graph.tensors.append(
-                        schema.TensorT(
-                            name=b"never", shape=tensor.shape, type=tensor.type, buffer=never
-                        )
+                    made = flatbuffer.add_tensor(
+                        graph, name=b"never", shape=tensor.shape, type=tensor.type, buffer=never
                     )
-                    place = list(operator.inputs).index(other)
-                    operator.inputs = operator.inputs.copy()
-                    operator.inputs[place] = len(graph.tensors) - 1
+                    operator.inputs = np.where(operator.inputs == other, made, operator.inputs)
                     changed += 1
                     break
     if not changed:

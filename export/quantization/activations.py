@@ -5,6 +5,8 @@ observed values. The inputs and outputs of ops that copy values share a scale; s
 between two calls, which passes from step to step unchanged.
 """
 
+import copy
+
 import numpy as np
 
 from ..tflite_file import flatbuffer, rewrites
@@ -65,50 +67,36 @@ class _GraphWriter:
 
     def write(self, integer_io):
         graph, model = self.graph, self.model
-        old, self.operators = graph.operators, []
-        constants = {
-            t
-            for t, tensor in enumerate(graph.tensors)
-            if self.is_float[t] and read_constant(model, tensor) is not None
-        }
-        self.values = {t: read_constant(model, graph.tensors[t]) for t in constants}
+        old = graph.operators
+        read = {t: read_constant(model, tensor) for t, tensor in enumerate(graph.tensors)}
+        self.values = {t: values for t, values in read.items() if values is not None}
         if not integer_io:
             graph.inputs = np.array([self._float_input(int(t)) for t in graph.inputs], np.int32)
         for t in range(len(self.is_float)):
-            if self.is_float[t] and t not in constants:
+            if self.is_float[t] and t not in self.values:
                 self._set(t, self.bits, *self.plan.scale((self.index, t)))
         for operator in old:
             self._rewrite(operator)
-        give = self._integer_output if integer_io else self._float_output
-        graph.outputs = np.array([give(int(t)) for t in graph.outputs], np.int32)
+        outputs = [self._graph_output(int(t), integer_io) for t in graph.outputs]
+        graph.outputs = np.array(outputs, np.int32)
         graph.operators = self.operators
 
     def _rewrite(self, operator):
-        code = flatbuffer.op_of(self.model, operator)
-        lookup = is_lookup(self.model, self.graph, operator)
-        inputs = [int(t) for t in operator.inputs]
-        outputs = [int(t) for t in operator.outputs]
-        floats = [t for t in inputs if t >= 0 and self._was_float(t)]
-        if not any(self._was_float(t) for t in outputs):
+        inputs, outputs = list(map(int, operator.inputs)), list(map(int, operator.outputs))
+        if not any(map(self._was_float, outputs)):
             # A comparison of floats, such as features with their padding, stays one.
-            operator.inputs = np.array([self._as_float(t) for t in inputs], np.int32)
-            self.operators.append(operator)
-            return
-        if not floats:  # a CAST, whose float32 output is quantized
-            made = self._new_tensor(outputs[0], _TYPE.FLOAT32)
-            operator.outputs = np.array([made], np.int32)
-            self.operators.append(operator)
-            self._append(_OP.QUANTIZE, made, outputs[0])
-            return
-        if lookup:
+            inputs = [self._as_float(t) for t in inputs]
+        elif not any(map(self._was_float, inputs)):  # a CAST, whose float32 output is quantized
+            outputs = [self._new_tensor(outputs[0], _TYPE.FLOAT32)]
+        elif is_lookup(self.model, self.graph, operator):
             self._look_up(operator, outputs[0])
             return
-        if moved_inputs(self.model, self.graph, operator):
+        elif moved_inputs(self.model, self.graph, operator):
             inputs = [self._as_group(t, outputs[0]) if self._was_float(t) else t for t in inputs]
         else:
-            scale_of_input = None
+            code, scale_of_input = flatbuffer.op_of(self.model, operator), None
             for place, t in enumerate(inputs):
-                if t < 0 or not self._was_float(t):
+                if not self._was_float(t):
                     continue
                 if code == _OP.FULLY_CONNECTED and place:
                     make = self._weight if place == 1 else self._bias
@@ -118,12 +106,12 @@ class _GraphWriter:
                     scale_of_input = self.graph.tensors[inputs[place]].quantization.scale[0]
             _allow_any_scale(operator)
             outputs = [self._output(code, t) for t in outputs]
-        operator.inputs = np.array(inputs, np.int32)
-        after = [pair for pair in zip(outputs, operator.outputs, strict=True) if pair[0] != pair[1]]
+        wanted, operator.inputs = operator.outputs, np.array(inputs, np.int32)
         operator.outputs = np.array(outputs, np.int32)
         self.operators.append(operator)
-        for made, wanted in after:
-            self._append(_OP.QUANTIZE, made, int(wanted))
+        for made, t in zip(outputs, wanted, strict=True):
+            if made != t:
+                self._append(_OP.QUANTIZE, made, int(t))
 
     def _look_up(self, operator, t):
         """Look up rows of a table in 8 bits, the maximum on microcontrollers.
@@ -131,23 +119,17 @@ class _GraphWriter:
         For 16 bits, a second table contains the rounding errors of the first, and rows are added.
         """
         table, ids = (int(i) for i in operator.inputs)
-        values = np.nan_to_num(
-            self.values[table], posinf=0, neginf=0
-        )  # the row for padding may be infinite
+        # The row for padding may be infinite.
+        values = np.nan_to_num(self.values[table], posinf=0, neginf=0)
         scale, zero = fitted_scale(values.min(), values.max(), values.ravel(), 8, False)
 
         def look_up(values, scale, zero):
             stored = self._constant(table, values, 8, scale, zero)
             made = self._made(t, 8, scale, zero)
-            self.operators.append(
-                schema.OperatorT(
-                    opcodeIndex=operator.opcodeIndex,
-                    inputs=np.array([stored, ids], np.int32),
-                    outputs=np.array([made], np.int32),
-                    builtinOptionsType=operator.builtinOptionsType,
-                    builtinOptions=operator.builtinOptions,
-                )
-            )
+            look_up = copy.copy(operator)
+            look_up.inputs = np.array([stored, ids], np.int32)
+            look_up.outputs = np.array([made], np.int32)
+            self.operators.append(look_up)
             return made
 
         made = look_up(values, scale, zero)
@@ -158,11 +140,13 @@ class _GraphWriter:
             for part, widened in zip(parts, wide, strict=True):
                 self._append(_OP.QUANTIZE, part, widened)
             made = self._made(t, 16, scale / 128, 0)
-            self._append(_OP.ADD, wide, made, schema.AddOptionsT(potScaleInt16=False))
+            options = schema.AddOptionsT(potScaleInt16=False)
+            kind = schema.BuiltinOptions.AddOptions
+            self._append(_OP.ADD, wide, made, builtinOptionsType=kind, builtinOptions=options)
         self._append(_OP.QUANTIZE, made, t)
 
     def _was_float(self, t):
-        return t < len(self.is_float) and self.is_float[t]
+        return 0 <= t < len(self.is_float) and self.is_float[t]
 
     def _output(self, code, t):
         """Return the output tensor of an op: `t`, or another one that is then requantized to `t`."""
@@ -210,8 +194,7 @@ class _GraphWriter:
         """Add a constant tensor; the float one may be used with other scales too."""
         made = self._new_tensor(t, kind)
         tensor = self.graph.tensors[made]
-        self.model.buffers.append(schema.BufferT(data=np.frombuffer(integers.tobytes(), np.uint8)))
-        tensor.buffer = len(self.model.buffers) - 1
+        tensor.buffer = flatbuffer.add_buffer(self.model, integers)
         tensor.shape = np.array(integers.shape, np.int32)
         zeros = np.zeros(len(scales), np.int64) if zeros is None else np.array(zeros, np.int64)
         tensor.quantization = schema.QuantizationParametersT(
@@ -234,13 +217,12 @@ class _GraphWriter:
     def _new_tensor(self, t, kind):
         like = self.graph.tensors[t]
         name = like.name + b"_" + str(len(self.graph.tensors)).encode()
-        self.graph.tensors.append(
-            schema.TensorT(name=name, shape=like.shape, type=kind, buffer=0, hasRank=like.hasRank)
+        return flatbuffer.add_tensor(
+            self.graph, name=name, shape=like.shape, type=kind, buffer=0, hasRank=like.hasRank
         )
-        return len(self.graph.tensors) - 1
 
     def _as_float(self, t):
-        if not self._was_float(t) or t in self.values:
+        if not self._was_float(t) or t in self.values:  # an initial state may be a constant
             return t
         made = self._new_tensor(t, _TYPE.FLOAT32)
         self._append(_OP.DEQUANTIZE, t, made)
@@ -254,18 +236,8 @@ class _GraphWriter:
         self._redirect("inputs", t, made)
         return made
 
-    def _integer_output(self, t):
-        if t not in self.values:
-            return t
-        made = self._as_group(t, t)
-        self._redirect("outputs", t, made)
-        return made
-
-    def _float_output(self, t):
-        if not self._was_float(t) or t in self.values:  # an initial state may be a constant
-            return t
-        made = self._new_tensor(t, _TYPE.FLOAT32)
-        self._append(_OP.DEQUANTIZE, t, made)
+    def _graph_output(self, t, integer_io):
+        made = self._as_group(t, t) if integer_io else self._as_float(t)
         self._redirect("outputs", t, made)
         return made
 
@@ -276,17 +248,8 @@ class _GraphWriter:
                     if entry.tensorIndex == t:
                         entry.tensorIndex = made
 
-    def _append(self, code, sources, target, options=None):
-        kind = schema.BuiltinOptions.AddOptions if options else schema.BuiltinOptions.NONE
-        self.operators.append(
-            schema.OperatorT(
-                opcodeIndex=flatbuffer.op_code(self.model, code),
-                inputs=np.atleast_1d(np.array(sources, np.int32)),
-                outputs=np.array([target], np.int32),
-                builtinOptionsType=kind,
-                builtinOptions=options,
-            )
-        )
+    def _append(self, code, inputs, output, **fields):
+        self.operators.append(flatbuffer.new_op(self.model, code, inputs, output, **fields))
 
 
 def _allow_any_scale(operator):

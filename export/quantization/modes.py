@@ -10,14 +10,7 @@ from functools import partial
 import numpy as np
 
 from ..tflite_file.versions import require_runs_on
-from .apply import (
-    eight_bit_formats,
-    keep,
-    mixed_formats,
-    quantize_activations,
-    quantize_weights,
-    uniform_formats,
-)
+from . import apply
 
 # Nats per token. For a trained translator it costs a few tenths of a BLEU point: docs/results.md.
 MAX_DIVERGENCE = 0.005
@@ -95,14 +88,14 @@ _MODES = (
         name="float32",
         weights="float32",
         activations="float32",
-        quantize=quantize_weights,
+        quantize=apply.quantize_weights,
         tolerance=Tolerance(1e-4, 0.999, 1.0, 0.1),  # a different order of summation
     ),
     Mode(
         name="float16",
         weights="float16",
         activations="float32",
-        quantize=partial(quantize_weights, choose=uniform_formats("float16")),
+        quantize=partial(apply.quantize_weights, choose=apply.uniform_formats("float16")),
         tolerance=Tolerance(1e-2, 0.98, 0.9, 0.3),
         max_weight=float(np.finfo(np.float16).max),
     ),
@@ -110,14 +103,14 @@ _MODES = (
         name="int8",
         weights="int8, one scale per row",
         activations=_DYNAMIC_RANGE,
-        quantize=partial(quantize_weights, choose=eight_bit_formats),
+        quantize=partial(apply.quantize_weights, choose=apply.eight_bit_formats),
         tolerance=Tolerance(0.1, 0.9, 0.9, 1.0),
     ),
     Mode(
         name="int4",
         weights="int4, one scale per 32 values of a row",
         activations=_DYNAMIC_RANGE,
-        quantize=partial(quantize_weights, choose=uniform_formats("int4")),
+        quantize=partial(apply.quantize_weights, choose=apply.uniform_formats("int4")),
         tolerance=Tolerance(0.5, 0.8, 0.8, 1.5),
         min_runtime=(2, 20),
         needs_calibration=True,
@@ -126,7 +119,7 @@ _MODES = (
         name="mixed",
         weights="int4, and int8 where int4 loses most",
         activations=_DYNAMIC_RANGE,
-        quantize=partial(quantize_weights, choose=mixed_formats),
+        quantize=partial(apply.quantize_weights, choose=apply.mixed_formats),
         tolerance=Tolerance(0.4, 0.85, 0.8, 1.5),
         min_runtime=(2, 20),
         needs_calibration=True,
@@ -135,7 +128,7 @@ _MODES = (
         name="float32_static",
         weights="float32",
         activations="float32",
-        quantize=keep,
+        quantize=apply.keep,
         tolerance=Tolerance(1e-4, 0.999, 1.0, 0.1),
         min_runtime=(1, 0),
         is_static=True,
@@ -144,7 +137,7 @@ _MODES = (
         name="int8_static",
         weights="int8, one scale per row",
         activations="int8, one scale per tensor",
-        quantize=partial(quantize_activations, bits=8),
+        quantize=partial(apply.quantize_activations, bits=8),
         tolerance=Tolerance(1.0, 0.75, 0.7, 2.0),
         min_runtime=(2, 17),
         is_static=True,
@@ -155,7 +148,7 @@ _MODES = (
         name="int16x8",
         weights="int8, one scale per row",
         activations="int16, one scale per tensor",
-        quantize=partial(quantize_activations, bits=16),
+        quantize=partial(apply.quantize_activations, bits=16),
         tolerance=Tolerance(0.3, 0.9, 0.8, 1.5),
         min_runtime=(2, 17),
         is_static=True,

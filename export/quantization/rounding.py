@@ -1,6 +1,6 @@
 """Rounding of weights to integers: to the nearest, or by GPTQ on real activations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ml_dtypes
 import numpy as np
@@ -19,13 +19,18 @@ class Grid:
 
     Attributes:
         bits: 8 or 4.
-        block: Number of inputs of a row that share one scale.
+        block: Number of inputs of a row that share one scale; None for all of them.
         per_row: Whether each row has its own scales; otherwise the weight has one scale.
     """
 
     bits: int
-    block: int
+    block: int | None = None
     per_row: bool = True
+
+    def fitted(self, inputs):
+        """Return the grid of rows of `inputs` values: one scale per row if blocks do not fit."""
+        is_block = self.block is not None and inputs % self.block == 0
+        return replace(self, block=self.block if is_block else inputs)
 
     @property
     def minimum(self):

@@ -67,12 +67,10 @@ class Plan:
         if root not in self.scales:
             members = self.members[root] or [key]
             values = [v for v in map(self._values, members) if v is not None]
-            values = np.concatenate([v[:2] for v in values] + [v[2:] for v in values])
-            count = 2 * sum(self._values(m) is not None for m in members)
             self.scales[root] = fitted_scale(
-                values[:count].min(),
-                values[:count].max(),
-                values,
+                min(v[0] for v in values),
+                max(v[1] for v in values),
+                np.concatenate([v[:2] for v in values] + [v[2:] for v in values]),
                 self.bits,
                 self.clip and root not in self.unclipped,
             )

@@ -13,7 +13,8 @@ from ..tflite_file.flatbuffer import schema
 from ..tflite_file.versions import set_min_runtime
 from .rounding import Grid, round_calibrated, round_to_nearest
 
-BLOCK = 32  # inputs of a row that share one 4-bit scale; the kernels require it
+# Formats of integer weights. The kernels require blocks of 32 inputs.
+GRIDS = {"int8": Grid(8), "int8_tensor": Grid(8, per_row=False), "int4": Grid(4, block=32)}
 
 MIN_SIZE = 1024  # elements; smaller weights stay float32, as in the converter
 
@@ -60,7 +61,8 @@ class Weight:
     def stored_as(self, kind):
         """Return the format that the weight is stored in if `kind` is requested."""
         # A look-up needs rows of complete bytes.
-        return "int8" if kind == "int4" and self.is_looked_up and self.shape[1] % 2 else kind
+        is_partial = kind in GRIDS and self.shape[1] * GRIDS[kind].bits % 8
+        return "int8" if is_partial and self.is_looked_up else kind
 
 
 def weights_of(model):
@@ -139,8 +141,8 @@ def store_weights(content, formats, second_moments=None, rounded=None):
     Args:
         content: The file's bytes.
         formats: Format of each weight, by buffer: `"float32"`, `"float16"`, `"int8"` (one scale per
-            row), `"int8_tensor"` (one scale, for runtimes before 2.18) or `"int4"` (one scale per
-            BLOCK inputs of a row; one per row if their number is no multiple of BLOCK).
+            row), `"int8_tensor"` (one scale, for runtimes before 2.18) or `"int4"` (one scale per 32
+            inputs of a row; one per row if their number is no multiple of 32).
         second_moments: By buffer, the mean `(inputs, inputs)` of x xᵀ over the activations x that are
             multiplied by the weight. 4-bit weights with one are rounded by GPTQ, which keeps the
             products close; others are rounded to the nearest value.
@@ -164,9 +166,9 @@ def store_weights(content, formats, second_moments=None, rounded=None):
         if kind == "float16":
             _store_float16(model, weight, values)
         else:
-            grid = _grid(weight, kind)
+            grid = GRIDS[kind].fitted(weight.shape[1])
             if (weight.buffer, kind) not in rounded:
-                moment = (second_moments or {}).get(weight.buffer) if kind == "int4" else None
+                moment = (second_moments or {}).get(weight.buffer) if grid.bits == 4 else None
                 if moment is not None and weight.is_looked_up:
                     # The error of a row that is looked up counts by itself too.
                     moment = moment + np.trace(moment) / len(moment) * np.eye(len(moment))
@@ -191,12 +193,6 @@ def require_finite(name, values, kind, limit):
         )
 
 
-def _grid(weight, kind):
-    inputs = weight.shape[1]
-    block = BLOCK if kind == "int4" and inputs % BLOCK == 0 else inputs
-    return Grid(bits=4 if kind == "int4" else 8, block=block, per_row=kind != "int8_tensor")
-
-
 def _store_integers(model, weight, grid, integers, scales):
     packed = integers.astype(np.int8).view(np.uint8).ravel()
     if grid.bits == 4:
@@ -205,7 +201,7 @@ def _store_integers(model, weight, grid, integers, scales):
     model.buffers[weight.buffer].data = packed
     scale_buffer = None
     if grid.block < weight.shape[1]:
-        scale_buffer = _new_buffer(model, scales.astype(np.float16))
+        scale_buffer = flatbuffer.add_buffer(model, scales.astype(np.float16))
     for graph, tensor in _tensors_of(model, weight):
         tensor.type = _TENSOR.INT4 if grid.bits == 4 else _TENSOR.INT8
         tensor.quantization = schema.QuantizationParametersT()
@@ -214,42 +210,34 @@ def _store_integers(model, weight, grid, integers, scales):
             tensor.quantization.scale = scale.astype(np.float32)
             tensor.quantization.zeroPoint = np.zeros(len(scale), np.int64)
         else:
-            graph.tensors.append(
-                schema.TensorT(
-                    name=tensor.name + b"_scales",
-                    shape=np.array(scales.shape, np.int32),
-                    type=_TENSOR.FLOAT16,
-                    buffer=scale_buffer,
-                )
+            place = flatbuffer.add_tensor(
+                graph,
+                name=tensor.name + b"_scales",
+                shape=np.array(scales.shape, np.int32),
+                type=_TENSOR.FLOAT16,
+                buffer=scale_buffer,
             )
             tensor.quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
             tensor.quantization.details = schema.BlockwiseQuantizationT(
-                scales=len(graph.tensors) - 1, zeroPoints=-1, blockSize=grid.block
+                scales=place, zeroPoints=-1, blockSize=grid.block
             )
 
 
 def _store_float16(model, weight, values):
     """Each graph converts the weight to float32; a runtime does so once, when it prepares the graph."""
     model.buffers[weight.buffer].data = values.astype(np.float16).view(np.uint8).ravel()
-    widen = flatbuffer.op_code(model, schema.BuiltinOperator.DEQUANTIZE, _DEQUANTIZE_FLOAT16)
     for graph, tensor in list(_tensors_of(model, weight)):
-        graph.tensors.append(
-            schema.TensorT(
-                name=tensor.name + b"_float16",
-                shape=tensor.shape,
-                type=_TENSOR.FLOAT16,
-                buffer=weight.buffer,
-            )
+        place = flatbuffer.add_tensor(
+            graph,
+            name=tensor.name + b"_float16",
+            shape=tensor.shape,
+            type=_TENSOR.FLOAT16,
+            buffer=weight.buffer,
         )
-        tensor.buffer = 0
-        graph.operators.insert(
-            0,
-            schema.OperatorT(
-                opcodeIndex=widen,
-                inputs=np.array([len(graph.tensors) - 1], np.int32),
-                outputs=np.array([graph.tensors.index(tensor)], np.int32),
-            ),
-        )
+        tensor.buffer, code = 0, schema.BuiltinOperator.DEQUANTIZE
+        widened = graph.tensors.index(tensor)
+        widen = flatbuffer.new_op(model, code, place, widened, _DEQUANTIZE_FLOAT16)
+        graph.operators.insert(0, widen)
 
 
 def _tensors_of(model, weight):
@@ -257,11 +245,6 @@ def _tensors_of(model, weight):
         for tensor in list(graph.tensors):
             if tensor.buffer == weight.buffer:
                 yield graph, tensor
-
-
-def _new_buffer(model, array):
-    model.buffers.append(schema.BufferT(data=array.view(np.uint8).ravel()))
-    return len(model.buffers) - 1
 
 
 def _raise_versions(model):

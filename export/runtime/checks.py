@@ -1,31 +1,46 @@
 """Checks of arguments."""
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 
-from .tokenizer import is_unicode
+
+def require(holds: bool, expected: str, **received: object) -> None:
+    """Raise ValueError unless `holds`, an argument's condition, which `expected` describes.
+
+    As `zoo.checks.require`, which a device does not have.
+    """
+    if not holds:
+        ((name, value),) = received.items()
+        shape = getattr(value, "shape", ())
+        shown = f" of shape {shape}" if shape else f"={value!r:.80}"
+        raise ValueError(f"`{name}` must be {expected}. Received: {name}{shown}")
 
 
 def checked_texts(texts: Sequence[str]) -> Sequence[str]:
     """Return `texts`, or raise ValueError unless they are a list of Unicode text."""
-    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"`texts` must be a list of str. Received: {texts!r:.80}")
+    are_texts = isinstance(texts, (list, tuple)) and all(isinstance(text, str) for text in texts)
+    require(are_texts, "a list of str", texts=texts)
     for text in texts:
-        if not is_unicode(text):
-            raise ValueError(
-                "`texts` must be valid Unicode, without unpaired surrogates. "
-                f"Received: {text!r:.80}"
-            )
+        require(is_unicode(text), "valid Unicode, without unpaired surrogates", texts=text)
     return texts
 
 
-def is_integer(value: object) -> bool:
-    """Return whether `value` is an integer, NumPy's included; a bool is not."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+def is_number(value: object, kind: type = Real) -> bool:
+    """Return whether `value` is a number of a kind of `numbers`, NumPy's included, not a bool."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def require_positive(**numbers: int) -> None:
     """Raise ValueError unless each argument is a positive integer."""
     for name, number in numbers.items():
-        if not is_integer(number) or number < 1:
-            raise ValueError(f"`{name}` must be a positive integer. Received: {number!r}")
+        is_positive = is_number(number, Integral) and number > 0
+        require(is_positive, "a positive integer", **{name: number})
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a str can be encoded as UTF-8; half of a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

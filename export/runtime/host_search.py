@@ -5,9 +5,11 @@ state and `logits`. The signature runners of a TFLite interpreter have this form
 """
 
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
+
+from .checks import is_number, require, require_positive
 
 
 class HostSearch:
@@ -101,11 +103,10 @@ class HostSearch:
         shape = (len(source), max_length)
         if draws is None:
             draws = np.random.default_rng(seed).random(shape, np.float32)
-        elif seed is not None or np.shape(draws) != shape:
-            raise ValueError(
-                f"`draws` must be of shape (batch, max_length)={shape}, without a seed. "
-                f"Received: {np.shape(draws)}, seed={seed!r}"
-            )
+        else:
+            require(seed is None, "None where `draws` are given", seed=seed)
+            expected = f"of shape (batch, max_length)={shape}"
+            require(np.shape(draws) == shape, expected, draws=np.asarray(draws))
         draws = np.asarray(draws, np.float32)
 
         def choose(logits, step):
@@ -120,13 +121,10 @@ class HostSearch:
 
     def check_length(self, max_length: int) -> None:
         """Raise ValueError unless `max_length` tokens can be generated."""
-        if not _is_number(max_length, Integral) or max_length < 1:
-            raise ValueError(f"`max_length` must be a positive integer. Received: {max_length!r}")
-        if self.max_tokens is not None and max_length > self.max_tokens:
-            raise ValueError(
-                f"`max_length` must be at most {self.max_tokens}, the size of the file's KV cache. "
-                f"Received: {max_length}"
-            )
+        require_positive(max_length=max_length)
+        if self.max_tokens is not None:
+            expected = f"at most {self.max_tokens}, the size of the file's KV cache"
+            require(max_length <= self.max_tokens, expected, max_length=max_length)
 
     def _run(self, source, max_length, choose):
         batch = len(source)
@@ -149,26 +147,14 @@ class HostSearch:
 def check_sampling(temperature, top_k, top_p, seed=None):
     """Raise ValueError unless the arguments are those of `HostSearch.sample`."""
     tiny, largest = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
-    for name, value, requirement, kind, holds in (
-        (
-            "temperature",
-            temperature,
-            f"a positive float32 number, at least {tiny:.4g}",
-            Real,
-            lambda t: tiny <= t <= largest,
-        ),
-        ("top_k", top_k, "a positive integer, or None", Integral, lambda k: k > 0),
-        ("top_p", top_p, "a number in (0, 1], or None", Real, lambda p: 0 < p <= 1),
-        ("seed", seed, "a non-negative integer, or None", Integral, lambda s: s >= 0),
-    ):
-        if value is None and name != "temperature":
-            continue
-        if not _is_number(value, kind) or not holds(value):
-            raise ValueError(f"`{name}` must be {requirement}. Received: {value!r}")
-
-
-def _is_number(value, kind):
-    return isinstance(value, kind) and not isinstance(value, bool)
+    is_valid = is_number(temperature) and tiny <= temperature <= largest
+    require(is_valid, f"a positive float32 number, at least {tiny:.4g}", temperature=temperature)
+    is_valid = top_k is None or (is_number(top_k, Integral) and top_k > 0)
+    require(is_valid, "a positive integer, or None", top_k=top_k)
+    is_valid = top_p is None or (is_number(top_p) and 0 < top_p <= 1)
+    require(is_valid, "a number in (0, 1], or None", top_p=top_p)
+    is_valid = seed is None or (is_number(seed, Integral) and seed >= 0)
+    require(is_valid, "a non-negative integer, or None", seed=seed)
 
 
 def _drawn(logits, draw, top_k, top_p):

@@ -28,6 +28,18 @@ def open_interpreter(content: bytes, num_threads: int, name: str | Path) -> Inte
         ) from error
 
 
+def signature_runners(interpreter: Interpreter, name: str | Path) -> tuple:
+    """Return the runners of `encode` and `decode_step` of a file, or raise BundleError."""
+    signatures = interpreter.get_signature_list()
+    if not {"encode", "decode_step"} <= signatures.keys():
+        raise BundleError(
+            f"{name} must have the signatures `encode` and `decode_step`. "
+            f"Received: {list(signatures)}"
+        )
+    encode, decode_step = map(interpreter.get_signature_runner, ("encode", "decode_step"))
+    return encode, decode_step
+
+
 def interpreter_search(
     content: bytes, num_threads: int, name: str | Path, signature: str = "generate"
 ) -> Callable:

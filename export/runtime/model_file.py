@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .host_search import HostSearch
-from .interpreter import interpreter_search, open_interpreter
+from .interpreter import interpreter_search, open_interpreter, signature_runners
 from .static_file import StaticFile, static_search
 
 
@@ -22,7 +22,7 @@ def steps_of(interpreter, padding, name: str | Path = "model.tflite"):
     dynamic.
     """
     if has_search(interpreter):
-        return *map(interpreter.get_signature_runner, ("encode", "decode_step")), None
+        return *signature_runners(interpreter, name), None
     file = StaticFile(interpreter, padding, name)
     return file.encode, file.decode_step, file.batch
 
@@ -42,5 +42,4 @@ def host_search(content: bytes, description: dict, num_threads: int, name: str |
     if not has_search(interpreter):
         file = StaticFile(interpreter, description.get("padding", ids["pad_id"]), name)
         return file.search(**ids), file.batch
-    encode, decode_step = map(interpreter.get_signature_runner, ("encode", "decode_step"))
-    return HostSearch(encode, decode_step, **ids), None
+    return HostSearch(*signature_runners(interpreter, name), **ids), None

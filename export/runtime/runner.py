@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from .checks import checked_texts, require_positive
+from .checks import checked_texts, require, require_positive
 from .container import (
     MAX_LENGTH,
     MODEL_FILE,
@@ -17,7 +17,7 @@ from .container import (
     read_container,
 )
 from .host_search import check_sampling
-from .interpreter import interpreter_search, open_interpreter
+from .interpreter import interpreter_search, open_interpreter, signature_runners
 from .model_file import host_search, search_of
 from .text import batches_by_length, decode, pad, source_ids
 from .tokenizer import Tokenizer, Tokenizers
@@ -173,8 +173,7 @@ class Runner:
         """Yield indices into `texts`, their source ids, and the maximum number of tokens."""
         limit = self.description["max_target_length"] if max_length is None else max_length
         require_positive(max_length=limit, batch_size=batch_size)
-        if limit > MAX_LENGTH:
-            raise ValueError(f"`max_length` must be at most {MAX_LENGTH:,}. Received: {limit:,}")
+        require(limit <= MAX_LENGTH, f"at most {MAX_LENGTH:,}", max_length=limit)
         sources = self.source_ids(texts)
         self._warn_of_cut_sources(texts, sources)
         for rows in batches_by_length(sources, batch_size):
@@ -220,15 +219,10 @@ def open_container(container: Container, num_threads: int = 1) -> Runner:
     name, description = container.path / MODEL_FILE, container.description
     content = container.parts[MODEL_FILE]
     interpreter = open_interpreter(content, num_threads, name)
-    signatures = interpreter.get_signature_list()
-    if not {"encode", "decode_step"} <= signatures.keys():
-        raise BundleError(
-            f"{name} must have the signatures `encode` and `decode_step`. "
-            f"Received: {list(signatures)}"
-        )
+    signature_runners(interpreter, name)
     tokenizers = _open_tokenizers(container)
     beam_ids = None
-    if "generate_beam" in signatures:
+    if "generate_beam" in interpreter.get_signature_list():
         beam_ids = interpreter_search(content, num_threads, name, "generate_beam")
     return Runner(
         description,

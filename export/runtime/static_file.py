@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from .checks import require
 from .container import BundleError
 from .host_search import HostSearch
-from .interpreter import open_interpreter
+from .interpreter import open_interpreter, signature_runners
 
 
 class StaticFile:
@@ -33,14 +34,7 @@ class StaticFile:
     """
 
     def __init__(self, interpreter: Interpreter, padding: float, name: str | Path = "model.tflite"):
-        signatures = interpreter.get_signature_list()
-        if not {"encode", "decode_step"} <= signatures.keys():
-            raise BundleError(
-                f"{name} must have the signatures `encode` and `decode_step`. "
-                f"Received: {list(signatures)}"
-            )
-        self._encode = interpreter.get_signature_runner("encode")
-        self._decode_step = interpreter.get_signature_runner("decode_step")
+        self._encode, self._decode_step = signature_runners(interpreter, name)
         self.padding, self.name = padding, name
         self._source = self._encode.get_input_details()["source"]
         self.batch, self.max_source_length = (int(size) for size in self._source["shape"][:2])
@@ -51,12 +45,10 @@ class StaticFile:
     def encode(self, source: np.ndarray) -> dict:
         """Encode `source (batch, length)`, ids or features, and return the initial state."""
         source, shape = np.asarray(source), [int(size) for size in self._source["shape"]]
-        expected = [self.batch, "length", *shape[2:]]
-        if source.ndim != len(shape) or [len(source), "length", *source.shape[2:]] != expected:
-            raise ValueError(
-                f"`source` must be of shape ({', '.join(map(str, expected))}). "
-                f"Received: shape {source.shape}"
-            )
+        expected = ", ".join(map(str, [self.batch, "length", *shape[2:]]))
+        fits = source.ndim == len(shape) and len(source) == self.batch
+        fits = fits and [*source.shape[2:]] == shape[2:]
+        require(fits, f"of shape ({expected})", source=source)
         self.check_length(source)
         padded = np.full(self._source["shape"], self.padding, self._source["dtype"])
         padded[:, : source.shape[1]] = source
@@ -64,11 +56,8 @@ class StaticFile:
 
     def check_length(self, source: np.ndarray) -> None:
         """Raise ValueError if `source` is longer than the file's sources."""
-        if source.shape[1] > self.max_source_length:
-            raise ValueError(
-                f"`source` must have at most {self.max_source_length} tokens. "
-                f"Received: shape {source.shape}"
-            )
+        expected = f"at most {self.max_source_length} tokens long"
+        require(source.shape[1] <= self.max_source_length, expected, source=source)
 
     def decode_step(self, token: np.ndarray, **state: np.ndarray) -> dict:
         """Take int32 ids `(batch,)` and the state; return the next state and float32 `logits`."""
@@ -80,14 +69,8 @@ class StaticFile:
 
     def search(self, start_id: int, end_id: int, pad_id: int) -> HostSearch:
         """Return a `HostSearch` over this file."""
-        return HostSearch(
-            self.encode,
-            self.decode_step,
-            start_id=start_id,
-            end_id=end_id,
-            pad_id=pad_id,
-            max_tokens=self.max_tokens,
-        )
+        ids = {"start_id": start_id, "end_id": end_id, "pad_id": pad_id}
+        return HostSearch(self.encode, self.decode_step, **ids, max_tokens=self.max_tokens)
 
     def _run(self, signature, **inputs):
         try:

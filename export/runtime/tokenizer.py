@@ -8,6 +8,8 @@ from pathlib import Path
 
 import sentencepiece
 
+from .container import TARGET_TOKENIZER_FILE, TOKENIZER_FILE
+
 
 class Tokenizer:
     """Encode text as ids and decode ids to text, in training, export and on devices alike.
@@ -125,17 +127,16 @@ class Tokenizers:
         return self.source.model_bytes == self.target.model_bytes
 
     @property
+    def files(self) -> dict[str, bytes]:
+        """The serialized models, by their names in a bundle."""
+        files = {TOKENIZER_FILE: self.source.model_bytes}
+        return (
+            files if self.are_shared else {**files, TARGET_TOKENIZER_FILE: self.target.model_bytes}
+        )
+
+    @property
     def vocabulary(self) -> dict[str, int]:
         """The arguments of a model builder that the tokenizers determine."""
         if self.are_shared:
             return self.target.vocabulary
         return {**self.target.vocabulary, "source_vocabulary_size": self.source.vocabulary_size}
-
-
-def is_unicode(text: str) -> bool:
-    """Return whether a str can be encoded as UTF-8; half of a surrogate pair cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

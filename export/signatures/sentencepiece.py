@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from ..runtime.tokenizer import Tokenizers
-from .sentencepiece_tables import IMPOSSIBLE, PAGE, REPLACEMENT, SPACE, read_tables
+from .sentencepiece_tables import IMPOSSIBLE, PAGE, REPLACEMENT, SPACE, TextTables
 
 # Whitespace as `str.strip` defines it.
 _BLANKS = [i for i in range(0x110000) if chr(i).isspace()]
@@ -39,9 +39,9 @@ class TextGraph:
 
     def __init__(self, tokenizer):
         tokenizers = Tokenizers.of(tokenizer)
-        self.source = self.target = read_tables(tokenizers.source.model_bytes)
+        self.source = self.target = TextTables(tokenizers.source.model_bytes)
         if not tokenizers.are_shared:
-            self.target = read_tables(tokenizers.target.model_bytes)
+            self.target = TextTables(tokenizers.target.model_bytes)
 
     def tokenize(self, text, length=None, capacity=None):
         """Encode text as ids, without start and end.

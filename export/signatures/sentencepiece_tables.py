@@ -1,7 +1,5 @@
 """A SentencePiece model as lookup tables: character classes, a trie, scores, bytes."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from sentencepiece import sentencepiece_model_pb2
 
@@ -12,11 +10,17 @@ UNKNOWN_PENALTY = 10.0  # unigram_model.cc, kUnkPenalty
 NO_PIECE = -1
 IMPOSSIBLE = np.float32(-1e30)
 _PIECE = sentencepiece_model_pb2.ModelProto.SentencePiece
+_SUPPORTED = (_PIECE.NORMAL, _PIECE.UNKNOWN, _PIECE.CONTROL, _PIECE.BYTE)
 
 
-@dataclass(frozen=True)
 class TextTables:
     """The tables of a `TextGraph`.
+
+    Args:
+        model_bytes: A serialized SentencePiece model.
+
+    Raises:
+        ValueError: The model is not a unigram model with byte fallback, or normalizes text.
 
     Attributes:
         pages: int32 `(0x110000 / PAGE,)`, the offset in `classes` of each page of code points.
@@ -43,87 +47,48 @@ class TextTables:
         has_dummy_prefix: Whether a space is inserted before the text.
     """
 
-    pages: np.ndarray
-    classes: np.ndarray
-    base: np.ndarray
-    check: np.ndarray
-    piece: np.ndarray
-    dead: int
-    max_length: int
-    scores: np.ndarray
-    unknown_score: np.float32
-    byte_ids: np.ndarray
-    byte_of: np.ndarray
-    is_byte: np.ndarray
-    is_control: np.ndarray
-    is_unknown: np.ndarray
-    offset: np.ndarray
-    length: np.ndarray
-    bytes: np.ndarray
-    max_bytes: int
-    has_dummy_prefix: bool
-
-
-def read_tables(model_bytes):
-    """Read a serialized SentencePiece model.
-
-    Raises:
-        ValueError: The model is not a unigram model with byte fallback, or normalizes text.
-    """
-    model = sentencepiece_model_pb2.ModelProto.FromString(model_bytes)
-    _check(model)
-    types = np.array([piece.type for piece in model.pieces])
-    scores = np.array([piece.score for piece in model.pieces], np.float32)
-    texts = [piece.piece for piece in model.pieces]
-    normal = [i for i, kind in enumerate(types) if kind == _PIECE.NORMAL]
-    pages, classes, class_of = _character_classes(texts[i] for i in normal)
-    words = {tuple(class_of[c] for c in texts[i]): i for i in normal}
-    base, check, piece = _double_array(words, len(class_of) + 1)
-    is_byte, is_control = types == _PIECE.BYTE, types == _PIECE.CONTROL
-    byte_of = np.array(
-        [int(t[3:5], 16) if b else 0 for t, b in zip(texts, is_byte, strict=True)], np.int32
-    )
-    surfaces = [text.replace(SPACE, " ").encode() for text in texts]
-    for i, kind in enumerate(types):
-        if kind == _PIECE.UNKNOWN:
-            surfaces[i] = model.trainer_spec.unk_surface.encode()
-        elif is_byte[i]:
-            surfaces[i] = bytes([byte_of[i]])
-        elif is_control[i]:
-            surfaces[i] = b""
-    surfaces.append(REPLACEMENT.encode())
-    length = np.array([len(surface) for surface in surfaces], np.int32)
-    max_bytes = int(length.max())
-    byte_ids = np.zeros(256, np.int32)
-    byte_ids[byte_of[is_byte]] = np.flatnonzero(is_byte)
-    return TextTables(
-        pages=pages,
-        classes=classes,
-        base=base,
-        check=check,
-        piece=piece,
-        dead=len(base) - 1,
-        max_length=max(map(len, words)),
-        scores=np.append(scores, IMPOSSIBLE),
-        unknown_score=np.float32(scores[normal].min() - np.float32(UNKNOWN_PENALTY)),
-        byte_ids=byte_ids,
-        byte_of=byte_of,
-        is_byte=is_byte,
-        is_control=is_control,
-        is_unknown=types == _PIECE.UNKNOWN,
-        offset=np.concatenate([[0], np.cumsum(length)[:-1]]).astype(np.int32),
-        length=length,
-        bytes=np.frombuffer(b"".join(surfaces) + bytes(max_bytes), np.uint8),
-        max_bytes=max_bytes,
-        has_dummy_prefix=model.normalizer_spec.add_dummy_prefix,
-    )
+    def __init__(self, model_bytes):
+        model = sentencepiece_model_pb2.ModelProto.FromString(model_bytes)
+        _check(model)
+        types = np.array([piece.type for piece in model.pieces])
+        texts = [piece.piece for piece in model.pieces]
+        normal = [i for i, kind in enumerate(types) if kind == _PIECE.NORMAL]
+        self.pages, self.classes, class_of = _character_classes(texts[i] for i in normal)
+        words = {tuple(class_of[c] for c in texts[i]): i for i in normal}
+        self.base, self.check, self.piece = _double_array(words, len(class_of) + 1)
+        self.dead = len(self.base) - 1
+        self.max_length = max(map(len, words))
+        scores = np.array([piece.score for piece in model.pieces], np.float32)
+        self.scores = np.append(scores, IMPOSSIBLE)
+        self.unknown_score = np.float32(scores[normal].min() - np.float32(UNKNOWN_PENALTY))
+        self.is_byte, self.is_control = types == _PIECE.BYTE, types == _PIECE.CONTROL
+        self.is_unknown = types == _PIECE.UNKNOWN
+        self.byte_of = np.array(
+            [int(t[3:5], 16) if b else 0 for t, b in zip(texts, self.is_byte, strict=True)],
+            np.int32,
+        )
+        self.byte_ids = np.zeros(256, np.int32)
+        self.byte_ids[self.byte_of[self.is_byte]] = np.flatnonzero(self.is_byte)
+        surfaces = [text.replace(SPACE, " ").encode() for text in texts]
+        for i, kind in enumerate(types):
+            if kind == _PIECE.UNKNOWN:
+                surfaces[i] = model.trainer_spec.unk_surface.encode()
+            elif kind == _PIECE.BYTE:
+                surfaces[i] = bytes([self.byte_of[i]])
+            elif kind == _PIECE.CONTROL:
+                surfaces[i] = b""
+        surfaces.append(REPLACEMENT.encode())
+        self.length = np.array([len(surface) for surface in surfaces], np.int32)
+        self.offset = (np.cumsum(self.length) - self.length).astype(np.int32)
+        self.max_bytes = int(self.length.max())
+        self.bytes = np.frombuffer(b"".join(surfaces) + bytes(self.max_bytes), np.uint8)
+        self.has_dummy_prefix = model.normalizer_spec.add_dummy_prefix
 
 
 def _check(model):
     """Raise ValueError for models whose ids the graph could not reproduce."""
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
-    kinds = {piece.type for piece in model.pieces}
-    allowed = {_PIECE.NORMAL, _PIECE.UNKNOWN, _PIECE.CONTROL, _PIECE.BYTE}
+    others = [piece.piece for piece in model.pieces if piece.type not in _SUPPORTED]
     for requirement, received in (
         ("a unigram model", trainer.model_type != trainer.UNIGRAM and "another model_type"),
         ("a model with byte_fallback=True", not trainer.byte_fallback and "byte_fallback=False"),
@@ -140,11 +105,7 @@ def _check(model):
             "a model with treat_whitespace_as_suffix=False",
             trainer.treat_whitespace_as_suffix and "True",
         ),
-        (
-            "a model without user-defined or unused pieces",
-            not kinds <= allowed
-            and repr([p.piece for p in model.pieces if p.type not in allowed][:5]),
-        ),
+        ("a model without user-defined or unused pieces", others and repr(others[:5])),
     ):
         if received:
             raise ValueError(

@@ -68,15 +68,49 @@ def op_code(model, builtin, version=1):
     return len(model.operatorCodes) - 1
 
 
-def set_metadata(model, key, data):
-    """Add an entry of bytes to a file's metadata, or replace the one with the same key."""
-    buffer = schema.BufferT(data=np.frombuffer(data, np.uint8))
+def new_op(model, builtin, inputs, outputs, version=1, **fields):
+    """Return an operator; `inputs` and `outputs` are the index of a tensor, or a list of them."""
+    return schema.OperatorT(
+        opcodeIndex=op_code(model, builtin, version),
+        inputs=np.atleast_1d(np.array(inputs, np.int32)),
+        outputs=np.atleast_1d(np.array(outputs, np.int32)),
+        **fields,
+    )
+
+
+def add_tensor(graph, **fields):
+    """Append a tensor to a graph; return its index."""
+    graph.tensors.append(schema.TensorT(**fields))
+    return len(graph.tensors) - 1
+
+
+def add_buffer(model, data):
+    """Append a buffer with the bytes of an array; return its index."""
+    model.buffers.append(schema.BufferT(data=np.frombuffer(data.tobytes(), np.uint8)))
+    return len(model.buffers) - 1
+
+
+def shape_of(tensor):
+    """Return the shape of a tensor as a list, with -1 for a dynamic size."""
+    shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
+    return [] if shape is None else [int(size) for size in shape]
+
+
+def read_metadata(model, key):
+    """Return the bytes of an entry of a file's metadata, or None."""
     for entry in model.metadata or []:
         if entry.name == key:
-            model.buffers[entry.buffer] = buffer
+            return bytes(model.buffers[entry.buffer].data)
+    return None
+
+
+def set_metadata(model, key, data):
+    """Add an entry of bytes to a file's metadata, or replace the one with the same key."""
+    for entry in model.metadata or []:
+        if entry.name == key:
+            model.buffers[entry.buffer] = schema.BufferT(data=np.frombuffer(data, np.uint8))
             return
-    model.buffers.append(buffer)
-    entry = schema.MetadataT(name=key, buffer=len(model.buffers) - 1)
+    entry = schema.MetadataT(name=key, buffer=add_buffer(model, np.frombuffer(data, np.uint8)))
     model.metadata = [*(model.metadata or []), entry]
 
 

@@ -13,7 +13,7 @@ from importlib.metadata import version
 import flatbuffers
 from flatbuffers.table import Table
 
-from ..runtime.container import TARGET_TOKENIZER_FILE, TOKENIZER_FILE
+from ..runtime.container import TOKENIZER_FILE
 from ..runtime.tokenizer import Tokenizers
 from . import flatbuffer
 
@@ -109,12 +109,12 @@ def with_metadata(content, description, tokenizer):
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
         text = json.dumps(description, ensure_ascii=False, indent=1)
         archive.writestr(zipfile.ZipInfo(DESCRIPTION, _TIME), text)
-        for name, side in _tokenizer_files(tokenizers).items():
-            archive.writestr(zipfile.ZipInfo(name, _TIME), side.model_bytes)
+        for name, model_bytes in tokenizers.files.items():
+            archive.writestr(zipfile.ZipInfo(name, _TIME), model_bytes)
     return file.getvalue()
 
 
-def read_metadata(content):
+def read_metadata(content: bytes) -> dict | None:
     """Read the metadata of a file.
 
     Args:
@@ -124,11 +124,9 @@ def read_metadata(content):
         dict of `name`, `description`, `version`, `signatures` (name to its `description`, `inputs` and
         `outputs`, each name to text) and `files` (name to bytes). None if the file has no metadata.
     """
-    model = flatbuffer.read(content)
-    found = [entry.buffer for entry in model.metadata or [] if entry.name == _KEY]
-    if not found:
+    data = flatbuffer.read_metadata(flatbuffer.read(content), _KEY)
+    if data is None:
         return None
-    data = bytes(model.buffers[found[0]].data)
     root = _Reader(data, int.from_bytes(data[:4], "little"))
     signatures = {
         graph.text(0): {
@@ -150,12 +148,6 @@ def read_metadata(content):
     }
 
 
-def _tokenizer_files(tokenizers):
-    if tokenizers.are_shared:
-        return {TOKENIZER_FILE: tokenizers.source}
-    return {TOKENIZER_FILE: tokenizers.source, TARGET_TOKENIZER_FILE: tokenizers.target}
-
-
 def _model_table(model, description, tokenizers):
     """ModelMetadata, as field number to value."""
     ids = ", ".join(f"{name} {number}" for name, number in tokenizers.vocabulary.items())
@@ -165,7 +157,7 @@ def _model_table(model, description, tokenizers):
         _graph_table(graph, signatures[index]) if index in signatures else {}
         for index, graph in enumerate(model.subgraphs)
     ]
-    files = [_tokenizer_table(name) for name in _tokenizer_files(tokenizers)]
+    files = [_tokenizer_table(name) for name in tokenizers.files]
     return {
         0: description["name"],
         1: f"Sequence-to-sequence model over SentencePiece ids ({TOKENIZER_FILE}; text in NFC): {ids}.",
@@ -206,8 +198,7 @@ def _tensor_table(tensor, name):
     """TensorMetadata."""
     meaning = _MEANINGS.get(name, _STATE)
     kind = flatbuffer.TYPE_NAMES[tensor.type].lower()
-    shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
-    sizes = [] if shape is None else list(map(int, shape))
+    sizes = flatbuffer.shape_of(tensor)
     labels = list(meaning.dimensions) if len(meaning.dimensions) == len(sizes) else []
     dimensions = ", ".join("any" if size < 0 else str(size) for size in sizes)
     if labels:

@@ -6,7 +6,7 @@ import numpy as np
 from .flatbuffer import called, read, schema, write
 
 
-def single_signature(content, name):
+def single_signature(content: bytes, name: str) -> bytes:
     """Return a file with one signature only.
 
     Microcontrollers run the first graph of a file.
@@ -95,16 +95,22 @@ def _without_names(graph, same_buffer):
 def drop_unused(model):
     """Remove the tensors that no op and no signature uses from a file's tables, and their buffers."""
     for graph in model.subgraphs:
-        used = {int(t) for t in [*graph.inputs, *graph.outputs]}
+        used = set(map(int, [*graph.inputs, *graph.outputs]))
         for operator in graph.operators:
-            used |= {int(t) for t in [*operator.inputs, *operator.outputs]}
-        place = {old: new for new, old in enumerate(sorted(used - {-1}))} | {-1: -1}
-        graph.tensors = [graph.tensors[t] for t in sorted(used - {-1})]
+            used |= set(map(int, [*operator.inputs, *operator.outputs]))
+        used -= {-1}
+        # Blockwise scales are a tensor that no op reads.
+        blockwise = [d for t in used if (d := _blockwise(graph.tensors[t])) is not None]
+        kept = sorted(used | {details.scales for details in blockwise})
+        place = {old: new for new, old in enumerate(kept)} | {-1: -1}
+        graph.tensors = [graph.tensors[t] for t in kept]
+        for details in blockwise:
+            details.scales = place[details.scales]
         for owner in (graph, *graph.operators):
             for side in ("inputs", "outputs"):
                 places = [place[int(t)] for t in getattr(owner, side)]
                 setattr(owner, side, np.array(places, np.int32))
-        for signature in model.signatureDefs:
+        for signature in model.signatureDefs or []:
             if model.subgraphs[signature.subgraphIndex] is graph:
                 for entry in [*signature.inputs, *signature.outputs]:
                     entry.tensorIndex = place[int(entry.tensorIndex)]
@@ -114,6 +120,12 @@ def drop_unused(model):
     for holder in holders:
         holder.buffer = used.index(holder.buffer)
     model.buffers = [model.buffers[b] for b in used]
+
+
+def _blockwise(tensor):
+    """The `BlockwiseQuantizationT` of a tensor, or None."""
+    details = getattr(tensor.quantization, "details", None)
+    return details if hasattr(details, "scales") else None
 
 
 def drop_unread(model):

@@ -1,7 +1,6 @@
 """The signatures of a TFLite file, as bundle.json describes them."""
 
 from . import flatbuffer
-from .flatbuffer import schema
 
 
 def describe_signatures(content):
@@ -17,19 +16,17 @@ def describe_signatures(content):
     model = flatbuffer.read(content)
     return {
         signature.signatureKey.decode(): {
-            "inputs": _tensors(model, signature, signature.inputs),
-            "outputs": _tensors(model, signature, signature.outputs),
+            side: _tensors(model.subgraphs[signature.subgraphIndex], getattr(signature, side))
+            for side in ("inputs", "outputs")
         }
         for signature in model.signatureDefs
     }
 
 
-def _tensors(model, signature, entries):
-    types = {number: name for name, number in vars(schema.TensorType).items() if name.isupper()}
-    graph, found = model.subgraphs[signature.subgraphIndex], {}
+def _tensors(graph, entries):
+    found = {}
     for entry in entries:
         tensor = graph.tensors[entry.tensorIndex]
-        shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
-        shape = [] if shape is None else [int(size) for size in shape]
-        found[entry.name.decode()] = {"dtype": types[tensor.type].lower(), "shape": shape}
+        dtype = flatbuffer.TYPE_NAMES[tensor.type].lower()
+        found[entry.name.decode()] = {"dtype": dtype, "shape": flatbuffer.shape_of(tensor)}
     return found

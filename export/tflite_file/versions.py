@@ -76,16 +76,8 @@ def raise_integer_versions(model):
 
 def stated_runtime(content):
     """Return the `min_runtime_version` in a file's metadata, or None."""
-    model = flatbuffer.read(content)
-    for entry in model.metadata or []:
-        if entry.name == _KEY:
-            return bytes(model.buffers[entry.buffer].data).rstrip(b"\0").decode()
-    return None
-
-
-def runs_on(content, version):
-    """Return whether a runtime (such as `"2.9"`, the same as `"2.9.0"`) has all ops of a file."""
-    return version_numbers(required_runtime(content)) <= version_numbers(version)
+    stated = flatbuffer.read_metadata(flatbuffer.read(content), _KEY)
+    return None if stated is None else stated.rstrip(b"\0").decode()
 
 
 def ops_beyond(content, version):
@@ -93,7 +85,7 @@ def ops_beyond(content, version):
 
     Args:
         content: The file's bytes.
-        version: Version of the runtime.
+        version: Version of the runtime, such as `"2.9"`, the same as `"2.9.0"`.
 
     Returns:
         dict such as `{"FULLY_CONNECTED v12": "2.17.0"}`.
@@ -127,10 +119,11 @@ def require_version(oldest, minimum, condition):
 
 def require_runs_on(content, oldest):
     """Raise ConversionError unless the runtime `oldest` (None: any) has all ops of a file."""
-    if oldest is not None and not runs_on(content, oldest):
+    beyond = {} if oldest is None else ops_beyond(content, oldest)
+    if beyond:
         raise ConversionError(
             f"`min_runtime` must be {required_runtime(content)} or later for this model: it has "
-            f"{', '.join(ops_beyond(content, oldest))}. Received: {oldest!r}"
+            f"{', '.join(beyond)}. Received: {oldest!r}"
         )
 
 
@@ -151,8 +144,9 @@ def _runtimes(model):
     for index in sorted(used):
         code = model.operatorCodes[index]
         name = flatbuffer.OP_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
-        runtime = RUNTIMES.get(name, {}).get(code.version)
-        if runtime is None:
+        runtimes = dict(enumerate(RUNTIMES.get(name, "").split(), start=1))
+        runtime = runtimes.get(code.version, "-")
+        if runtime == "-":
             raise ConversionError(
                 "The minimum runtime of every op must be in export/tflite_file/version_tables.py. "
                 f"Received: {name} version {code.version}"

@@ -145,5 +145,6 @@ def test_it_imports_neither_tensorflow_nor_keras():
         for line in Path(host_search.__file__).read_text().splitlines()
         if line.startswith(("import", "from"))
     ]
-    standard = ["from collections.abc import Callable", "from numbers import Integral, Real"]
-    assert imports == [*standard, "import numpy as np"]
+    standard = ["from collections.abc import Callable", "from numbers import Integral"]
+    own = ["from .checks import is_number, require, require_positive"]
+    assert imports == [*standard, "import numpy as np", *own]

@@ -298,13 +298,13 @@ def test_arguments_are_checked_before_any_work(texts_model, tokenizer, options, 
 
 def test_a_source_that_does_not_fit_the_file_is_refused(converted):
     source = np.ones((1, 10), np.int32)
-    with pytest.raises(ValueError, match=r"`source` must have at most 9 tokens.*\(1, 10\)"):
+    with pytest.raises(ValueError, match=r"`source` must be at most 9 tokens long.*\(1, 10\)"):
         StaticFile(open_interpreter(converted("float32"), 1, ""), padding=0).encode(source)
     for wrong in (np.ones((2, 3), np.int32), [5, 6, 3]):
         with pytest.raises(ValueError, match=r"`source` must be of shape \(1, length\)"):
             StaticFile(open_interpreter(converted("float32"), 1, ""), padding=0).encode(wrong)
     ids = {"start_id": 2, "end_id": 3, "pad_id": 0}
-    with pytest.raises(ValueError, match="`source` must have at most 9 tokens"):
+    with pytest.raises(ValueError, match="`source` must be at most 9 tokens"):
         static_search(converted("float32"), ids, 1, "a file")(source, 8)
 
 
@@ -313,5 +313,7 @@ def test_more_tokens_than_a_cache_remembers_are_refused(large_scores):
     search = static_search(files["float32"], {"start_id": 2, "end_id": 3, "pad_id": 0}, 1, "a file")
     source = np.array([[5, 6, 3]], np.int32)
     assert search(source, 8)[1] <= 8
-    with pytest.raises(ValueError, match=r"`max_length` must be at most 8.* Received: 9"):
+    with pytest.raises(
+        ValueError, match=r"`max_length` must be at most 8.* Received: max_length=9"
+    ):
         search(source, 9)

@@ -11,9 +11,9 @@ from seq2lite import export, zoo
 from seq2lite.export.quantization.calibration import Calibration
 from seq2lite.export.quantization.mixed import log_probabilities
 from seq2lite.export.quantization.modes import quantize
-from seq2lite.export.quantization.rounding import Grid, round_calibrated, round_to_nearest
+from seq2lite.export.quantization.rounding import round_calibrated, round_to_nearest
 from seq2lite.export.quantization.second_moments import second_moments
-from seq2lite.export.quantization.weights import BLOCK, read_weight, store_weights, weights_of
+from seq2lite.export.quantization.weights import GRIDS, read_weight, store_weights, weights_of
 from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
 from seq2lite.export.tflite_file import flatbuffer, versions
 from seq2lite.export.tflite_file.flatbuffer import schema
@@ -136,10 +136,10 @@ def test_calibrated_rounding_keeps_products_closer():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(500, 8)) @ rng.normal(size=(8, 64)) + 0.1 * rng.normal(size=(500, 64))
     values = rng.normal(size=(20, 64)).astype(np.float32)
-    grid = Grid(bits=4, block=BLOCK)
+    grid = GRIDS["int4"]
 
     def error(integers, scales):
-        rounded = integers * np.repeat(scales, BLOCK, axis=1)
+        rounded = integers * np.repeat(scales, grid.block, axis=1)
         return float(((x @ (rounded - values).T) ** 2).mean())
 
     nearest = error(*round_to_nearest(values, grid))
@@ -182,7 +182,7 @@ def test_an_old_runtime_gets_ops_that_it_has(converted):
     """One scale per weight, and the version of the ops that read it."""
     _, content, _ = converted
     for runtime in ("2.9", "2.17", "2.18"):
-        assert versions.runs_on(quantize(content, "int8", min_runtime=runtime)[0], runtime)
+        assert not versions.ops_beyond(quantize(content, "int8", min_runtime=runtime)[0], runtime)
     new, _ = quantize(content, "int8", min_runtime="2.9")
     op_versions = {
         name: max(c.version for c in flatbuffer.read(new).operatorCodes if c.builtinCode == code)

@@ -110,10 +110,13 @@ def test_beam_search_is_refused_where_the_file_has_none(runner):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"texts": "Open File"}, "`texts` must be a list of str. Received: 'Open File'"),
+        ({"texts": "Open File"}, "`texts` must be a list of str. Received: texts='Open File'"),
         ({"texts": [b"x"]}, "`texts` must be a list of str"),
         ({"texts": ["\ud800"]}, "`texts` must be valid Unicode"),
-        ({"texts": ["x"], "max_length": 0}, "`max_length` must be a positive integer. Received: 0"),
+        (
+            {"texts": ["x"], "max_length": 0},
+            "`max_length` must be a positive integer. Received: max_length=0",
+        ),
         ({"texts": ["x"], "max_length": 10**6}, "`max_length` must be at most 65,536"),
         ({"texts": ["x"], "batch_size": 1.5}, "`batch_size` must be a positive integer"),
     ],

@@ -33,7 +33,7 @@ def test_a_rewritten_file_states_its_own(converted, kind, runtime):
 
 def test_what_an_older_runtime_lacks_is_named(converted):
     content = stored(converted, "int8")
-    assert not versions.runs_on(content, "2.9") and versions.runs_on(content, "2.18")
+    assert versions.ops_beyond(content, "2.9") and not versions.ops_beyond(content, "2.18")
     assert versions.ops_beyond(content, "2.9") == {
         "EMBEDDING_LOOKUP v4": "2.18.0",
         "FULLY_CONNECTED v12": "2.17.0",
@@ -65,4 +65,4 @@ def test_a_file_that_stated_nothing_states_it_then(converted):
 
 
 def test_versions_are_compared_by_number(converted):
-    assert versions.runs_on(converted, "2.10") and not versions.runs_on(converted, "2.8.9")
+    assert versions.ops_beyond(converted, "2.8.9") and not versions.ops_beyond(converted, "2.10")

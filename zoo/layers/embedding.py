@@ -108,10 +108,9 @@ def token_embeddings(sharing, *, source_vocabulary_size, vocabulary_size, dim, o
     check_sharing(sharing, dim, output_dim)
     if sharing == "shared":
         require(
-            "source_vocabulary_size",
-            source_vocabulary_size,
+            source_vocabulary_size == vocabulary_size,
             f"vocabulary_size={vocabulary_size} with embeddings='shared'",
-            lambda n: n == vocabulary_size,
+            source_vocabulary_size=source_vocabulary_size,
         )
     source = built(TokenEmbedding(source_vocabulary_size, dim, name="source_embedding"), None)
     target = source
@@ -127,9 +126,8 @@ def check_sharing(sharing, dim, output_dim):
     require_one_of("embeddings", sharing, SHARING)
     if sharing != "separate":
         require(
-            "embeddings",
-            sharing,
+            dim == output_dim,
             f"'separate' if the size of an embedding ({dim}) differs from that of the output "
             f"projection's input ({output_dim})",
-            lambda _: dim == output_dim,
+            embeddings=sharing,
         )

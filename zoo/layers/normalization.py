@@ -9,24 +9,6 @@ it store a copy of a tied table.
 from keras import layers, ops
 
 
-class LayerNormalization(layers.Layer):
-    """Ba et al. 2016, https://arxiv.org/abs/1607.06450."""
-
-    epsilon = 1e-5
-
-    def build(self, shape):
-        self.gamma = self.add_weight(name="gamma", shape=(shape[-1],), initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=(shape[-1],), initializer="zeros")
-
-    def call(self, x):
-        dtype = x.dtype
-        x = ops.cast(x, "float32")
-        x = x - ops.mean(x, axis=-1, keepdims=True)
-        variance = ops.mean(x * x, axis=-1, keepdims=True)
-        scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, "float32")
-        return ops.cast(x * scale + ops.cast(self.beta, "float32"), dtype)
-
-
 class RMSNormalization(layers.Layer):
     """Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467: without mean and offset."""
 
@@ -36,11 +18,26 @@ class RMSNormalization(layers.Layer):
         self.gamma = self.add_weight(name="gamma", shape=(shape[-1],), initializer="ones")
 
     def call(self, x):
-        dtype = x.dtype
-        x = ops.cast(x, "float32")
+        return ops.cast(self.scaled(ops.cast(x, "float32")), x.dtype)
+
+    def scaled(self, x):
+        """Divide `x` by its root mean square, and multiply by gamma; all in float32."""
         mean_square = ops.mean(x * x, axis=-1, keepdims=True)
-        scale = ops.rsqrt(mean_square + self.epsilon) * ops.cast(self.gamma, "float32")
-        return ops.cast(x * scale, dtype)
+        return x * (ops.rsqrt(mean_square + self.epsilon) * ops.cast(self.gamma, "float32"))
+
+
+class LayerNormalization(RMSNormalization):
+    """Ba et al. 2016, https://arxiv.org/abs/1607.06450."""
+
+    epsilon = 1e-5
+
+    def build(self, shape):
+        super().build(shape)
+        self.beta = self.add_weight(name="beta", shape=(shape[-1],), initializer="zeros")
+
+    def scaled(self, x):
+        x = x - ops.mean(x, axis=-1, keepdims=True)
+        return super().scaled(x) + ops.cast(self.beta, "float32")
 
 
 NORMS = {"layer": LayerNormalization, "rms": RMSNormalization}

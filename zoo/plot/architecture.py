@@ -43,5 +43,5 @@ def plot_architecture(model: Seq2Seq, *, ax: Axes | None = None) -> Axes:
     """
     drawings = ((RNNSeq2Seq, RNNDrawing), (Transformer, TransformerDrawing))
     found: list = [drawing for family, drawing in drawings if isinstance(model, family)]
-    require("model", model, "an RNN Seq2Seq or a Transformer of the zoo", lambda _: found)
+    require(found, "an RNN Seq2Seq or a Transformer of the zoo", model=model)
     return found[0](model, ax).draw()

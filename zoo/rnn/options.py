@@ -3,15 +3,7 @@
 from dataclasses import dataclass
 from numbers import Integral
 
-from ..checks import (
-    is_number,
-    layer_pair,
-    require,
-    require_bool,
-    require_one_of,
-    require_rate,
-    require_sizes,
-)
+from ..checks import is_number, layer_pair, require, require_fields, require_one_of, require_sizes
 from ..layers.embedding import check_sharing
 from .recurrence import CELLS
 
@@ -82,9 +74,7 @@ class RNNOptions:
         memory_dim = self.encoder_dims[-1]
         if self.attention == "dot":
             expected = f"hidden_dim={self.hidden_dim} with attention='dot'"
-            require(
-                "encoder_dim", self.encoder_dim, expected, lambda _: memory_dim == self.hidden_dim
-            )
+            require(memory_dim == self.hidden_dim, expected, encoder_dim=self.encoder_dim)
         self.context_dim = 0 if self.attention is None else memory_dim
         first_dim, later_dim = self.embedding_dim, self.hidden_dim
         if self.attention == "fixed" or self.query in ("previous", "bottom"):
@@ -98,24 +88,20 @@ class RNNOptions:
         check_sharing(self.embeddings, self.embedding_dim, self.output_dim)
 
     def _check_each(self):
-        require_one_of("cell", self.cell, CELLS)
-        require_sizes(
-            embedding_dim=self.embedding_dim,
-            hidden_dim=self.hidden_dim,
-            encoder_dim=self.encoder_dim,
+        require_fields(
+            self,
+            sizes=("embedding_dim", "hidden_dim", "encoder_dim"),
+            flags=("reverse_source", "input_feeding", "scale_embeddings"),
+            choices={
+                "cell": CELLS,
+                "bridge": BRIDGES,
+                "attention": ATTENTIONS,
+                "read_out": READ_OUTS,
+            },
         )
-        require_bool(
-            reverse_source=self.reverse_source,
-            input_feeding=self.input_feeding,
-            scale_embeddings=self.scale_embeddings,
-        )
-        require_rate("dropout", self.dropout)
-        require_one_of("bridge", self.bridge, BRIDGES)
-        require_one_of("attention", self.attention, ATTENTIONS)
-        require_one_of("read_out", self.read_out, READ_OUTS)
         if self.read_out is None:
             expected = "None with read_out=None"
-            require("read_out_dim", self.read_out_dim, expected, lambda n: n is None)
+            require(self.read_out_dim is None, expected, read_out_dim=self.read_out_dim)
         else:
             require_sizes(read_out_dim=self.read_out_dim)
 
@@ -125,31 +111,30 @@ class RNNOptions:
         if self.has_attention:
             require_one_of("query", query, QUERIES)
         else:
-            expected = f"None with attention={self.attention!r}"
-            require("query", query, expected, lambda q: q is None)
+            require(query is None, f"None with attention={self.attention!r}", query=query)
         if self.input_feeding:
             expected = "False unless query='current' and the read-out is 'tanh' or 'maxout'"
             fits = query == "current" and read_out is not None
-            require("input_feeding", True, expected, lambda _: fits)
+            require(fits, expected, input_feeding=True)
         if query == "current":
             expected = (
                 "'tanh' or 'maxout' with query='current': only the read-out reads its context"
             )
-            require("read_out", read_out, expected, lambda r: r is not None)
+            require(read_out is not None, expected, read_out=read_out)
         if self.attention is None:
             expected = "'dense', 'backward' or 'copy' with attention=None: only the bridge reads the source"
-            require("bridge", self.bridge, expected, lambda b: b != "zeros")
+            require(self.bridge != "zeros", expected, bridge=self.bridge)
 
     def _directions(self, num_layers):
         expected = "True, False or 'first'"
-        is_option = lambda b: isinstance(b, bool) or b == "first"  # noqa: E731
-        require("bidirectional", self.bidirectional, expected, is_option)
+        is_option = isinstance(self.bidirectional, bool) or self.bidirectional == "first"
+        require(is_option, expected, bidirectional=self.bidirectional)
         if self.bidirectional == "first":
             return [(2, self.encoder_dim)] + [(1, self.encoder_dim)] * (num_layers - 1)
         if not self.bidirectional:
             return [(1, self.encoder_dim)] * num_layers
         expected = "even in a bidirectional encoder (half for each direction)"
-        require("encoder_dim", self.encoder_dim, expected, lambda n: n % 2 == 0)
+        require(self.encoder_dim % 2 == 0, expected, encoder_dim=self.encoder_dim)
         return [(2, self.encoder_dim // 2)] * num_layers
 
     def _check_residual(self):
@@ -157,24 +142,24 @@ class RNNOptions:
         if start is None:
             return
         expected = "None or an integer of 2 or more (the first layer reads embeddings)"
-        require("residual_start", start, expected, lambda n: is_number(n, Integral) and n >= 2)
+        require(is_number(start, Integral) and start >= 2, expected, residual_start=start)
         dims = self.encoder_dims
         fits = all(a == b for a, b in zip(dims[start - 1 :], dims[start:], strict=False))
         expected = (
             "a layer whose input and output have the same size; the encoder's layers have sizes "
             f"{dims[1:]}"
         )
-        require("residual_start", start, expected, lambda _: fits)
+        require(fits, expected, residual_start=start)
 
     def _check_bridge(self):
         if self.bridge == "backward":
             expected = "'dense', 'copy' or 'zeros' if an encoder layer reads forward only"
             has_backward = all(self.directions[i][0] == 2 for i in self.bridge_layers)
-            require("bridge", self.bridge, expected, lambda _: has_backward)
+            require(has_backward, expected, bridge=self.bridge)
         if self.bridge == "copy":
             for dim in self.bridge_dims:
                 expected = (
                     f"'dense', 'backward' or 'zeros' if the size of an encoder layer ({dim}) is not "
                     f"hidden_dim={self.hidden_dim}"
                 )
-                require("bridge", self.bridge, expected, lambda _, dim=dim: dim == self.hidden_dim)
+                require(dim == self.hidden_dim, expected, bridge=self.bridge)

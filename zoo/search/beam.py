@@ -206,11 +206,15 @@ def beam_search(
 def _check_arguments(model, num_beams, num_hypotheses, length_penalty, coverage_penalty):
     require_sizes(num_beams=num_beams, num_hypotheses=num_hypotheses)
     what = f"at most num_beams={num_beams}"
-    require("num_hypotheses", num_hypotheses, what, lambda n: n <= num_beams)
+    require(num_hypotheses <= num_beams, what, num_hypotheses=num_hypotheses)
     what = "a finite number"
     is_finite = lambda a: is_number(a) and math.isfinite(a)  # noqa: E731
-    require("length_penalty", length_penalty, what, is_finite)
+    require(is_finite(length_penalty), what, length_penalty=length_penalty)
     what = "a finite, non-negative number"
-    require("coverage_penalty", coverage_penalty, what, lambda b: is_finite(b) and b >= 0)
+    require(
+        is_finite(coverage_penalty) and coverage_penalty >= 0,
+        what,
+        coverage_penalty=coverage_penalty,
+    )
     what = f"0 for a model without attention, such as {model.name!r}"
-    require("coverage_penalty", coverage_penalty, what, lambda b: model.has_attention or b == 0)
+    require(model.has_attention or coverage_penalty == 0, what, coverage_penalty=coverage_penalty)

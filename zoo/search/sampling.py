@@ -63,25 +63,27 @@ def sample(
     """
     source, prefix = checked_arguments(model, source, max_length, prefix)
     what = f"a positive float32 number, at least {MIN_TEMPERATURE:.4g}"
-    require("temperature", temperature, what, lambda t: is_number(t) and MIN_TEMPERATURE <= t < inf)
+    require(
+        is_number(temperature) and MIN_TEMPERATURE <= temperature < inf,
+        what,
+        temperature=temperature,
+    )
     if top_k is not None:
         size = model.vocabulary_size
         require(
-            "top_k",
-            top_k,
+            is_number(top_k, Integral) and 1 <= top_k <= size,
             f"an integer in [1, vocabulary_size={size}], or None",
-            lambda k: is_number(k, Integral) and 1 <= k <= size,
+            top_k=top_k,
         )
     if top_p is not None:
-        what = "a number in (0, 1], or None"
-        require("top_p", top_p, what, lambda p: is_number(p) and 0 < p <= 1)
+        require(is_number(top_p) and 0 < top_p <= 1, "a number in (0, 1], or None", top_p=top_p)
     if draws is None:
         draws = keras.random.uniform((ops.shape(source)[0], max_length), seed=seed)
     else:
-        require("seed", seed, "None where `draws` are given", lambda s: s is None)
+        require(seed is None, "None where `draws` are given", seed=seed)
         draws = ops.cast(draws, "float32")
         what = "numbers of shape (batch, max_length)"
-        require("draws", draws, what, lambda d: has_shape(d, ops.shape(source)[0], max_length))
+        require(has_shape(draws, ops.shape(source)[0], max_length), what, draws=draws)
 
     def choose(logits, step):
         draw = ops.expand_dims(ops.take(draws, step, axis=1), 1)

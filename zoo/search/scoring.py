@@ -35,7 +35,7 @@ def score(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Tenso
     source = checked_source(model, source)
     what = "ids of shape (batch, target_length), a row for each source"
     target = as_tensor("target", target, "int32", what, model.vocabulary_size)
-    require("target", target, what, lambda t: has_shape(t, ops.shape(source)[0], None))
+    require(has_shape(target, ops.shape(source)[0], None), what, target=target)
     given = ops.concatenate([_start_tokens(model, target), target[:, :-1]], axis=1)
     logits = model({"source": source, "target": given}, training=False)
     each = ops.log_softmax(ops.cast(logits, "float32"))

@@ -200,7 +200,7 @@ class Transformer(Seq2Seq):
         length = ops.shape(ids)[1]
         if self.max_positions is not None and isinstance(length, int):
             expected = f"at least the {length} tokens of a sequence"
-            require("max_positions", self.max_positions, expected, lambda n: length <= n)
+            require(length <= self.max_positions, expected, max_positions=self.max_positions)
         position = self._clip(ops.arange(length, dtype="int32"))
         x = self._add_positions(embedding.sequences(ids, pad_id), position, positions)
         return self.dropout(ops.reshape(x, (-1, self.model_dim)), training=training)

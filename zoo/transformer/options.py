@@ -2,15 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..checks import (
-    is_positive_integer,
-    layer_pair,
-    require,
-    require_bool,
-    require_one_of,
-    require_rate,
-    require_sizes,
-)
+from ..checks import is_positive_integer, layer_pair, require, require_fields
 from ..layers.normalization import NORMS
 from .positions import POSITIONS
 
@@ -40,28 +32,28 @@ class TransformerOptions:
         self.num_layers = layer_pair(self.num_layers)
         if self.num_key_heads is None:
             self.num_key_heads = self.num_heads
-        require_sizes(
-            model_dim=self.model_dim,
-            num_heads=self.num_heads,
-            num_key_heads=self.num_key_heads,
-            feed_forward_dim=self.feed_forward_dim,
+        require_fields(
+            self,
+            sizes=("model_dim", "num_heads", "num_key_heads", "feed_forward_dim"),
+            flags=("norm_first",),
+            choices={
+                "activation": ACTIVATIONS,
+                "norm": NORMS,
+                "positions": POSITIONS,
+                "decoder": DECODERS,
+            },
         )
         for option, of in (("num_heads", "model_dim"), ("num_key_heads", "num_heads")):
-            whole = getattr(self, of)
-            expected = f"a divisor of {of}={whole}"
-            require(option, getattr(self, option), expected, lambda n, whole=whole: whole % n == 0)
-        require_one_of("activation", self.activation, ACTIVATIONS)
-        require_one_of("norm", self.norm, NORMS)
-        require_one_of("positions", self.positions, POSITIONS)
-        require_one_of("decoder", self.decoder, DECODERS)
-        require_bool(norm_first=self.norm_first)
-        require_rate("dropout", self.dropout)
+            whole, value = getattr(self, of), getattr(self, option)
+            require(whole % value == 0, f"a divisor of {of}={whole}", **{option: value})
         if self.positions == "learned":
             expected = "a positive int with positions='learned'"
-            require("max_positions", self.max_positions, expected, is_positive_integer)
+            require(
+                is_positive_integer(self.max_positions), expected, max_positions=self.max_positions
+            )
         else:
             expected = f"None with positions={self.positions!r}, which have no limit"
-            require("max_positions", self.max_positions, expected, lambda n: n is None)
+            require(self.max_positions is None, expected, max_positions=self.max_positions)
         self._check_pairs()
 
     def _check_pairs(self):
@@ -71,7 +63,7 @@ class TransformerOptions:
         if self.positions == "rotary":
             expected = f"a multiple of {2 * self.num_heads} (2 * num_heads)"
         expected += f" with positions={self.positions!r}"
-        require("model_dim", self.model_dim, expected, lambda _: dim % 2 == 0)
+        require(dim % 2 == 0, expected, model_dim=self.model_dim)
 
     @property
     def head_dim(self):
