@@ -240,7 +240,9 @@ def bundle_paths(path, quantization):
     for each in paths.values():
         is_bundle_of_kind = is_bundle(each) and each.is_file() == is_zip(each)
         is_free = is_bundle_of_kind or not os.path.lexists(each)
-        expected = f"free, or the {'zip' if is_zip(each) else 'folder'} of a bundle, which is replaced"
+        expected = (
+            f"free, or the {'zip' if is_zip(each) else 'folder'} of a bundle, which is replaced"
+        )
         require(is_free, expected, path=str(each))
         check_parents(each)
     return paths
