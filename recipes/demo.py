@@ -89,24 +89,13 @@ def score_table(results):
         table.add_column(column, justify="left" if column in ("family", "run by") else "right")
     for family, result in results.items():
         (scores,) = result.scores.values()
-        reports = list(result.reports.values())
-        table.add_row(
-            family,
-            f"{reports[0].num_parameters:,}",
-            "Keras",
-            f"{scores['Keras']['chrF']:.2f}",
-            "",
-            *_speed(reports[-1].keras_tokens_per_second, reports[-1]),
-        )
-        for quantization, report in result.reports.items():
-            table.add_row(
-                "",
-                "",
-                f"{quantization} file",
-                f"{scores[quantization]['chrF']:.2f}",
-                f"{report.file_size / 1e6:.2f}",
-                *_speed(report.tokens_per_second, report),
-            )
+        chrf = {name: f"{values['chrF']:.2f}" for name, values in scores.items()}
+        report = list(result.reports.values())[-1]
+        speed = _speed(report.keras_tokens_per_second, report)
+        table.add_row(family, f"{report.num_parameters:,}", "Keras", chrf["Keras"], "", *speed)
+        for name, report in result.reports.items():
+            size, speed = f"{report.file_size / 1e6:.2f}", _speed(report.tokens_per_second, report)
+            table.add_row("", "", f"{name} file", chrf[name], size, *speed)
         table.add_section()
     return table
 

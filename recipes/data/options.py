@@ -34,7 +34,8 @@ class DataOptions:
     @property
     def max_lengths(self) -> tuple[int, int]:
         """Maximum source and target length in tokens."""
-        return self.max_source_length, self.max_target_length
+        # Options that a recipe adds.
+        return self.max_source_length, self.max_target_length  # type: ignore[attr-defined]
 
     @property
     def default_languages(self) -> tuple[str, ...]:

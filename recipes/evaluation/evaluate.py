@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from seq2lite.export import load
@@ -17,7 +17,7 @@ NUM_EXAMPLES = 12  # of each test, in the report
 def evaluate(
     result: RunResult,
     score: Score,
-    baselines: dict[str, Callable[[list[str]], list[str]]] | None = None,
+    baselines: Mapping[str, Callable[[list[str]], list[str]]] | None = None,
 ) -> RunResult:
     """Score the model and the bundles of a run on its test data.
 

@@ -28,8 +28,8 @@ class RunOptions:
     )
     languages: tuple[str, ...] = option(
         (),
-        "language tags of source and target, stored in the bundles; default: en ko for the data of "
-        "`translate` in the package, none for other data",
+        "language tags of source and target, stored in the bundles; default: none; en ko for the "
+        "package's data of `translate`",
     )
     measure: bool = option(True, "measure speed and memory of each bundle for its report")
 
