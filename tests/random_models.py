@@ -1,6 +1,7 @@
 """Small models of every kind, random weights and random ids."""
 
 import numpy as np
+import pytest
 
 from seq2lite import zoo
 from seq2lite.export.conversion.converter import convert
@@ -257,19 +258,31 @@ SMALL_PRESETS = {
 }
 
 
+def mostly_long(params, short):
+    """`params` of a parametrization, all of which are `long` but those in `short`."""
+    marks = {param: [] if param in short else [pytest.mark.long] for param in params}
+    return [
+        pytest.param(*(param if isinstance(param, tuple) else [param]), marks=marks[param])
+        for param in params
+    ]
+
+
 def small_model(case, **options):
     """Build the model of one of CASES or MIXED, with random weights; `options` take precedence."""
+    return randomize(initial_model(case, **options), scale=2.0)
+
+
+def initial_model(case, **options):
+    """`small_model` with Keras's initial weights."""
     options = {**{**TRANSFORMERS, **RNNS, **MIXED}[case], **options}
     if "transformer" in case:
         sizes = {"num_layers": 2, "model_dim": 16, "num_heads": 2, "feed_forward_dim": 24}
-        model = zoo.transformer(vocabulary_size=VOCABULARY, **{**sizes, **options})
-    else:
-        # A table that is shared with the output is as wide as the read-out, or the hidden states.
-        is_shared = options.get("embeddings") != "separate"
-        hidden_dim = 12 if is_shared and options.get("read_out", "tanh") is None else 16
-        sizes = {"num_layers": 2, "embedding_dim": 12, "hidden_dim": hidden_dim}
-        model = zoo.rnn_seq2seq(vocabulary_size=VOCABULARY, **{**sizes, **options})
-    return randomize(model, scale=2.0)
+        return zoo.transformer(vocabulary_size=VOCABULARY, **{**sizes, **options})
+    # A table that is shared with the output is as wide as the read-out, or the hidden states.
+    is_shared = options.get("embeddings") != "separate"
+    hidden_dim = 12 if is_shared and options.get("read_out", "tanh") is None else 16
+    sizes = {"num_layers": 2, "embedding_dim": 12, "hidden_dim": hidden_dim}
+    return zoo.rnn_seq2seq(vocabulary_size=VOCABULARY, **{**sizes, **options})
 
 
 def randomize(model, seed=0, scale=1.0):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from presets import DEFAULT_SIZES, VOCABULARY_SIZES
-from random_models import VOCABULARY, float32_file, random_ids, randomize
+from random_models import VOCABULARY, float32_file, mostly_long, random_ids, randomize
 from seq2lite import zoo
 from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
 from seq2lite.zoo.presets import PRESETS
@@ -49,10 +49,7 @@ LIKE_OTHERS = ("transformer_big", "student_base", "transformer_small")
 
 
 @pytest.fixture(
-    params=[
-        pytest.param(name, marks=[pytest.mark.long] if name in LIKE_OTHERS else [])
-        for name in zoo.list_presets()
-    ],
+    params=mostly_long(zoo.list_presets(), set(zoo.list_presets()).difference(LIKE_OTHERS)),
     scope="module",
 )
 def preset(request):
@@ -85,6 +82,10 @@ def test_a_preset_builds_under_its_name_at_its_published_size(preset):
     assert abs(model.count_params() / 1e6 - million) < 0.03 * million
 
 
+# Few steps of many layers take seconds; tests/zoo trains every kind of layer.
+@pytest.mark.parametrize(
+    "preset", mostly_long(zoo.list_presets(), ["transformer_tiny", "rnn_tiny"]), indirect=True
+)
 def test_a_preset_learns(preset, inputs):
     model = shrunk(preset)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
@@ -106,6 +107,9 @@ def test_a_presets_steps_equal_teacher_forcing(model, inputs):
     np.testing.assert_allclose(np.stack(logits, axis=1), np.array(model(inputs)), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "preset", mostly_long(zoo.list_presets(), ["transformer_tiny", "rnn_tiny"]), indirect=True
+)
 def test_a_saved_preset_comes_back_the_same(model, inputs, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")

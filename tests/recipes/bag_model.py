@@ -1,9 +1,19 @@
-"""A family that trains in a second, for tests of the training loop."""
+"""A family that trains in a second, and short options, for tests of the training loop."""
 
 import keras
 from keras import layers, ops
 
 from seq2lite import zoo
+from seq2lite.recipes.training.options import Training
+
+TRAINING = Training(
+    epochs=2,
+    batch_tokens=256,
+    learning_rate=2e-3,
+    warmup_steps=3,
+    score_pairs=0,
+    precision="float32",
+)
 
 
 @keras.saving.register_keras_serializable("tests")

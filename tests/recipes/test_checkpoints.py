@@ -7,11 +7,8 @@ from collections import namedtuple
 import keras
 import numpy as np
 import pytest
-from bag_model import Bag
+from bag_model import TRAINING, Bag
 
-from seq2lite.recipes.data.batches import Batches
-from seq2lite.recipes.data.pairs import Pairs
-from seq2lite.recipes.data.prepare import Data
 from seq2lite.recipes.evaluation.decoding import Score
 from seq2lite.recipes.run.report import describe_weights
 from seq2lite.recipes.training.checkpoints import Checkpoints
@@ -19,23 +16,6 @@ from seq2lite.recipes.training.evaluations import CrossEntropy
 from seq2lite.recipes.training.fit import fit
 from seq2lite.recipes.training.history import History
 from seq2lite.recipes.training.optimizer import compile_for_training
-from seq2lite.recipes.training.options import Training
-
-TRAINING = Training(
-    epochs=2,
-    batch_tokens=256,
-    learning_rate=2e-3,
-    warmup_steps=3,
-    score_pairs=0,
-    precision="float32",
-)
-
-
-@pytest.fixture(scope="module")
-def data(pairs, tokenizer):
-    options = {"max_length": 24, "batch_tokens": 256}
-    train = Batches(pairs.filter(lambda s, _: len(s) < 40, "long"), tokenizer, seed=1, **options)
-    return Data(tokenizer, train, Batches(Pairs(pairs[:8]), tokenizer, **options), {})
 
 
 @pytest.fixture
@@ -332,7 +312,7 @@ def test_the_previous_best_checkpoint_is_kept_in_case_the_best_one_is_corrupted(
     assert [e["mark"] for e in history.evaluations] == marks[:4] and history.best() == 2
 
 
-@pytest.mark.parametrize("average", [1, 2])
+@pytest.mark.parametrize("average", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_the_best_intact_checkpoint_is_exported_if_the_best_one_is_corrupted(
     new_model, data, tmp_path, capsys, average
 ):

@@ -7,37 +7,20 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from bag_model import Bag
+from bag_model import TRAINING, Bag
 
+from random_models import mostly_long
 from seq2lite import zoo
-from seq2lite.recipes.data.batches import Batches
-from seq2lite.recipes.data.pairs import Pairs
-from seq2lite.recipes.data.prepare import Data
 from seq2lite.recipes.data.splits import spread
 from seq2lite.recipes.training.fit import fit
 from seq2lite.recipes.training.loss import SmoothedCrossentropy
 from seq2lite.recipes.training.optimizer import compile_for_training
 from seq2lite.recipes.training.options import Training
 
-TRAINING = Training(
-    epochs=2,
-    batch_tokens=256,
-    learning_rate=2e-3,
-    warmup_steps=3,
-    score_pairs=0,
-    precision="float32",
-)
 MODELS = {
     "transformer": {"num_layers": 1, "model_dim": 32, "num_heads": 2, "feed_forward_dim": 64},
     "rnn_seq2seq": {"cell": "lstm", "num_layers": 1, "embedding_dim": 16, "hidden_dim": 24},
 }
-
-
-@pytest.fixture(scope="module")
-def data(pairs, tokenizer):
-    options = {"max_length": 24, "batch_tokens": 256}
-    train = Batches(pairs.filter(lambda s, _: len(s) < 40, "long"), tokenizer, seed=1, **options)
-    return Data(tokenizer, train, Batches(Pairs(pairs[:8]), tokenizer, **options), {})
 
 
 def small_model(tokenizer, family="transformer", **options):
@@ -54,9 +37,10 @@ def files_in(folder):
     return sorted(file.name for file in folder.rglob("*.npz"))
 
 
-@pytest.mark.parametrize("family", list(MODELS))
+@pytest.mark.parametrize("family", mostly_long(["bag", *MODELS], short=["bag"]))
 def test_training_lowers_the_loss_and_returns_the_best_weights(data, tokenizer, family, tmp_path):
-    result = fit(small_model(tokenizer, family), data, TRAINING, tmp_path)
+    model = bag(tokenizer) if family == "bag" else small_model(tokenizer, family)
+    result = fit(model, data, TRAINING, tmp_path)
     first, second = result.history.evaluations
     assert (first["evaluation"], second["evaluation"]) == (1, 2)
     assert second["loss"] < first["loss"] < math.log(tokenizer.vocabulary_size) + 0.5

@@ -1,9 +1,10 @@
 """Properties that every model must have, whatever its family.
 
-Two are tested with all models, the others with MIXED and the toy family: few models that hold most
-pairs of options.
+They are tested with MIXED and the toy family: few models that hold most pairs of options. `long` tests
+try two of them with all models.
 """
 
+import itertools
 from functools import cached_property
 
 import keras
@@ -11,7 +12,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from random_models import CASES, FEW_CASES, MIXED, VOCABULARY, random_ids, randomize, small_model
+from random_models import (
+    CASES,
+    FEW_CASES,
+    MIXED,
+    VOCABULARY,
+    mostly_long,
+    random_ids,
+    randomize,
+    small_model,
+)
 from seq2lite import zoo
 from seq2lite.zoo.contract import PADDING_BIAS
 from toy_family import ToyFamily
@@ -61,30 +71,32 @@ def padded(x):
     return np.pad(x, [(0, 0), (0, 3), (0, 0)][: x.ndim])
 
 
-@pytest.fixture(params=[*CASES, *MIXED, "toy"], scope="module")
-def any_case(request):
-    return Case(request.param)
-
-
 @pytest.fixture(params=[*MIXED, "toy"], scope="module")
 def case(request):
     return Case(request.param)
 
 
-def test_stepwise_equals_teacher_forcing(any_case):
-    assert np.abs(any_case.logits).max() > 0.5  # large enough for 1e-5 to mean something
-    np.testing.assert_allclose(any_case.stepwise, any_case.logits, atol=1e-5)
+ALL_MODELS = pytest.mark.parametrize(
+    "case", mostly_long([*MIXED, "toy", *CASES], short=[*MIXED, "toy"]), indirect=True
+)
 
 
-def test_padding_changes_nothing(any_case):
+@ALL_MODELS
+def test_stepwise_equals_teacher_forcing(case):
+    assert np.abs(case.logits).max() > 0.5  # large enough for 1e-5 to mean something
+    np.testing.assert_allclose(case.stepwise, case.logits, atol=1e-5)
+
+
+@ALL_MODELS
+def test_padding_changes_nothing(case):
     """More padding, in source and target, and company in the batch."""
-    model, source, target = any_case.model, any_case.source, any_case.target
+    model, source, target = case.model, case.source, case.target
     wider = np.array(model({"source": padded(source), "target": padded(target)}))
-    np.testing.assert_allclose(wider[:, :6], any_case.logits, atol=1e-5)
+    np.testing.assert_allclose(wider[:, :6], case.logits, atol=1e-5)
     steps = stepwise(model, padded(source), target[:, :3])
-    np.testing.assert_allclose(steps, any_case.logits[:, :3], atol=1e-5)
+    np.testing.assert_allclose(steps, case.logits[:, :3], atol=1e-5)
     alone = np.array(model({"source": source[1:2, :4], "target": target[1:2]}))
-    np.testing.assert_allclose(alone, any_case.logits[1:2], atol=1e-5)
+    np.testing.assert_allclose(alone, case.logits[1:2], atol=1e-5)
 
 
 def test_later_targets_change_no_earlier_logits(case):
@@ -203,8 +215,17 @@ def inputs():
     return {"source": source, "target": target}
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("case", FEW_CASES)
+POLICIES = ("mixed_float16", "mixed_bfloat16")
+
+
+# Each case with one of the policies, in turn.
+@pytest.mark.parametrize(
+    ("case", "policy"),
+    mostly_long(
+        list(itertools.product(FEW_CASES, POLICIES)),
+        short=list(zip(FEW_CASES, itertools.cycle(POLICIES), strict=False)),
+    ),
+)
 def test_mixed_precision_computes_the_same_to_its_precision(case, policy, inputs):
     """As near as a model whose weights are moved by a rounding of theirs, times six."""
     model = small_model(case)
@@ -227,17 +248,22 @@ def test_mixed_precision_computes_the_same_to_its_precision(case, policy, inputs
     np.testing.assert_allclose(step, exact, atol=tolerance)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("case", ["transformer-ssru", "gru-bahdanau"])
+@pytest.mark.parametrize(
+    ("case", "policy"),
+    mostly_long(
+        list(itertools.product(["transformer-ssru", "gru-bahdanau"], POLICIES)),
+        short=[("transformer-ssru", "mixed_float16"), ("gru-bahdanau", "mixed_bfloat16")],
+    ),
+)
 def test_mixed_precision_learns(case, policy, inputs):
     keras.config.set_dtype_policy(policy)
     try:
-        model = small_model(case)
+        model = small_model(case, num_layers=1)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         # Eagerly: most of the time would go into tracing.
         model.compile(keras.optimizers.Adam(0.01), loss, run_eagerly=True)
         answers = np.roll(inputs["target"], -1, axis=1)
-        losses = [model.train_on_batch(inputs, answers) for _ in range(12)]
+        losses = [model.train_on_batch(inputs, answers) for _ in range(8)]
     finally:
         keras.config.set_dtype_policy("float32")
     assert model.variables[0].dtype == "float32"
@@ -245,7 +271,10 @@ def test_mixed_precision_learns(case, policy, inputs):
 
 
 @pytest.mark.parametrize("start_id", [0, 3])  # the padding's and the end's
-@pytest.mark.parametrize("case", ["transformer", "gru-bahdanau", "lstm-luong"])
+@pytest.mark.parametrize(
+    "case",
+    mostly_long(["transformer", "gru-bahdanau", "lstm-luong"], ["transformer", "lstm-luong"]),
+)
 def test_targets_may_start_with_the_padding_or_the_end(case, start_id, inputs):
     model = small_model(case, start_id=start_id)
     inputs["target"][:, 0] = start_id

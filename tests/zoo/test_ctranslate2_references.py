@@ -85,7 +85,7 @@ def test_greedy_tokens_equal_ctranslate2(model, translator):
     ]
 
 
-@pytest.mark.parametrize("num_beams", [2, 5])
+@pytest.mark.parametrize("num_beams", [pytest.param(2, marks=pytest.mark.long), 5])
 def test_the_best_beams_equal_ctranslate2(model, translator, num_beams):
     """Without a length penalty, because both searches then stop exactly at the optimum."""
     source = random_ids(np.random.default_rng(3), [9, 5, 3, 1, 7, 7, 2, 4])

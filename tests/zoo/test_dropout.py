@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from seq2lite import zoo
 from seq2lite.zoo.layers.dropout import Dropout
 
 
@@ -74,3 +75,48 @@ def test_nothing_is_dropped_outside_training():
     x = np.ones((4, 4), "float32")
     np.testing.assert_array_equal(Dropout(0.9)(x), x)
     np.testing.assert_array_equal(Dropout(0.0)(x, training=True), x)
+
+
+@pytest.fixture
+def dropped_sizes(monkeypatch):
+    """Sizes of the last axes of the tensors to which dropout is applied, in order."""
+    sizes = []
+
+    def call(self, inputs, training=False):
+        if training:
+            sizes.append(inputs.shape[-1])
+        return inputs
+
+    monkeypatch.setattr(Dropout, "call", call)
+    return sizes
+
+
+IDS = {"source": np.array([[5, 6, 3]]), "target": np.array([[2, 7]])}
+
+
+@pytest.mark.parametrize("query", ["previous", "current"])  # step by step, layer by layer
+def test_an_rnn_drops_embeddings_inputs_of_layers_and_the_read_out(dropped_sizes, query):
+    model = zoo.rnn_seq2seq(
+        vocabulary_size=20,
+        num_layers=(3, 2),
+        embedding_dim=5,
+        encoder_dim=6,
+        hidden_dim=7,
+        read_out_dim=8,
+        embeddings="separate",
+        query=query,
+    )
+    model(IDS, training=True)
+    assert dropped_sizes == [5, 6, 6, 5, 7, 8]
+    model(IDS)
+    assert len(dropped_sizes) == 6
+
+
+def test_a_transformer_drops_embeddings_and_inside_and_after_each_sub_layer(dropped_sizes):
+    model = zoo.transformer(
+        vocabulary_size=20, num_layers=(2, 1), model_dim=8, num_heads=2, feed_forward_dim=12
+    )
+    model(IDS, training=True)
+    assert dropped_sizes == [8, *[8, 12, 8] * 2, 8, 8, 8, 12, 8]
+    model(IDS)
+    assert len(dropped_sizes) == 12
