@@ -99,6 +99,11 @@ def test_a_preset_learns(preset, inputs):
     assert after < 0.95 * before
 
 
+@pytest.mark.parametrize(
+    "preset",
+    mostly_long(zoo.list_presets(), ["transformer_tiny", "rnn_tiny", "gnmt"]),
+    indirect=True,
+)
 def test_a_presets_steps_equal_teacher_forcing(model, inputs):
     state, logits = model.encode(inputs["source"]), []
     for token in inputs["target"].T:

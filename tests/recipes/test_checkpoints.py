@@ -221,11 +221,14 @@ def test_space_for_the_checkpoints_is_checked_before_training(
         checkpoints.require_space(num_evaluations)
 
 
-def test_a_file_of_another_name_is_not_a_checkpoint(new_model, data, tmp_path):
-    copy = tmp_path / "checkpoints" / "checkpoint-best.npz"
-    copy.parent.mkdir()
+def test_a_file_of_another_name_is_not_a_checkpoint(compiled, tmp_path):
+    copy = tmp_path / "checkpoint-best.npz"
     copy.write_bytes(b"a user's copy")
-    fit(new_model(), data, TRAINING, tmp_path)
+    checkpoints = Checkpoints(tmp_path, compiled())
+    assert checkpoints.restore() is None
+    for number in (1, 2, 3, 4):  # more than are kept
+        checkpoints.save(number, [number])
+    assert checkpoints.restore() == [4]
     assert copy.exists()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ctranslate2_peer
-from random_models import TRANSFORMERS, VOCABULARY, random_ids, randomize
+from random_models import TRANSFORMERS, VOCABULARY, mostly_long, random_ids, randomize
 from seq2lite import zoo
 
 CASES = {name: case for name, case in TRANSFORMERS.items() if case.get("decoder") != "ssru"}
@@ -33,7 +33,17 @@ CASES["transformer-post-norm-swiglu-rotary-multi-query"] = {
 }
 
 
-@pytest.fixture(params=CASES, scope="module")
+# The others differ from these by options that test_numpy_transformer_references.py tries too.
+SHORT = (
+    "transformer",
+    "transformer-learned-gelu",
+    "transformer-relative",
+    "transformer-post-norm-rms-gelu-relative-grouped-separate",
+    "transformer-post-norm-swiglu-rotary-multi-query",
+)
+
+
+@pytest.fixture(params=mostly_long(CASES, SHORT), scope="module")
 def model(request):
     sizes = {"num_layers": 2, "model_dim": 16, "num_heads": 2, "feed_forward_dim": 24}
     model = zoo.transformer(vocabulary_size=VOCABULARY, **{**sizes, **CASES[request.param]})
