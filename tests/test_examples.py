@@ -38,10 +38,18 @@ def held_out(pairs):
     return pairs.subset(range(16), pairs.origin)
 
 
+# An export of the `bundle` fixture's kind, which other tests use.
+LONG = {"seq2lite.export.bundle.to_bundle"}
+
+
 @pytest.mark.parametrize(
-    ("module", "example"), EXAMPLES, ids=lambda value: getattr(value, "name", "")
+    "example",
+    [
+        pytest.param(test, id=test.name, marks=[pytest.mark.long] if test.name in LONG else [])
+        for _, test in EXAMPLES
+    ],
 )
-def test_the_example_of_a_docstring_runs(module, example, request):
+def test_the_example_of_a_docstring_runs(example, request):
     code = "".join(part.source for part in example.examples)
     for name, fixture in FIXTURES.items():
         if re.search(rf"\b{name}\b", code):

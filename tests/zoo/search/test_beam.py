@@ -136,7 +136,7 @@ def test_one_beam_is_greedy_search(model, source, greedy):
 
 @pytest.mark.parametrize(
     "model",
-    mostly_long(FEW_CASES, ["transformer-rotary-rms-swiglu-grouped", "lstm-luong"]),
+    mostly_long(FEW_CASES, ["transformer-rotary-rms-swiglu-grouped"]),
     indirect=True,
 )
 def test_a_beam_search_is_the_same_in_a_tf_function_and_in_any_company(model, source):
