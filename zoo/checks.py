@@ -58,14 +58,9 @@ def require_fields(options, *, sizes, flags, choices):
 
 def layer_pair(num_layers):
     """Return `num_layers` as (encoder, decoder): one integer stands for both."""
-    pair = (num_layers, num_layers) if is_number(num_layers, Integral) else num_layers
-    require(
-        isinstance(pair, (tuple, list))
-        and len(pair) == 2
-        and all(is_positive_integer(n) for n in pair),
-        "a positive int or a pair (encoder, decoder) of them",
-        num_layers=num_layers,
-    )
+    pair = num_layers if isinstance(num_layers, (tuple, list)) else (num_layers, num_layers)
+    is_valid = len(pair) == 2 and all(map(is_positive_integer, pair))
+    require(is_valid, "a positive int or a pair (encoder, decoder) of them", num_layers=num_layers)
     return plain(tuple(pair))
 
 

@@ -179,11 +179,9 @@ class Seq2Seq(keras.Model):
 
     def require_attention(self, return_attention: bool) -> None:
         """Raise ValueError if attention is requested from a model that has none."""
-        if return_attention and not self.has_attention:
-            raise ValueError(
-                "`return_attention` must be False for a model without attention. "
-                f"Received: return_attention=True for {self.name!r}"
-            )
+        expected = f"False for {self.name!r}, a model without attention"
+        holds = self.has_attention or not return_attention
+        require(holds, expected, return_attention=return_attention)
 
     def get_config(self) -> dict[str, Any]:
         names = "vocabulary_size", "pad_id", "start_id", "end_id", "source_vocabulary_size"

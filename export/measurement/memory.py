@@ -38,9 +38,7 @@ def measure_memory(path, source, max_length, how, ids):
     if has_search(interpreter):
         generate = interpreter.get_signature_runner("generate")
     else:
-        search = StaticFile(interpreter, ids["pad_id"]).search(
-            ids["start_id"], ids["end_id"], ids["pad_id"]
-        )
+        search = StaticFile(interpreter, ids["pad_id"]).search(**ids)
         search.max_tokens = None  # only time and memory matter, not the tokens
 
         def generate(source, max_length):

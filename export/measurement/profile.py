@@ -102,10 +102,9 @@ def _key(model, graph, operator, values):
         data = bytes(model.buffers[graph.tensors[index].buffer].data)
         return data if len(data) < _SMALL else (len(data), tuple(graph.tensors[index].shape))
 
-    options = tuple(sorted((k, str(v)) for k, v in vars(operator.builtinOptions or object).items()))
-    is_plain = operator.builtinOptions is not None
+    options = operator.builtinOptions and str(vars(operator.builtinOptions))
     tensors = tuple(of(index) for index in [*operator.inputs, *operator.outputs])
-    return operator.opcodeIndex, options if is_plain else None, tensors
+    return operator.opcodeIndex, options, tensors
 
 
 def _time_op(model, graph, operator, values, widened, runs):

@@ -196,18 +196,13 @@ class _GraphWriter:
         tensor = self.graph.tensors[made]
         tensor.buffer = flatbuffer.add_buffer(self.model, integers)
         tensor.shape = np.array(integers.shape, np.int32)
-        zeros = np.zeros(len(scales), np.int64) if zeros is None else np.array(zeros, np.int64)
-        tensor.quantization = schema.QuantizationParametersT(
-            scale=np.array(scales, np.float32), zeroPoint=zeros, quantizedDimension=0
-        )
+        tensor.quantization = _parameters(scales, [0] * len(scales) if zeros is None else zeros)
         return made
 
     def _set(self, t, bits, scale, zero):
         tensor = self.graph.tensors[t]
         tensor.type = _KINDS[bits][0]
-        tensor.quantization = schema.QuantizationParametersT(
-            scale=np.array([scale], np.float32), zeroPoint=np.array([zero], np.int64)
-        )
+        tensor.quantization = _parameters([scale], [zero])
 
     def _made(self, t, bits, scale, zero):
         made = self._new_tensor(t, _TYPE.INT8)
@@ -250,6 +245,12 @@ class _GraphWriter:
 
     def _append(self, code, inputs, output, **fields):
         self.operators.append(flatbuffer.new_op(self.model, code, inputs, output, **fields))
+
+
+def _parameters(scales, zeros):
+    return schema.QuantizationParametersT(
+        scale=np.array(scales, np.float32), zeroPoint=np.array(zeros, np.int64)
+    )
 
 
 def _allow_any_scale(operator):

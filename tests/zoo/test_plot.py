@@ -109,8 +109,11 @@ def test_labels_use_installed_fonts_and_draw_without_a_warning(caplog):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (WEIGHTS[:2], r"shape \(target tokens, source tokens\)=\(3, 4\). Received: shape=\(2, 4\)"),
-        (WEIGHTS[None], r"=\(3, 4\). Received: shape=\(1, 3, 4\)"),
+        (
+            WEIGHTS[:2],
+            r"shape \(target tokens, source tokens\)=\(3, 4\). Received: weights of shape \(2, 4\)",
+        ),
+        (WEIGHTS[None], r"=\(3, 4\). Received: weights of shape \(1, 3, 4\)"),
         (np.where(WEIGHTS > 0.5, np.nan, WEIGHTS), r"finite and non-negative. Received: nan"),
         (np.where(WEIGHTS > 0.5, np.inf, WEIGHTS), r"finite and non-negative. Received: inf"),
         (WEIGHTS - 1, r"finite and non-negative. Received: -"),

@@ -107,11 +107,9 @@ def token_embeddings(sharing, *, source_vocabulary_size, vocabulary_size, dim, o
     """
     check_sharing(sharing, dim, output_dim)
     if sharing == "shared":
-        require(
-            source_vocabulary_size == vocabulary_size,
-            f"vocabulary_size={vocabulary_size} with embeddings='shared'",
-            source_vocabulary_size=source_vocabulary_size,
-        )
+        is_same = source_vocabulary_size == vocabulary_size
+        expected = f"vocabulary_size={vocabulary_size} with embeddings='shared'"
+        require(is_same, expected, source_vocabulary_size=source_vocabulary_size)
     source = built(TokenEmbedding(source_vocabulary_size, dim, name="source_embedding"), None)
     target = source
     if sharing != "shared":
@@ -125,9 +123,8 @@ def check_sharing(sharing, dim, output_dim):
     """Raise ValueError unless `sharing` is one of SHARING and the sizes allow it."""
     require_one_of("embeddings", sharing, SHARING)
     if sharing != "separate":
-        require(
-            dim == output_dim,
+        expected = (
             f"'separate' if the size of an embedding ({dim}) differs from that of the output "
-            f"projection's input ({output_dim})",
-            embeddings=sharing,
+            f"projection's input ({output_dim})"
         )
+        require(dim == output_dim, expected, embeddings=sharing)

@@ -7,6 +7,8 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..checks import require
+
 # Fallback order for each glyph, among the installed fonts. The first ones contain Hangul; the last,
 # bundled with matplotlib, contains Latin letters and SentencePiece's U+2581.
 FONTS = (
@@ -56,11 +58,8 @@ def plot_alignment(
     """
     weights = np.asarray(weights, dtype="float64")
     shape = (len(target), len(source))
-    if weights.shape != shape:
-        raise ValueError(
-            f"`weights` must be of shape (target tokens, source tokens)={shape}. "
-            f"Received: shape={weights.shape}"
-        )
+    expected = f"of shape (target tokens, source tokens)={shape}"
+    require(weights.shape == shape, expected, weights=weights)
     wrong = weights[~(np.isfinite(weights) & (weights >= 0))]
     if wrong.size:
         raise ValueError(f"`weights` must be finite and non-negative. Received: {wrong[0]:g}")

@@ -211,10 +211,7 @@ def _check_arguments(model, num_beams, num_hypotheses, length_penalty, coverage_
     is_finite = lambda a: is_number(a) and math.isfinite(a)  # noqa: E731
     require(is_finite(length_penalty), what, length_penalty=length_penalty)
     what = "a finite, non-negative number"
-    require(
-        is_finite(coverage_penalty) and coverage_penalty >= 0,
-        what,
-        coverage_penalty=coverage_penalty,
-    )
+    is_valid = is_finite(coverage_penalty) and coverage_penalty >= 0
+    require(is_valid, what, coverage_penalty=coverage_penalty)
     what = f"0 for a model without attention, such as {model.name!r}"
     require(model.has_attention or coverage_penalty == 0, what, coverage_penalty=coverage_penalty)

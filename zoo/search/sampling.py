@@ -63,18 +63,12 @@ def sample(
     """
     source, prefix = checked_arguments(model, source, max_length, prefix)
     what = f"a positive float32 number, at least {MIN_TEMPERATURE:.4g}"
-    require(
-        is_number(temperature) and MIN_TEMPERATURE <= temperature < inf,
-        what,
-        temperature=temperature,
-    )
+    is_valid = is_number(temperature) and MIN_TEMPERATURE <= temperature < inf
+    require(is_valid, what, temperature=temperature)
     if top_k is not None:
         size = model.vocabulary_size
-        require(
-            is_number(top_k, Integral) and 1 <= top_k <= size,
-            f"an integer in [1, vocabulary_size={size}], or None",
-            top_k=top_k,
-        )
+        what = f"an integer in [1, vocabulary_size={size}], or None"
+        require(is_number(top_k, Integral) and 1 <= top_k <= size, what, top_k=top_k)
     if top_p is not None:
         require(is_number(top_p) and 0 < top_p <= 1, "a number in (0, 1], or None", top_p=top_p)
     if draws is None:
