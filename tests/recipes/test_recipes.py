@@ -57,7 +57,7 @@ def test_a_word_has_all_of_its_pronunciations(tmp_path):
 
 def test_the_baseline_summary_is_the_first_words():
     assert summarize.first_words(["a b c d", "e"], 2) == ["a b", "e"]
-    with pytest.raises(ValueError, match=r"`baseline_words` must be .*Received: -1"):
+    with pytest.raises(ValueError, match=r"`baseline_words` must be .*Received: baseline_words=-1"):
         summarize.Config.of(baseline_words=-1)
 
 
@@ -196,7 +196,7 @@ def test_one_held_out_pair_is_enough_to_time_a_student():
 
 @pytest.mark.parametrize("config", [ask.Config, distill.Config, generate.Config])
 def test_a_context_of_no_words_is_refused(config):
-    with pytest.raises(ValueError, match=r"`context_words` must be .*Received: 0"):
+    with pytest.raises(ValueError, match=r"`context_words` must be .*Received: context_words=0"):
         config.of(context_words=0)
 
 
