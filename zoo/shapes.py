@@ -18,6 +18,11 @@ def built(layer, input_shape):
     return layer
 
 
+def dense(units, dim, name, **options):
+    """Return a built Dense layer of inputs `(rows, dim)`."""
+    return built(keras.layers.Dense(units, name=name, **options), (None, dim))
+
+
 def dynamic_one(source):
     """Return 1 as a tensor whose value is known at run time only: a cache's first length.
 

@@ -3,7 +3,7 @@
 from keras import layers, ops
 
 from ..layers.softmax import attention_weights
-from ..shapes import built
+from ..shapes import dense
 
 
 class GlobalAttention(layers.Layer):
@@ -28,15 +28,11 @@ class GlobalAttention(layers.Layer):
         (_, query_dim), (_, _, memory_dim) = shapes
         self.query_map = self.key_map = self.score_vector = None
         if self.is_additive:
-            self.query_map = built(
-                layers.Dense(self.dim, use_bias=False, name="query_map"), (None, query_dim)
-            )
-            self.key_map = built(layers.Dense(self.dim, name="key_map"), (None, memory_dim))
+            self.query_map = dense(self.dim, query_dim, "query_map", use_bias=False)
+            self.key_map = dense(self.dim, memory_dim, "key_map")
             self.score_vector = self.add_weight(name="score_vector", shape=(self.dim,))
         elif self.score == "general":
-            self.key_map = built(
-                layers.Dense(query_dim, use_bias=False, name="key_map"), (None, memory_dim)
-            )
+            self.key_map = dense(query_dim, memory_dim, "key_map", use_bias=False)
 
     def keys(self, memory):
         """The part of the scores that depends on the encoder outputs only: once per source.

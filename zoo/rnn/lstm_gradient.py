@@ -30,7 +30,7 @@ def lstm_sequence(projected, kernel, hidden, cell, keep=None, reverse=False):
     def states(projected, kernel, hidden, cell):
         def step(carry, now):
             hidden, cell, _ = carry
-            now, keep_now = _first(now, 4 * units)
+            now, keep_now = now[:, : 4 * units], now[:, 4 * units :]
             gates = now + ops.matmul(hidden, kernel)
             i, f, g, o = _activated(gates)
             next_cell = f * cell + i * g
@@ -59,7 +59,7 @@ def lstm_sequence(projected, kernel, hidden, cell, keep=None, reverse=False):
 
             def step_back(carry, now):
                 of_hidden, of_cell, _ = carry
-                now, keep_now = _first(now, 8 * units)
+                now, keep_now = now[:, : 8 * units], now[:, 8 * units :]
                 from_hidden, from_cell, by_hidden, by_i, by_f, by_g, by_o, f = ops.split(now, 8, -1)
                 of_hidden, of_cell = of_hidden + from_hidden, of_cell + from_cell
                 kept = 0
@@ -98,10 +98,6 @@ def _with_keep(parts, keep):
     """Join sequences: Keras's scan accepts only one if its length is unknown."""
     parts = parts if keep is None else [*parts, keep]
     return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
-
-
-def _first(now, size):
-    return now[:, :size], now[:, size:]
 
 
 def _shifted(first, states, reverse):

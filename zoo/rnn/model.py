@@ -5,13 +5,13 @@ Wu et al. 2016 (GNMT).
 import math
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from ..contract import Seq2Seq
 from ..layers.dropout import Dropout
 from ..layers.embedding import token_embeddings
 from ..layers.scan import scan_time
-from ..shapes import built
+from ..shapes import built, dense
 from .attention import GlobalAttention
 from .options import RNNOptions
 from .recurrence import CELLS, Recurrence, reversed_positions, take_positions
@@ -63,7 +63,10 @@ class RNNSeq2Seq(Seq2Seq):
         self.bridge_maps = None
         if self.bridge in ("dense", "backward"):
             self.bridge_maps = [
-                [_dense(hidden_dim, dim, f"bridge_{i}_{state}", "tanh") for state in self._names]
+                [
+                    dense(hidden_dim, dim, f"bridge_{i}_{state}", activation="tanh")
+                    for state in self._names
+                ]
                 for i, dim in enumerate(options.bridge_dims)
             ]
         self.attention = None
@@ -76,10 +79,10 @@ class RNNSeq2Seq(Seq2Seq):
         self.read_out_map = None
         dim = hidden_dim + options.context_dim
         if self.read_out == "tanh":
-            self.read_out_map = _dense(self.read_out_dim, dim, "read_out", "tanh")
+            self.read_out_map = dense(self.read_out_dim, dim, "read_out", activation="tanh")
         elif self.read_out == "maxout":
             dim += options.embedding_dim
-            self.read_out_map = _dense(2 * self.read_out_dim, dim, "read_out")
+            self.read_out_map = dense(2 * self.read_out_dim, dim, "read_out")
         self.dropout = Dropout(options.dropout, name="dropout")
 
     def call(self, inputs, training=False, return_attention=False):
@@ -293,10 +296,6 @@ class RNNSeq2Seq(Seq2Seq):
 def _recurrence(cell, units, dim, name, direction="forward"):
     recurrence = Recurrence(cell, units, backward=direction == "backward", name=name)
     return built(recurrence, (None, None, dim))
-
-
-def _dense(units, dim, name, activation=None):
-    return built(layers.Dense(units, activation=activation, name=name), (None, dim))
 
 
 def _rows(x):

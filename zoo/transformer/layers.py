@@ -32,13 +32,10 @@ class EncoderLayer(layers.Layer):
         return SelfAttention(*options.attention_sizes, name="self_attention")
 
     def build(self, shape):
-        for sub_layer in (
-            self.self_attention,
-            self.feed_forward,
-            self.self_attention_norm,
-            self.feed_forward_norm,
-        ):
-            sub_layer.build(shape)
+        self.self_attention.build(shape)
+        self.feed_forward.build(shape)
+        self.self_attention_norm.build(shape)
+        self.feed_forward_norm.build(shape)
 
     def call(self, x, bias, rotation, *, batch, training=False):
         """Read entire sequences.
