@@ -77,12 +77,16 @@ class _Served(tf.Module):
             for name, side in (("source", tokenizers.source), ("target", tokenizers.target))
         )
 
-        @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32, name="source")])
+        @tf.function(
+            input_signature=[tf.TensorSpec((None, None), tf.int32, name="source")], autograph=False
+        )
         def generate(source):
             tokens, lengths = greedy_search(model, source, max_target_length)
             return {"tokens": tokens, "length": lengths}
 
-        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
+        @tf.function(
+            input_signature=[tf.TensorSpec((None,), tf.string, name="text")], autograph=False
+        )
         def translate(text):
             text = tf_text.normalize_utf8(text, "NFC")
             ids = self.source_tokenizer.tokenize(text)[:, : max_source_length - 1]

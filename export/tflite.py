@@ -93,6 +93,6 @@ def to_tflite(
 def _calibration(model, source):
     """`Calibration` on sources, with the targets that the model generates for them."""
     limit = MAX_STEPS if model.max_positions is None else min(MAX_STEPS, model.max_positions - 1)
-    search = tf.function(lambda source: greedy_search(model, source, limit))
+    search = tf.function(lambda source: greedy_search(model, source, limit), autograph=False)
     lengths = np.asarray(model.source_mask(source)).sum(axis=1)
     return Calibration.of(source, lengths, *search(source), model.start_id)

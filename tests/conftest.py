@@ -10,7 +10,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 from filelock import FileLock
 
-from random_models import SMALL_PRESETS, randomize
+# TensorFlow is imported in fixtures: the process that starts the workers does without.
+
+# The files that take longest come first, so that both workers end at the same time. One of the first two
+# makes the exported bundle that many files use.
+FIRST = ("test_bundle", "test_translate", "test_tflite", "test_contract", "test_recipes")
+
+
+def pytest_collection_modifyitems(items):
+    names = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: names.get(item.path.stem, len(FIRST)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -80,6 +89,7 @@ def tokenizer(pairs):
 @pytest.fixture(scope="session")
 def tiny_model(tokenizer):
     """A Transformer with random weights and the tokenizer's vocabulary."""
+    from random_models import randomize
     from seq2lite import zoo
 
     return randomize(
@@ -121,6 +131,7 @@ def bundle(tiny_model, tokenizer, pairs, made_once):
 )
 def trained(request, pairs, tmp_path_factory):
     """The translation recipe of a family on a few pairs in float32: its Config and its Result."""
+    from random_models import SMALL_PRESETS
     from seq2lite.recipes import translate
     from seq2lite.recipes.evaluation.decoding import Search
     from seq2lite.recipes.training.options import Training
@@ -142,6 +153,6 @@ def trained(request, pairs, tmp_path_factory):
         training=Training(
             epochs=7, batch_tokens=256, learning_rate=0.01, warmup_steps=20, score_pairs=0
         ),
-        search=Search(num_beams=2),
+        search=Search(num_beams=1),
     )
     return config, translate.train(config)

@@ -149,6 +149,7 @@ def test_the_host_loop_of_the_device_guide_gives_what_generate_gives(bundle, mon
     assert generated[: lengths[0]] == tokens[0].tolist()
 
 
+@pytest.mark.long
 def test_the_static_file_of_the_device_guide_is_searched(tiny_model, tokenizer, pairs):
     names = {
         "model": tiny_model,

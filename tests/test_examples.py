@@ -38,8 +38,13 @@ def held_out(pairs):
     return pairs.subset(range(16), pairs.origin)
 
 
-# An export of the `bundle` fixture's kind, which other tests use.
-LONG = {"seq2lite.export.bundle.to_bundle"}
+# Exports like those of other tests.
+LONG = {
+    "seq2lite.export.bundle.to_bundle",
+    "seq2lite.export.tflite.to_tflite",
+    "seq2lite.export.static.convert",
+    "seq2lite.export.saved_model.to_saved_model",
+}
 
 
 @pytest.mark.parametrize(

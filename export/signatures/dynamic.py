@@ -31,12 +31,12 @@ class Signatures(tf.Module):
         spec = model.source_spec
         source = tf.TensorSpec(spec.shape(), spec.dtype, name="source")
 
-        @tf.function
+        @tf.function(autograph=False)
         def generate(source, max_length):
             tokens, lengths = greedy_search(model, source, max_length, choose=arg_max)
             return {"tokens": tokens, "length": lengths}
 
-        @tf.function
+        @tf.function(autograph=False)
         def generate_beam(source, max_length):
             tokens, lengths, scores = beam_search(
                 model,
@@ -48,11 +48,11 @@ class Signatures(tf.Module):
             )
             return {"tokens": tokens, "length": lengths, "scores": scores}
 
-        @tf.function
+        @tf.function(autograph=False)
         def encode(source):
             return call(model.encode, source)
 
-        @tf.function
+        @tf.function(autograph=False)
         def decode_step(token, **state):
             logits, state = model.decode_step(token, state)
             return {"logits": logits, **state}

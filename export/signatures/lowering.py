@@ -32,7 +32,7 @@ def arg_max(logits):
     return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
 
-@tf.function(experimental_implements="embedding_matmul")
+@tf.function(experimental_implements="embedding_matmul", autograph=False)
 def _embedding_lookup(table, ids):
     """Becomes EMBEDDING_LOOKUP in the converter: table first, ids of rank 1.
 

@@ -34,7 +34,7 @@ class StaticSignatures(tf.Module):
         spec = model.source_spec
         specs = {}
 
-        @tf.function
+        @tf.function(autograph=False)
         def encode(source):
             state = model.encode(source)
             specs.update(
@@ -43,7 +43,7 @@ class StaticSignatures(tf.Module):
             # Some runtimes cannot return constants.
             return {name: x for name, x in state.items() if not _is_zero(x)}
 
-        @tf.function
+        @tf.function(autograph=False)
         def decode_step(token, **state):
             logits, after = model.decode_step(token, state)
             for name, x in after.items():

@@ -11,17 +11,17 @@ from .lowering import arg_max, call
 def text_functions(model, graph, max_source_length, max_target_length):
     """Return `translate`, `tokenize` and `detokenize`, each over one text, as concrete functions."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def tokenize(text):
         ids, length = call(graph.tokenize, text)
         return {"ids": ids, "length": length}
 
-    @tf.function
+    @tf.function(autograph=False)
     def detokenize(ids):
         text, length = call(graph.detokenize, ids, tf.size(ids))
         return {"text": text, "length": length}
 
-    @tf.function
+    @tf.function(autograph=False)
     def translate(text):
         ids, length = call(graph.tokenize, text)
         ids = ids[: tf.minimum(length, max_source_length - 1)]

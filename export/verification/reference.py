@@ -158,7 +158,8 @@ def keras_runner(model, tokenizers: Tokenizers, limits: dict) -> Runner:
     spec = model.source_spec
 
     @tf.function(
-        input_signature=[tf.TensorSpec(spec.shape(), spec.dtype), tf.TensorSpec((), tf.int32)]
+        input_signature=[tf.TensorSpec(spec.shape(), spec.dtype), tf.TensorSpec((), tf.int32)],
+        autograph=False,
     )
     def search(source, max_length):
         return greedy_search(model, source, max_length)

@@ -17,6 +17,9 @@ from .pairs import Pairs
 NUM_SEGMENTATIONS = 64  # most probable segmentations of a text that `alpha` samples from
 SHUFFLE_PAIRS, SHUFFLE_BATCHES = 0, 1  # the two random permutations of an epoch
 
+# Nothing here is Python control flow over tensors, and the conversion takes time.
+without_autograph = tf.autograph.experimental.do_not_convert
+
 
 class Batches:
     """Text pairs as padded batches of ids, for `keras.Model.fit`.
@@ -122,6 +125,7 @@ class Batches:
         num_batches = self.num_batches if num_batches is None else num_batches
         numbered = self._indices(first_batch).take(num_batches).enumerate(first_batch)
 
+        @without_autograph
         def make(number, batch):
             return self._training_batch(number, *batch, shard)
 
@@ -160,6 +164,7 @@ class Batches:
         sort_key, splits = tf.constant(self._buckets.sort_key), tf.constant(self._buckets.splits)
         shapes = tf.constant(self._buckets.shapes)
 
+        @without_autograph
         def epoch(number):
             order = _permutation(self.num_pairs, self.seed, number, SHUFFLE_PAIRS)
             order = tf.gather(order, tf.argsort(tf.gather(sort_key, order), stable=True))

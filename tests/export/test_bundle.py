@@ -203,8 +203,8 @@ except (OSError, export.ConversionError) as error:
 """
 
 
-# For half a SavedModel; for half a file.
-@pytest.mark.parametrize("room", [100_000, pytest.param(3_500_000, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("room", [100_000, 3_500_000])  # for half a SavedModel; for half a file
 def test_an_export_on_a_full_disk_is_one_sentence_and_leaves_the_old_bundle(old, room):
     before = contents(old)
     done = subprocess.run(
@@ -275,6 +275,7 @@ def test_another_export_to_the_same_place_that_still_runs_is_left_alone(old):
     assert sorted(contents(old)) == ["bundle.json", "model.tflite"]
 
 
+@pytest.mark.long
 def test_int8_answers_come_close_to_keras(tiny_model, tokenizer, pairs, tmp_path):
     """As a zip that replaces another one."""
     path = tmp_path / "int8.zip"

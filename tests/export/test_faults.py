@@ -81,7 +81,16 @@ print(len(calls), found["old"], found["new"], found["put back"])
 """
 
 
-@pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "renames"])
+@pytest.mark.parametrize(
+    ("path", "exchange"),
+    [
+        ("my-model", True),
+        ("my-model.zip", False),
+        pytest.param("my-model", False, marks=pytest.mark.long),
+        pytest.param("my-model.zip", True, marks=pytest.mark.long),
+    ],
+    indirect=["path"],
+)
 def test_a_kill_at_any_call_leaves_a_whole_bundle(path, exchange):
     done = subprocess.run(
         [sys.executable, "-c", KILLED, path, Path(__file__).parent.parent, str(exchange)],
@@ -125,7 +134,8 @@ export.to_bundle(
 """
 
 
-@pytest.mark.parametrize("when", ["converting", pytest.param("writing", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("when", ["converting", "writing"])
 def test_a_kill_of_a_whole_export_leaves_the_earlier_bundle(tmp_path, monkeypatch, when):
     path, temporary = tmp_path / "place" / "my-model", tmp_path / "temporary"
     export_stub(path, b"old")

@@ -33,7 +33,7 @@ def logits_of(content, source, target):
 @pytest.mark.parametrize(
     "case",
     [
-        "transformer-learned-gelu",
+        pytest.param("transformer-learned-gelu", marks=pytest.mark.long),
         "transformer-rotary-rms-swiglu-grouped",
         "lstm-luong",
     ],
@@ -135,6 +135,9 @@ def converted(texts_model, tokenizer, pairs):
     return convert
 
 
+@pytest.mark.parametrize(
+    "texts_model", ["transformer", pytest.param("rnn", marks=pytest.mark.long)], indirect=True
+)
 def test_a_process_of_its_own_calibrates_on_the_texts(texts_model, converted, tokenizer, pairs):
     content = static.convert(
         texts_model,

@@ -32,6 +32,11 @@ def converted(request, exported):
     return model, content, calibration
 
 
+TRANSFORMER = pytest.mark.parametrize(
+    "converted", ["transformer", pytest.param("rnn", marks=pytest.mark.long)], indirect=True
+)
+
+
 def formats(content, kind):
     return {weight.buffer: kind for weight in weights_of(flatbuffer.read(content))}
 
@@ -170,6 +175,7 @@ def test_calibrated_rounding_keeps_products_closer():
     assert calibrated < 0.5 * nearest
 
 
+@TRANSFORMER
 def test_a_mixture_keeps_to_its_allowance_and_uses_it(converted):
     _, content, calibration = converted
     expected = log_probabilities(content, calibration)
@@ -201,6 +207,7 @@ def test_a_weight_that_has_no_float16_is_named(converted):
         store_weights(flatbuffer.write(model), formats(content, "float16"))
 
 
+@TRANSFORMER
 def test_an_old_runtime_gets_ops_that_it_has(converted):
     """One scale per weight, and the version of the ops that read it."""
     _, content, _ = converted
@@ -299,7 +306,8 @@ def test_a_very_small_table_stays_float32_without_a_warning(tmp_path):
     assert set(formats.values()) >= {"int8"}
 
 
-@pytest.mark.parametrize("quantization", [pytest.param("float16", marks=pytest.mark.long), "mixed"])
+@pytest.mark.long
+@pytest.mark.parametrize("quantization", ["float16", "mixed"])
 def test_to_tflite_writes_the_requested_mode(quantization, tiny_model, tmp_path):
     source = random_ids(np.random.default_rng(1), [7, 5, 3], vocabulary_size=1000)
     path = tmp_path / "model.tflite"

@@ -149,6 +149,7 @@ class Static(tf.Module):
         }
 
 
+@pytest.mark.long
 def test_a_graph_with_static_shapes_gives_the_same(tokenizer, pairs, tmp_path):
     """In the interpreter, and in CompiledModel, which requires static shapes."""
     save(Static(TextGraph(tokenizer)), tmp_path / "saved_model")

@@ -219,13 +219,13 @@ def a_tiny_transformer(monkeypatch):
     monkeypatch.setitem(PRESETS, "transformer_tiny", {"builder": "transformer", **sizes})
 
 
-def run(recipe, tmp_path, lines, **options):
+def run(recipe, tmp_path, lines, score_pairs=0, num_beams=1, **options):
     """Run a recipe on one file, a part of which is held out."""
     data = write(tmp_path, "data.txt", "".join(f"{line}\n" for line in lines))
-    training = Training(epochs=1, batch_tokens=512, score_pairs=2)
+    training = Training(epochs=1, batch_tokens=512, score_pairs=score_pairs)
     config = recipe.Config.of(
         train=(data,), output=str(tmp_path / "run"), training=training, preset="transformer_tiny",
-        search=Search(num_beams=2), **{"vocabulary_size": 420, "quantizations": (), **options},
+        search=Search(num_beams=num_beams), **{"vocabulary_size": 420, "quantizations": (), **options},
     )  # fmt: skip
     result = recipe.train(config)
     report = (tmp_path / "run" / "report.md").read_text("utf-8")
@@ -238,7 +238,9 @@ def run(recipe, tmp_path, lines, **options):
 def test_a_summary_is_compared_with_the_first_words(a_tiny_transformer, tmp_path, pairs):
     lines = [f"{source} {source}\t{source}" for source, _ in pairs]
     lengths = {"max_source_length": 40, "max_target_length": 8}
-    scores, _ = run(summarize, tmp_path, lines, **lengths, baseline_words=5)
+    scores, _ = run(
+        summarize, tmp_path, lines, score_pairs=2, num_beams=2, **lengths, baseline_words=5
+    )
     assert list(scores) == ["first 5 words", "Keras"]
     assert scores["first 5 words"]["ROUGE-L"] > 50 > scores["Keras"]["ROUGE-L"] >= 0
 
@@ -253,10 +255,10 @@ def test_a_question_has_the_scores_of_all_metrics(a_tiny_transformer, tmp_path, 
 def test_a_pronunciation_is_scored_and_distilled(a_tiny_transformer, tmp_path):
     lines = [f"{a} {b} {c}\t{a.upper()} {c.upper()}" for a in "abcd" for b in "efgh" for c in "ijk"]
     config = {"preset": "transformer_tiny", "max_length": 8}
-    training = Training(epochs=2, batch_tokens=512, score_pairs=2)
+    training = Training(epochs=2, batch_tokens=512, score_pairs=0)
     data = write(tmp_path, "words.tsv", "\n".join(lines))
     teacher = tmp_path / "teacher"
-    options = {"train": (data,), "quantizations": (), "training": training}
+    options = {"train": (data,), "quantizations": (), "training": training, "num_beams": 1}
     result = pronounce.train(pronounce.Config.of(output=str(teacher), **config, **options))
     (scores,) = result.scores.values()
     assert scores["Keras"]["PER"] >= 0 and scores["Keras"]["WER"] <= 100
@@ -362,6 +364,7 @@ def test_a_copy_is_the_recipe_and_nothing_is_overwritten(name, tmp_path, capsys)
     assert "`path` must not exist" in str(error.value) and path.read_text("utf-8") == before
 
 
+@pytest.mark.long
 def test_a_copy_runs(tmp_path):
     recipes.main(["cp", "translate", str(tmp_path / "my.py")])
     done = subprocess.run(

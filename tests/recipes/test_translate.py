@@ -48,7 +48,7 @@ def test_training_lowers_the_loss_and_a_bundle_comes_out(trained):
     )
     assert result.reports["float32"].measurements is None  # `measure` is off
     (scores,) = result.scores.values()
-    # Beam search in Keras and in the file: the same weights, the same search, the same text.
+    # Keras and the file: the same weights, the same search, the same text.
     assert scores["float32"] == pytest.approx(scores["Keras"])
     assert json.loads((run / "seq2lite-run.json").read_text())["preset"] == config.model.preset
 
@@ -108,6 +108,7 @@ def test_the_float32_file_equals_keras_token_by_token_on_trained_weights(trained
     assert len(distinct) > 10
 
 
+@pytest.mark.long
 def test_the_saved_model_loads_with_the_zoo_alone(trained):
     config, result = trained
     code = "import sys, keras; from seq2lite import zoo; model = keras.saving.load_model(sys.argv[1]); "
