@@ -109,7 +109,7 @@ PARAMS = [
     for name, is_short, _ in _named()
 ]
 # Structures whose files contain other searches too: an RNN, a recurrent decoder, a growing cache.
-SEARCHED = ("rnn-0-dot-gru", "transformer-6-rotary-ssru", "transformer-5-sinusoidal-attention")
+SEARCHED = ("rnn-6-dot-lstm", "transformer-6-rotary-ssru", "transformer-5-sinusoidal-attention")
 BEAM = {"num_beams": 4, "num_hypotheses": 3, "length_penalty": 0.8, "coverage_penalty": 0.2}
 SAMPLE = {"temperature": 0.7, "top_k": 10, "top_p": 0.9}
 

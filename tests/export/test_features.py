@@ -57,7 +57,10 @@ def test_a_file_with_dynamic_shapes_generates_the_tokens_of_keras(
     assert len({tuple(row) for row in tokens.tolist()}) > 2
 
 
-@pytest.mark.parametrize(("quantization", "equal"), [("float32_static", 1.0), ("int8_static", 0.3)])
+@pytest.mark.parametrize(
+    ("quantization", "equal"),
+    [pytest.param("float32_static", 1.0, marks=pytest.mark.long), ("int8_static", 0.3)],
+)
 def test_a_static_file_generates_the_tokens_of_keras(model, source, quantization, equal):
     limits = {"max_source_length": LENGTH, "max_target_length": 9}
     content = static.convert(model, quantization, **limits, calibration=source)

@@ -222,7 +222,10 @@ class LastWord(zoo.Seq2Seq):
     def encode(self, source):
         is_token = tf.cast(source != self.pad_id, tf.float32)[:, :, None]
         embedded = tf.gather(self.table, source) * is_token
-        return {"sum": tf.reduce_sum(embedded, axis=1), "generated": tf.zeros((len(source), 16))}
+        return {
+            "sum": tf.reduce_sum(embedded, axis=1),
+            "generated": tf.zeros((tf.shape(source)[0], 16)),
+        }
 
     def step(self, token, state):
         generated = state["generated"] + tf.gather(self.table, token)

@@ -252,6 +252,7 @@ def test_a_question_has_the_scores_of_all_metrics(a_tiny_transformer, tmp_path, 
     assert {"BLEU", "ROUGE-L", "exact match"} <= scores["Keras"].keys()
 
 
+@pytest.mark.long
 def test_a_pronunciation_is_scored_and_distilled(a_tiny_transformer, tmp_path):
     lines = [f"{a} {b} {c}\t{a.upper()} {c.upper()}" for a in "abcd" for b in "efgh" for c in "ijk"]
     config = {"preset": "transformer_tiny", "max_length": 8}

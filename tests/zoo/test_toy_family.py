@@ -98,7 +98,7 @@ class Growing(ToyFamily):
 
     def encode(self, source):
         state = super().encode(source)
-        return {**state, "tokens": keras.ops.zeros((len(source), 1), "int32")}
+        return {**state, "tokens": keras.ops.zeros((keras.ops.shape(source)[0], 1), "int32")}
 
     def step(self, token, state):
         tokens = keras.ops.concatenate([state["tokens"], token[:, None]], axis=1)
