@@ -167,6 +167,7 @@ def test_the_metadata_of_a_file_is_read(bundle, monkeypatch):
     run("docs/reference/bundle-format.md", "read_metadata", {})
 
 
+@pytest.mark.long
 def test_the_zoo_page_searches_and_trains():
     source = np.array([[5, 6, 3], [7, 3, 0]])
     names = {"source": source, "np": np, "keras": keras}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seq2lite import export
-from seq2lite.export import static
+from seq2lite.export import static, tflite
 from seq2lite.export.checks import check_quantization
 from seq2lite.export.quantization.apply import quantize_activations, quantize_weights
 from seq2lite.export.quantization.modes import MODES, Options, quantize
@@ -17,7 +17,7 @@ from seq2lite.export.tflite_file import flatbuffer
 from seq2lite.export.tflite_file.flatbuffer import schema
 
 
-def test_a_new_entry_is_a_mode_of_to_tflite(tiny_model, tmp_path, monkeypatch):
+def test_a_new_entry_is_a_mode_of_to_tflite(tiny_model, bundle, tmp_path, monkeypatch):
     """Tables of embeddings in 8 bits, all other weights in float16."""
     mode = replace(
         MODES["float16"],
@@ -31,6 +31,8 @@ def test_a_new_entry_is_a_mode_of_to_tflite(tiny_model, tmp_path, monkeypatch):
         ),
     )
     monkeypatch.setitem(MODES, mode.name, mode)
+    converted = (bundle / "model.tflite").read_bytes()
+    monkeypatch.setattr(tflite, "convert_signatures", lambda _: converted)
     export.to_tflite(tiny_model, tmp_path / "new", mode.name)
     content = (tmp_path / "new").read_bytes()
     model = flatbuffer.read(content)

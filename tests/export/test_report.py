@@ -10,6 +10,7 @@ import pytest
 from random_models import random_ids
 from seq2lite import export
 from seq2lite.export import page
+from seq2lite.export.measurement import speed
 from seq2lite.export.measurement.memory import measure_memory
 from seq2lite.export.measurement.profile import profile
 from seq2lite.export.measurement.size import size_by_part
@@ -108,16 +109,18 @@ def test_memory_is_measured(bundle, source, how):
 @pytest.fixture(scope="module")
 def measured(tiny_model, tokenizer, pairs, tmp_path_factory):
     """The `Report` of an int8 bundle with measurements."""
-    return export.to_bundle(
-        tiny_model,
-        tmp_path_factory.mktemp("measured") / "my-int8",
-        tokenizer,
-        pairs[:16],
-        max_source_length=40,
-        max_target_length=12,
-        num_beams=None,
-        text=False,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed, "PASSES", 1)
+        return export.to_bundle(
+            tiny_model,
+            tmp_path_factory.mktemp("measured") / "my-int8",
+            tokenizer,
+            pairs[:16],
+            max_source_length=40,
+            max_target_length=12,
+            num_beams=None,
+            text=False,
+        )
 
 
 def test_a_report_states_the_measurements(measured):

@@ -245,6 +245,7 @@ def test_a_summary_is_compared_with_the_first_words(a_tiny_transformer, tmp_path
     assert scores["first 5 words"]["ROUGE-L"] > 50 > scores["Keras"]["ROUGE-L"] >= 0
 
 
+@pytest.mark.long
 def test_a_question_has_the_scores_of_all_metrics(a_tiny_transformer, tmp_path, pairs):
     lines = [f"{source}\tWhat is {source}?" for source, _ in pairs]
     lengths = {"max_source_length": 40, "max_target_length": 8}
