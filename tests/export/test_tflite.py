@@ -83,8 +83,8 @@ def test_a_host_loop_over_encode_and_decode_step_equals_teacher_forcing(structur
             logits.append(state.pop("logits"))
         expected = np.array(structure.model({"source": source, "target": target}))
         # Logits reach 30, and float32 rounds relative to the largest terms of a sum.
-    atol = 4e-6 * np.abs(expected).max()
-    np.testing.assert_allclose(np.stack(logits, axis=1), expected, rtol=0, atol=atol)
+        atol = 4e-6 * np.abs(expected).max()
+        np.testing.assert_allclose(np.stack(logits, axis=1), expected, rtol=0, atol=atol)
 
 
 def test_the_state_has_the_same_names_in_all_signatures(structure, interpreter):
