@@ -4,6 +4,8 @@ So a resumed training continues with exactly the next batch, several processes a
 without communication, and the batch of a non-finite loss can be identified.
 """
 
+from collections.abc import Sequence
+
 import keras  # noqa: F401  (before TensorFlow: PyTorch, imported after it, can crash)
 import numpy as np
 import tensorflow as tf
@@ -28,7 +30,7 @@ class Batches:
     them into batches of about equal size, and shuffles the batches.
 
     Args:
-        pairs: `Pairs` of source and target texts.
+        pairs: (source, target) texts, a list or `Pairs`.
         tokenizer: A `Tokenizer` for both sides, or a (source, target) pair.
         max_length: Maximum source and target length in tokens, including the end id; longer texts
             are cut. An int for both sides, or a (source, target) pair.
@@ -55,8 +57,7 @@ class Batches:
 
     Example:
         >>> from seq2lite.recipes.data.batches import Batches
-        >>> from seq2lite.recipes.data.pairs import Pairs
-        >>> pairs = Pairs([("Open File", "파일 열기")] * 8)
+        >>> pairs = [("Open File", "파일 열기")] * 8
         >>> batches = Batches(pairs, tokenizer, max_length=40, batch_tokens=80, seed=1)
         >>> inputs, next_tokens, weights = next(iter(batches.dataset()))
         >>> inputs["source"].shape == (4, 19), next_tokens.shape == weights.shape
@@ -65,7 +66,7 @@ class Batches:
 
     def __init__(
         self,
-        pairs: Pairs,
+        pairs: Sequence[tuple[str, str]],
         tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer] | Tokenizers,
         *,
         max_length: int | tuple[int, int],
@@ -75,6 +76,7 @@ class Batches:
         few_shapes: bool = False,
         rows_multiple: int = 1,
     ):
+        pairs = pairs if isinstance(pairs, Pairs) else Pairs(pairs)
         self.pairs, self.lines, self.origin = pairs, pairs.lines, pairs.origin
         self.tokenizers = Tokenizers.of(tokenizer)
         self.seed = seed

@@ -46,14 +46,11 @@ def check_folder(run: Run):
                 f"`output` must not be a folder that the run reads from. Received: {folder}, which "
                 f"contains {path}"
             )
-    if not folder.is_dir() or all(_is_ignored(path.name) for path in folder.iterdir()):
+    if not folder.is_dir() or _is_empty(folder):
         return
     cwd = Path.cwd()
     if not (folder / RECORD).is_file() or folder.resolve() in (cwd, *cwd.parents):
-        raise ValueError(
-            f"`output` must be a new folder, or one of an earlier run. Received: {folder}, which "
-            "contains other files"
-        )
+        raise _other_files(folder)
     if config.training.finish or not config.run.overwrite:
         _require_resumable(run)
     elif not run.is_resumable:
@@ -77,7 +74,7 @@ def open_run(run: Run) -> Iterator[Path]:
         The path of the folder. A stopped run finds its files there.
 
     Raises:
-        ValueError: Another process uses the folder, or has used it since `prepare_run`.
+        ValueError: Another process uses the folder, or has written to it since `prepare_run`.
     """
     folder = run.folder
     if not processes.is_first():
@@ -87,10 +84,14 @@ def open_run(run: Run) -> Iterator[Path]:
     with _locked(folder):
         if not run.is_current:
             raise ValueError(
-                f"`output` must be a folder that no other process uses. Received: {folder}, which "
-                "another process has used since this run began. Give the same command again"
+                "`output` must not change while this command prepares its data. Received: "
+                f"{folder}, where another run has been started or finished since. Give another "
+                "--output, or look at it and give the command again"
             )
-        if (folder / RECORD).is_file() and not run.is_resumable:
+        if not (folder / RECORD).is_file():
+            if not _is_empty(folder):  # files of another program, written since `prepare_run`
+                raise _other_files(folder)
+        elif not run.is_resumable:
             _require_only_run(folder)
             _remove_run(folder)  # `prepare_run` has checked `overwrite`
         write_text(folder / RECORD, json.dumps(run.record, ensure_ascii=False, indent=1) + "\n")
@@ -99,6 +100,19 @@ def open_run(run: Run) -> Iterator[Path]:
             (folder / DONE).touch()
             _remove_checkpoints(folder)
             (folder / LOCK).unlink(missing_ok=True)
+
+
+def _is_empty(folder):
+    """Return whether a folder contains nothing that a new run could overwrite."""
+    return all(_is_ignored(path.name) for path in folder.iterdir())
+
+
+def _other_files(folder):
+    """Return the error for a folder whose files are not those of a run."""
+    return ValueError(
+        f"`output` must be a new folder, or one of an earlier run. Received: {folder}, which "
+        "contains other files"
+    )
 
 
 def _require_resumable(run):
@@ -126,8 +140,8 @@ def _require_only_run(folder):
     others += [f"{checkpoints.FOLDER}/{path.name}" for path in _not_checkpoints(folder)]
     if others:
         raise ValueError(
-            f"`output` must contain only a run to be replaced. Received: {folder}, which contains "
-            f"{', '.join(others)}"
+            "`output` must contain nothing but the run that --overwrite replaces. Received: "
+            f"{folder}, which contains {', '.join(others)}"
         )
 
 

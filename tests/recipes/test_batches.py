@@ -45,6 +45,14 @@ def test_an_epoch_holds_each_pair_once_and_predicts_the_next_token(pairs, tokeni
     assert sum(len(s) + len(t) for s, _, t in first) == batches.num_tokens
 
 
+def test_a_list_of_pairs_gives_the_batches_of_pairs(tokenizer):
+    pairs = [("Open File", "파일 열기"), ("Close", "닫기")]
+    options = {"max_length": 40, "batch_tokens": 80}
+    batches, expected = (Batches(p, tokenizer, **options) for p in (pairs, Pairs(pairs)))
+    assert sorted(rows_of(batches.dataset())) == sorted(rows_of(expected.dataset()))
+    assert (batches.lines, batches.origin) == (expected.lines, expected.origin)
+
+
 @pytest.mark.parametrize("alpha", [None, 0.3])
 def test_any_batch_is_the_same_whichever_came_first(pairs, tokenizer, alpha):
     batches = Batches(

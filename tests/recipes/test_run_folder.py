@@ -66,10 +66,21 @@ def test_a_folder_that_another_run_has_used_since_the_checks_is_refused(stopped,
     with open_run(stopped) as folder:
         pass
     before = everything(folder)
-    expected = r"no other process uses. Received: .*run, which another process has used since"
+    expected = "must not change while .* Received: .*run, where another run has been started"
     with pytest.raises(ValueError, match=expected), run_folder.open_run(run):
         pass
     assert everything(folder) == {**before, folder / ".lock": b""}
+
+
+def test_files_that_another_program_writes_after_the_checks_are_not_overwritten(tmp_path):
+    run = prepare_run(Config.of(output=str(tmp_path / "run")))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.keras").write_bytes(b"another model")
+    before = everything(tmp_path)
+    expected = "a new folder, or one of an earlier run. Received: .*run, which contains other"
+    with pytest.raises(ValueError, match=expected), run_folder.open_run(run):
+        pass
+    assert everything(tmp_path) == {**before, tmp_path / "run" / ".lock": b""}
 
 
 def test_replacing_a_run_removes_links_but_not_their_targets(stopped, tmp_path):
@@ -88,7 +99,7 @@ def test_files_of_another_origin_are_never_removed_with_a_run(stopped, other):
     (folder / other).mkdir()
     (folder / ".report.md.partial-x").mkdir()  # left by a killed process
     changed = replace(stopped, preset="transformer_tiny", overwrite=True)
-    expected = f"only a run to be replaced. Received: .*run, which contains {other}$"
+    expected = f"the run that --overwrite replaces. Received: .*run, which contains {other}$"
     with pytest.raises(ValueError, match=expected), open_run(changed):
         pass
     assert (folder / CHECKPOINT).exists()
