@@ -45,6 +45,10 @@ GRAPH = {
 }
 
 
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
 def room_of(module):
     return module.partition(".")[0]
 
@@ -98,9 +102,64 @@ def test_the_runtime_imports_nothing_else_of_the_project():
 def test_no_private_name_crosses_a_folder():
     for file in [*FILES, *sorted((ROOT / "benchmarks").glob("*.py"))]:
         for module, name in imports(file):
-            is_private = name and name.startswith("_") and not name.startswith("__")
             folder = MODULES[module].parent if module in MODULES else None
-            assert not is_private or folder in (None, file.parent), f"{file}: {module}.{name}"
+            assert not (name and is_private(name)) or folder in (None, file.parent), (
+                f"{file}: {module}.{name}"
+            )
+
+
+# Private names of os, Keras and named tuples, which have no public equivalent.
+EXTERNAL_PRIVATE_NAMES = {"_exit", "_flatten_layers", "_replace"}
+
+
+def foreign_private_accesses(code):
+    """Yield each `object._name` that is neither on `self`, `cls` or `super()` nor the code's own.
+
+    A name is the code's own if the code defines a function of that name or sets `self._name`. Names
+    of an imported module or class are never its own.
+    """
+    nodes = list(ast.walk(ast.parse(code)))
+    imported = {
+        (alias.asname or alias.name).partition(".")[0]
+        for node in nodes
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    accesses = [node for node in nodes if isinstance(node, ast.Attribute) and is_private(node.attr)]
+    own |= {
+        node.attr
+        for node in accesses
+        if isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"
+    }
+    for node in accesses:
+        owner = ast.unparse(node.value)
+        if owner in {"self", "cls", "super()"} or node.attr in EXTERNAL_PRIVATE_NAMES:
+            continue
+        if owner in imported or node.attr not in own:
+            yield f"{owner}.{node.attr}"
+
+
+def test_no_private_attribute_of_another_file_is_used():
+    for file in [*FILES, *sorted((ROOT / "benchmarks").glob("*.py"))]:
+        found = list(foreign_private_accesses(file.read_text("utf-8")))
+        assert not found, f"{file.relative_to(ROOT)}: {found}"
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("from ..data import pairs\npairs._read()", ["pairs._read"]),
+        ("from ..data import pairs as p\nself._read = p._read", ["p._read"]),
+        ("model.layer._cache = 1", ["model.layer._cache"]),
+        ("model._cache", ["model._cache"]),
+        ("self._cache = 1\nother._cache", []),
+        ("def _cache(self): ...\nmodel._cache()", []),
+        ("self._x + cls._x + super()._x + layer._flatten_layers() + x.__class__", []),
+    ],
+)
+def test_private_attributes_are_found(code, found):
+    assert list(foreign_private_accesses(code)) == found
 
 
 def test_files_and_folders_stay_small():

@@ -7,6 +7,7 @@ from random_models import randomize
 from seq2lite import zoo
 from seq2lite.recipes.data.tokenizers import learn_tokenizer
 from seq2lite.recipes.evaluation.decoding import Decoder, Search
+from seq2lite.recipes.evaluation.evaluate import bundle_decoder
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,21 @@ def test_source_and_target_may_have_a_tokenizer_each(tokenizer, pairs):
         tokens, lengths = zoo.greedy_search(model, np.array([row]), 8)
         assert other.decode([np.array(tokens)[0, : int(lengths[0])]]) == [text]
     assert any(found)
+
+
+def test_a_bundle_decodes_to_the_best_hypothesis_of_beam_search(
+    bundle, tiny_model, tokenizer, pairs
+):
+    search = Search(num_beams=3, length_penalty=0.6)  # those of the fixture
+    sources = [source for source, _ in pairs[:4]]
+    best, last = [], []
+    for ids in tokenizer.encode(sources):
+        source = np.array([[*ids[:39], tokenizer.end_id]])
+        tokens, lengths, _ = (
+            np.array(x)
+            for x in zoo.beam_search(tiny_model, source, 12, num_hypotheses=3, **vars(search))
+        )
+        texts = tokenizer.decode([row[:n] for row, n in zip(tokens[0], lengths[0], strict=True)])
+        best.append(texts[0])
+        last.append(texts[-1])
+    assert bundle_decoder(bundle, search)(sources) == best != last

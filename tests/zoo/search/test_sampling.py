@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from random_models import random_ids
+from random_models import FEW_CASES, mostly_long, random_ids
 from search_models import END, PAD, START, endless, model_of, rows
 from seq2lite import zoo
 
@@ -59,8 +59,9 @@ def test_a_seed_gives_the_same_samples_and_another_one_others(source):
 @pytest.mark.parametrize(
     "options", [{"top_k": 1}, {"top_p": 1e-6}, {"top_k": 3, "draws": np.zeros((3, 9))}], ids=str
 )
-def test_top_k_of_one_is_greedy_search(source, options):
-    model = model_of("gru-cho")
+@pytest.mark.parametrize("case", mostly_long(FEW_CASES, ["gru-cho"]))
+def test_top_k_of_one_is_greedy_search(case, source, options):
+    model = model_of(case)
     assert rows(*zoo.sample(model, source, 9, **options)) == rows(
         *zoo.greedy_search(model, source, 9)
     )
