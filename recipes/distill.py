@@ -233,7 +233,7 @@ def train(config):
         tests = {name: task.references(pairs) for name, pairs in tests.items()}
         data = dataclasses.replace(data, tests=tests)
         result = fit(model, data, config.training, folder, score)
-        if can_export():  # under JAX, `run_recipe` starts a second command for the rest
+        if can_export():  # under JAX, `open_run` prints the command for the rest
             result = export_model(result, config)
             result = evaluate(result, score, {"teacher": teacher.decode})
             add_size_and_speed(result, config, teacher, valid)

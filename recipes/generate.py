@@ -169,7 +169,7 @@ def train(config):
     model = build_model(config.model, config.training, data.tokenizer)
     with open_run(run) as folder:
         result = fit(model, data, config.training, folder)
-        if can_export():  # under JAX, `run_recipe` starts a second command for the rest
+        if can_export():  # under JAX, `open_run` prints the command for the rest
             result = export_model(result, config)
             tests, model, reports = data.tests.items(), result.model, result.reports
             result = dataclasses.replace(

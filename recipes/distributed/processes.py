@@ -28,7 +28,7 @@ _NO_TIMEOUT = 7 * 24 * 3600 * 1000  # milliseconds
 
 _LOST = (
     "error: another process of this run has ended, or could not be reached. Give the same command "
-    "on each host to resume from the last checkpoint"
+    "on each host to resume from the last checkpoint, if there is one"
 )
 
 
@@ -166,7 +166,8 @@ def _exit(error):
     if isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error):
         print(_LOST, file=sys.stderr)
     elif isinstance(error, KeyboardInterrupt):
-        print("stopped; give the same commands to resume from the last checkpoint", file=sys.stderr)
+        advice = "give the same commands to resume from the last checkpoint, if there is one"
+        print(f"stopped; {advice}", file=sys.stderr)
     elif isinstance(error, (ValueError, OSError)):
         print(f"error: {error}", file=sys.stderr)
     elif not isinstance(error, SystemExit):

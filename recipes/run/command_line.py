@@ -16,8 +16,8 @@ from ..distributed.backend import can_export
 from ..options import replace
 
 RESUME = (
-    "give the same command to resume from the last checkpoint, or add --finish to export the best "
-    "one"
+    "give the same command to resume from the last checkpoint, or to start again if none was "
+    "written; add --finish to export the best checkpoint"
 )
 
 
@@ -32,7 +32,7 @@ def run_recipe(
 
     A user's mistake (ValueError, OSError) or a refused export ends with one sentence and status 1.
     Under a backend that cannot export, process 0 trains and then becomes a second command that
-    exports under TensorFlow: the same flags with `--finish`.
+    exports under TensorFlow: the same flags with `--finish`. `open_run` has printed it.
 
     Args:
         description: The recipe's docstring, for --help.
@@ -55,23 +55,57 @@ def run_recipe(
         print(f"stopped; {after_stop}", file=sys.stderr)
         sys.exit(130)
     if exports_next:
-        _export_under_tensorflow([*_module_arguments(train), *flags])
+        _export_under_tensorflow([*_module_arguments(train), *flags, "--finish"])
+
+
+def export_command(config) -> str:
+    """Return the shell command that exports and scores a trained run under TensorFlow.
+
+    Args:
+        config: The recipe's Config.
+
+    Example:
+        >>> from seq2lite.recipes import translate
+        >>> from seq2lite.recipes.run.command_line import export_command
+        >>> export_command(translate.Config.of(epochs=3))
+        'KERAS_BACKEND=tensorflow python -m seq2lite.recipes.translate --epochs 3 --finish'
+    """
+    flags = _flags(replace(config, finish=True, overwrite=False), type(config)())
+    command = shlex.join(["python", *_module_arguments(type(config)), *flags])
+    return f"KERAS_BACKEND=tensorflow {command}"
+
+
+def _flags(options, defaults):
+    """Yield the flags of all options that differ from their defaults."""
+    for field in dataclasses.fields(options):
+        value, default = getattr(options, field.name), getattr(defaults, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _flags(value, default)
+        elif "help" in field.metadata and value != default:
+            if isinstance(value, bool):
+                yield _flag(field) if value else _flag(field).replace("--", "--no-", 1)
+            else:
+                yield _flag(field)
+                yield from map(str, value if isinstance(value, tuple) else [value])
+
+
+def _flag(field):
+    return "--" + field.name.replace("_", "-")
 
 
 def _export_under_tensorflow(command):
     """Replace this process by a command that exports what it has trained, and frees its memory."""
-    command = [*command, "--finish"]
     environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
     for name in (processes.ADDRESS, processes.NUM_PROCESSES, processes.PROCESS_ID):
         environment.pop(name, None)
-    print(f"export: KERAS_BACKEND=tensorflow {shlex.join(['python', *command])}", flush=True)
+    sys.stdout.flush()
     sys.stderr.flush()
     os.execve(sys.executable, [sys.executable, *command], environment)
 
 
-def _module_arguments(train):
-    """Return what follows `python` in the command line of the recipe that `train` belongs to."""
-    return program() if train.__module__ == "__main__" else ["-m", train.__module__]
+def _module_arguments(owned):
+    """Return what follows `python` in the command line of a recipe, given its `train` or Config."""
+    return program() if owned.__module__ == "__main__" else ["-m", owned.__module__]
 
 
 def program() -> list[str]:
@@ -115,7 +149,7 @@ def _add_flags(parser, options):
 
 
 def _add_flag(parser, field, default):
-    flag, text = "--" + field.name.replace("_", "-"), field.metadata["help"]
+    flag, text = _flag(field), field.metadata["help"]
     if default not in ((), ""):
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
         text += f" (default: {shown})"

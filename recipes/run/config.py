@@ -1,15 +1,15 @@
 """The options of a run, in groups that all recipes share."""
 
 import dataclasses
+import re
 from typing import Self
 
-from seq2lite.export.checks import check_quantizations
 from seq2lite.export.quantization.modes import QUANTIZATIONS
 
 from ..data.options import DataOptions
 from ..distributed.machine import Machine
 from ..evaluation.decoding import Search
-from ..options import option, replace
+from ..options import check_choices, option, replace
 from ..training.options import Training
 from .model import ModelOptions
 
@@ -34,8 +34,12 @@ class RunOptions:
     measure: bool = option(True, "measure speed and memory of each bundle for its report")
 
     def __post_init__(self):
-        if self.quantizations:
-            check_quantizations(self.quantizations)
+        check_choices("quantizations", self.quantizations, QUANTIZATIONS)
+        if len(set(self.quantizations)) < len(self.quantizations):
+            raise ValueError(
+                "`quantizations` must contain each mode once. "
+                f"Received: {' '.join(self.quantizations)}"
+            )
         if len(self.languages) not in (0, 2):
             raise ValueError(f"`languages` must be two tags. Received: {' '.join(self.languages)}")
 
@@ -79,7 +83,14 @@ class RecipeConfig:
         return replace(cls(), **options)  # type: ignore[call-arg]
 
     def __post_init__(self):
-        self.model.check_lengths(*self.data.max_lengths)
+        try:
+            self.model.check_lengths(*self.data.max_lengths)
+        except ValueError as error:
+            if not hasattr(self.data, "max_length"):
+                raise
+            # One option of the recipe sets both lengths.
+            message = re.sub("max_(source|target)_length", "max_length", str(error))
+            raise ValueError(message) from None
 
     @property
     def batch_options(self) -> dict:

@@ -15,6 +15,7 @@ from ..distributed import processes
 from ..distributed.backend import can_export
 from ..training import checkpoints
 from ..training.artifacts import MODEL, TARGET_TOKENIZER, TOKENIZER
+from .command_line import export_command
 from .record import DONE, RECORD, Run
 
 LOCK = ".lock"
@@ -64,8 +65,8 @@ def check_folder(run: Run):
 def open_run(run: Run) -> Iterator[Path]:
     """Open the run folder, locked, for the time of a `with`; create, resume or replace it.
 
-    At the end of the `with` the run is marked as finished and its checkpoints are removed, unless
-    another backend has to export it.
+    At the end of the `with` the run is marked as finished and its checkpoints are removed. Under
+    a backend that cannot export, both remain, and the command that exports the run is printed.
 
     Args:
         run: The `Run`, from `prepare_run`.
@@ -100,6 +101,8 @@ def open_run(run: Run) -> Iterator[Path]:
             (folder / DONE).touch()
             _remove_checkpoints(folder)
             (folder / LOCK).unlink(missing_ok=True)
+        else:
+            print(f"trained; to export and score: {export_command(run.config)}", flush=True)
 
 
 def _is_empty(folder):

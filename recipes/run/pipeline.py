@@ -25,8 +25,8 @@ def train_and_score(
 ) -> RunResult:
     """Train a model in the run folder, export and score it, and write the report.
 
-    Under a backend that cannot export, it only trains: `run_recipe` starts a second command for
-    the rest.
+    Under a backend that cannot export, it only trains: `open_run` prints the command for the rest,
+    which `run_recipe` starts.
 
     Args:
         run: The `Run`, from `prepare_run`.

@@ -52,7 +52,7 @@ def test_lengths_beyond_learned_positions_are_refused_before_any_work():
     learned = ("positions=learned", "max_positions=64")
     config(architecture=learned, max_length=63)  # the start of a target takes one too
     with pytest.raises(
-        ValueError, match=r"must be at most 63 .*max_positions=64\. Received: max_target_length=64"
+        ValueError, match=r"must be at most 63 .*max_positions=64\. Received: max_length=64"
     ):
         config(architecture=learned, max_length=64)
 

@@ -1,6 +1,7 @@
 """The run folder: which run may use it, and with which options."""
 
 import json
+import shlex
 from pathlib import Path
 
 import keras
@@ -10,8 +11,8 @@ from seq2lite.recipes.data.load import load_data
 from seq2lite.recipes.distributed import machine, precision
 from seq2lite.recipes.distributed.machine import Machine
 from seq2lite.recipes.options import replace
+from seq2lite.recipes.run import command_line, record
 from seq2lite.recipes.run import folder as run_folder
-from seq2lite.recipes.run import record
 from seq2lite.recipes.run.model import build_model
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.record import RECORD
@@ -138,6 +139,44 @@ def test_finish_neither_exports_nor_replaces_a_run_with_other_options(stopped, t
     with pytest.raises(ValueError, match=r"Received: seed=2 \(recorded: 1\)$"):
         prepare_run(replace(stopped, finish=True, seed=2, overwrite=overwrite))
     assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("by_command", [False, True])
+def test_a_run_that_this_backend_cannot_export_names_the_command_that_does_once(
+    tmp_path, monkeypatch, capsys, by_command
+):
+    """As under JAX: from Python it is printed; the command line starts it."""
+    options = {"quantizations": (), "measure": False, "overwrite": True, "ema": 0.5}
+    config = Config.of(output=str(tmp_path / "a run"), architecture=("num_layers=1",), **options)
+    for module in (run_folder, command_line):
+        monkeypatch.setattr(module, "can_export", lambda: False)
+    started = []
+    monkeypatch.setattr(command_line.os, "execve", lambda *args: started.append(args))
+
+    def train(config):
+        with open_run(config):
+            pass
+
+    if by_command:
+        flags = ["--output", str(tmp_path / "a run"), "--architecture", "num_layers=1"]
+        flags += ["--quantizations", "--no-measure", "--ema", "0.5"]
+        command_line.run_recipe("", Config, train, flags)
+        ((_, (_, *command), environment),) = started
+        assert command == ["-m", train.__module__, *flags, "--finish"]
+        assert environment["KERAS_BACKEND"] == "tensorflow"
+    else:
+        train(config)
+        assert not started
+    printed = capsys.readouterr().out
+    assert printed.count("KERAS_BACKEND=tensorflow") == 1
+    advice, *command = shlex.split(printed.rpartition(": ")[2])
+    assert advice == "KERAS_BACKEND=tensorflow"
+    assert command[:3] == ["python", "-m", "seq2lite.recipes.translate"]
+    finish = command_line.parse_config("", Config, command[3:])
+    assert not prepare_run(config).is_finished and not finish.run.overwrite
+    (tmp_path / "a run" / CHECKPOINT).parent.mkdir()
+    (tmp_path / "a run" / CHECKPOINT).touch()
+    assert prepare_run(finish).is_resumable
 
 
 def test_a_run_of_another_backend_is_finished_with_its_precision_and_batches(tmp_path, monkeypatch):

@@ -213,9 +213,10 @@ SMALL = ["--train", "pairs.tsv", "--vocabulary-size", "900"]
         (["--train", "nowhere.tsv"], "error: The data file must exist. Received: nowhere.tsv"),
         (["--valid", "one-column.tsv"], "one-column.tsv, line 2 must be a source and a target"),
         (["--preset", "gpt"], "error: `preset` must be one of"),
-        (["--quantizations", "int8", "int3"], "error: `quantization` must be one of"),
+        (["--quantizations", "int8", "int3"], "error: `quantizations` must be one of"),
+        (["--quantizations", "int8", "int8"], "error: `quantizations` must contain each mode once"),
         (["--epochs", "0"], "error: `epochs` must be at least 1. Received: 0"),
-        (["--max-length", "1"], "error: `max_source_length` must be an integer of at least 2"),
+        (["--max-length", "1"], "error: `max_length` must be an integer of at least 2"),
         (["--seed", "-1"], "error: `seed` must be from 0 to 4294967295. Received: -1"),
         (["--output", ".", "--overwrite"], "error: `output` must be a new folder, or one of an"),
         (
