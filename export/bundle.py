@@ -31,6 +31,7 @@ def to_bundle(
     calibration: Sequence[str] | None = None,
     max_divergence: float = MAX_DIVERGENCE,
     min_runtime: str | None = None,
+    target: str | None = None,
     tolerance: Tolerance | None = None,
     measure: bool = True,
 ) -> Report | dict[str, Report]:
@@ -73,6 +74,7 @@ def to_bundle(
             the measured loss of quality is slightly too small. The report names the texts.
         max_divergence: float, the maximum loss of `"mixed"`. See `to_tflite`.
         min_runtime: str, the oldest TFLite runtime that must run the file. See `to_tflite`.
+        target: str, the device target of all files. See `to_tflite` and `static.convert`.
         tolerance: `Tolerance` of the comparison with Keras. Default: that of the mode.
         measure: bool, default True, whether to measure speed and memory, which takes most of the
             time. If False, the report states "not measured".
@@ -95,7 +97,11 @@ def to_bundle(
     are_several = isinstance(quantization, (tuple, list))
     modes = tuple(quantization) if are_several else (quantization,)
     checks.check_quantizations(
-        modes, max_divergence=max_divergence, min_runtime=min_runtime, integer_io=integer_io
+        modes,
+        max_divergence=max_divergence,
+        min_runtime=min_runtime,
+        integer_io=integer_io,
+        target=target,
     )
     checks.check_beams(num_beams, length_penalty)
     checks.check_model(model)
@@ -121,6 +127,7 @@ def to_bundle(
         calibration=calibration,
         max_divergence=max_divergence,
         min_runtime=min_runtime,
+        target=target,
         tolerance=tolerance,
         measure=measure,
     )

@@ -17,6 +17,7 @@ from .runtime.checks import is_unicode
 from .runtime.container import MAX_LENGTH, is_bundle, is_zip
 from .runtime.tokenizer import Tokenizers
 from .system.atomic import check_parents
+from .tflite_file.targets import TARGETS
 from .tflite_file.versions import require_version
 
 
@@ -80,6 +81,7 @@ def check_quantization(
     max_divergence=MAX_DIVERGENCE,
     min_runtime=None,
     integer_io=False,
+    target=None,
 ):
     """Raise ValueError unless `quantization` is a mode that supports the options.
 
@@ -89,6 +91,7 @@ def check_quantization(
         max_divergence: float, as in `to_tflite`.
         min_runtime: str, as in `to_tflite`.
         integer_io: bool, as in `to_bundle`.
+        target: str, as in `to_tflite`.
     """
     names = [name for name, mode in MODES.items() if is_static in (None, mode.is_static)]
     require(quantization in names, f"one of {', '.join(names)}", quantization=quantization)
@@ -97,6 +100,9 @@ def check_quantization(
     mode, condition = MODES[quantization], f"quantization={quantization!r}"
     require(not integer_io or mode.has_integer_io, f"False with {condition}", integer_io=integer_io)
     require_version(min_runtime, mode.min_runtime, condition)
+    targets = [name for name in TARGETS if mode.is_static or not TARGETS[name].static_shapes]
+    is_possible = target is None or target in targets
+    require(is_possible, f"one of {', '.join(targets)} with {condition}", target=target)
 
 
 def check_quantizations(quantizations, **options):

@@ -1,7 +1,8 @@
 """The stages of `to_bundle`: prepared, converted, quantized, verified, measured, written.
 
-Each is a function from one frozen dataclass to the next. Before them, the Keras model computes the
-reference and is saved as SavedModels. From there, only files and dataclasses travel.
+The Keras model runs in the first stage and before it: it computes the reference and is saved as
+SavedModels. Each later stage takes the frozen dataclass of the previous stage, or a list of them, and
+uses files of the scratch folder.
 """
 
 import json
@@ -39,8 +40,7 @@ from .verification.probe import search_all
 from .verification.reference import KerasReference, Parity
 
 SAVED_MODEL, STATIC_SAVED_MODEL = "saved_model", "static_saved_model"  # in the scratch folder
-# Whether shapes are static, the SavedModel, and the target of its file.
-SAVED_MODELS = (False, SAVED_MODEL, "cpu"), (True, STATIC_SAVED_MODEL, "portable")
+SAVED_MODELS = {False: SAVED_MODEL, True: STATIC_SAVED_MODEL}  # by whether shapes are static
 NUM_GOLDEN = 8  # sentences
 NUM_GOLDEN_LOGITS = 10  # of each sentence
 
@@ -72,12 +72,17 @@ class Options:
     calibration: Sequence | None
     max_divergence: float
     min_runtime: str | None
+    target: str | None
     tolerance: Tolerance | None
     measure: bool
 
+    def modes(self, *, is_static):
+        """The requested modes that start from static files, or from the others."""
+        return [MODES[name] for name in self.paths if MODES[name].is_static == is_static]
+
     def needs(self, *, is_static, calibration=False):
         """Whether a requested mode starts from files of a kind, or needs their calibration."""
-        modes = [MODES[name] for name in self.paths if MODES[name].is_static == is_static]
+        modes = self.modes(is_static=is_static)
         return any(mode.needs_calibration or not calibration for mode in modes)
 
 
@@ -194,14 +199,12 @@ def _static_calibration(reference, options):
 
 def convert(prepared):
     """Convert each SavedModel once, whatever the number of quantization modes."""
-    return Converted(
-        prepared,
-        {
-            is_static: convert_saved(prepared.folder / name, target)
-            for is_static, name, target in SAVED_MODELS
-            if prepared.options.needs(is_static=is_static)
-        },
-    )
+    options, files = prepared.options, {}
+    for is_static, name in SAVED_MODELS.items():
+        if modes := options.modes(is_static=is_static):
+            target = options.target or modes[0].target  # the same for all modes of a kind
+            files[is_static] = convert_saved(prepared.folder / name, target)
+    return Converted(prepared, files)
 
 
 def quantize(converted, quantization):
@@ -215,6 +218,7 @@ def quantize(converted, quantization):
         max_divergence=options.max_divergence,
         min_runtime=options.min_runtime,
         integer_io=options.integer_io,
+        target=options.target,
     )
     description = {
         **prepared.description,
@@ -273,7 +277,7 @@ def _report(verified, prepared, keras_speed):
         file_size=len(quantized.content),
         min_runtime=required_runtime(quantized.content),
         formats=quantized.formats,
-        ops=dict(sorted(check_target(quantized.content, "cpu").items())),
+        ops=dict(sorted(check_target(quantized.content, options.target or "cpu").items())),
         parts=size_by_part(quantized.content),
         parity=verified.parity,
         tolerance=verified.tolerance,

@@ -32,6 +32,7 @@ def convert(
     integer_io: bool = False,
     batch: int = 1,
     min_runtime: str | None = None,
+    target: str | None = None,
 ) -> bytes:
     """Convert a model to a file with static `encode` and `decode_step` that every runtime can run.
 
@@ -57,13 +58,16 @@ def convert(
         batch: int, default 1, number of sentences in a call. Must be 1 for the integer modes.
         min_runtime: str, the oldest TFLite runtime that must run the file, such as `"2.17"`, the
             minimum of the integer modes. Default: any.
+        target: str, the device target whose ops, types and shapes the file must keep to, a name in
+            `export.tflite_file.targets.TARGETS`. Default: `"portable"` for the
+            float32 file, before quantization.
 
     Returns:
         bytes of the file.
 
     Raises:
         ValueError: An argument is invalid.
-        ConversionError: The converter failed, or the model needs an op that a device or
+        ConversionError: The converter failed, or the model needs an op that the target or
             `min_runtime` does not have.
 
     Example:
@@ -76,12 +80,12 @@ def convert(
         True
     """
     checks.check_model(model)
-    options = {"integer_io": integer_io, "min_runtime": min_runtime}
+    options = {"integer_io": integer_io, "min_runtime": min_runtime, "target": target}
     checks.check_quantization(quantization, is_static=True, **options)
     checks.check_batch(batch, quantization)
     limits = checks.length_limits(max_source_length, max_target_length, model.max_positions)
-    found = None
-    if MODES[quantization].needs_calibration:
+    mode, found = MODES[quantization], None
+    if mode.needs_calibration:
         ids = {name: getattr(model, name) for name in ("start_id", "end_id", "pad_id")}
         if model.source_spec.features is None:
             tokenizers = checks.check_tokenizer(model, tokenizer)
@@ -96,9 +100,8 @@ def convert(
             )
             max_length = limits["max_target_length"]
             found = StaticCalibration(source[:NUM_SENTENCES], max_length, ids)
-    content = convert_signatures(
-        StaticSignatures(in_float32(model), **limits, batch=batch), "portable"
-    )
+    signatures = StaticSignatures(in_float32(model), **limits, batch=batch)
+    content = convert_signatures(signatures, target or mode.target)
     return quantize(content, quantization, found, **options)[0]
 
 

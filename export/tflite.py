@@ -27,6 +27,7 @@ def to_tflite(
     calibration: np.typing.ArrayLike | None = None,
     max_divergence: float = MAX_DIVERGENCE,
     min_runtime: str | None = None,
+    target: str | None = None,
 ) -> None:
     """Export a model as one TFLite file whose signatures share its weights.
 
@@ -62,11 +63,13 @@ def to_tflite(
             Kullback-Leibler divergence between its next-token distribution and that of float32.
         min_runtime: str, the oldest TFLite runtime that must run the file, such as `"2.9"`. Before
             2.18, `"int8"` has one scale per weight, which is slightly less exact. Default: any.
+        target: str, the device target whose ops, types and shapes the file must keep to, a name in
+            `export.tflite_file.targets.TARGETS`. Default: `"cpu"`.
 
     Raises:
         ValueError: An argument is invalid.
-        ConversionError: The converter failed, the file contains an op that no device has, or
-            `max_divergence` cannot be kept.
+        ConversionError: The converter failed, the file contains an op that the target does not
+            have, or `max_divergence` cannot be kept.
 
     Example:
         >>> from seq2lite import export, zoo
@@ -74,18 +77,19 @@ def to_tflite(
         >>> export.to_tflite(model, folder / "model.tflite", quantization="float32")
     """
     checks.check_model(model)
-    options = {"max_divergence": max_divergence, "min_runtime": min_runtime}
+    options = {"max_divergence": max_divergence, "min_runtime": min_runtime, "target": target}
     checks.check_quantization(quantization, is_static=False, **options)
     checks.check_beams(num_beams, length_penalty)
     checks.check_file_path(path)
-    needs_calibration = MODES[quantization].needs_calibration
-    if needs_calibration:
+    mode = MODES[quantization]
+    if mode.needs_calibration:
         calibration = checks.check_calibration_sources(calibration, model, quantization)
     checks.check_weights(model, [quantization])
     model = in_float32(model)
-    if needs_calibration:
+    if mode.needs_calibration:
         calibration = _calibration(model, calibration)
-    content = convert_signatures(Signatures(model, num_beams, length_penalty))
+    signatures = Signatures(model, num_beams, length_penalty)
+    content = convert_signatures(signatures, target or mode.target)
     content, _ = quantize(content, quantization, calibration, **options)
     write_bytes(path, content)
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from ..tflite_file.targets import check_target
 from ..tflite_file.versions import require_runs_on
 from . import apply
 
@@ -43,11 +44,13 @@ class Options:
             `mixed.choose_formats`.
         min_runtime: Version of the oldest TFLite runtime that must run the file, or None.
         integer_io: Whether the signatures of an integer file take and return integers.
+        target: Name of the device target that must support the file, or None.
     """
 
     max_divergence: float = MAX_DIVERGENCE
     min_runtime: str | None = None
     integer_io: bool = False
+    target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ class Mode:
     needs_calibration: bool = False
     has_integer_io: bool = False
     max_weight: float = float(np.finfo(np.float32).max)
+
+    @property
+    def target(self):
+        """Name of the device target that its float32 files are converted for by default."""
+        return "portable" if self.is_static else "cpu"
 
 
 _DYNAMIC_RANGE = "float32, quantized at each product"
@@ -174,11 +182,13 @@ def quantize(content, quantization, calibration=None, **options):
 
     Raises:
         ValueError: A weight is not finite in its format.
-        ConversionError: The file cannot be run, an op has no integer kernel, or `max_divergence` or
-            `min_runtime` cannot be kept.
+        ConversionError: The file cannot be run, an op has no integer kernel, or `max_divergence`,
+            `min_runtime` or `target` cannot be kept.
     """
     mode, options = MODES[quantization], Options(**options)
     calibration = calibration if mode.needs_calibration else None
     result, formats = mode.quantize(content, calibration, options)
     require_runs_on(result, options.min_runtime)
+    if options.target is not None:
+        check_target(result, options.target)
     return result, formats

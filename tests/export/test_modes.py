@@ -32,7 +32,7 @@ def test_a_new_entry_is_a_mode_of_to_tflite(tiny_model, bundle, tmp_path, monkey
     )
     monkeypatch.setitem(MODES, mode.name, mode)
     converted = (bundle / "model.tflite").read_bytes()
-    monkeypatch.setattr(tflite, "convert_signatures", lambda _: converted)
+    monkeypatch.setattr(tflite, "convert_signatures", lambda *_: converted)
     export.to_tflite(tiny_model, tmp_path / "new", mode.name)
     content = (tmp_path / "new").read_bytes()
     model = flatbuffer.read(content)
