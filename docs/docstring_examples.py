@@ -9,10 +9,10 @@ import griffe
 
 
 class DocstringExamples(griffe.Extension):
-    """Renames the section before the docstring is parsed."""
+    """Rename the section before the docstring is parsed."""
 
     def on_object(self, *, obj, **_):
-        """Changes the docstring of a module, class, function or attribute."""
+        """Change the docstring of a module, class, function or attribute."""
         if obj.docstring is not None:
             obj.docstring.value = re.sub(
                 r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE

@@ -1,7 +1,7 @@
-"""Sequence-to-sequence models in Keras that end as one TFLite file.
+"""Sequence-to-sequence models in Keras, exported to one TFLite file.
 
-`zoo` builds models, `recipes` train them, `export` writes and runs them. The three folders stand at
-the root of the repository; the installed package joins them under this name.
+`zoo` builds models, `recipes` trains them, and `export` writes and runs TFLite files. The three folders
+are at the root of the repository. The installed package contains them under this name.
 """
 
 from importlib.metadata import PackageNotFoundError, version

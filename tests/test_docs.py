@@ -78,7 +78,9 @@ def test_the_readme_trains_exports_and_runs(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.long
-def test_the_export_guide_writes_what_it_names(tiny_model, tokenizer, pairs, tmp_path, monkeypatch):
+def test_the_export_guide_writes_the_files_that_it_names(
+    tiny_model, tokenizer, pairs, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "serving").mkdir()
     held_out = pairs[:16]
@@ -133,7 +135,7 @@ def test_the_device_guide_runs_a_bundle(bundle, monkeypatch, capsys):
     assert str([capsys.readouterr().out.rstrip("\n")]) == greedy
 
 
-def test_the_host_loop_of_the_device_guide_gives_what_generate_gives(bundle, monkeypatch):
+def test_the_host_loop_of_the_device_guide_equals_generate(bundle, monkeypatch):
     from seq2lite import export
 
     monkeypatch.chdir(bundle.parent)

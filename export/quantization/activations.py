@@ -57,7 +57,7 @@ def quantize_static(content, observed, *, bits=8, integer_io=False, clip=True):
 
 
 class _GraphWriter:
-    """Rewrites one graph: the types of its tensors, and QUANTIZE ops between different scales."""
+    """Rewriter of one graph: the types of its tensors, and QUANTIZE ops between different scales."""
 
     def __init__(self, model, index, plan):
         self.model, self.index, self.plan, self.bits = model, index, plan, plan.bits

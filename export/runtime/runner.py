@@ -1,4 +1,4 @@
-"""Text in, text out: what runs a bundle."""
+"""The runner of bundles: text in, text out."""
 
 import os
 import warnings

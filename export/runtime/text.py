@@ -25,7 +25,7 @@ def source_ids(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> l
 
 
 def ended(ids: Sequence[int], max_length: int, end_id: int) -> list[int]:
-    """Cuts ids to a maximum length, the end id included, and appends the end id."""
+    """Cut ids to a maximum length that includes the end id, and append the end id."""
     return [*ids[: max_length - 1], end_id]
 
 

@@ -9,8 +9,8 @@ def call(function, *arguments):
     """Call `function` in a graph of its own, which the converted file holds once.
 
     TFLite has no call. An IF whose other branch is never taken is the closest; equal graphs become
-    one in `without_repetition`. A runtime prepares such a graph again at each call, so this pays for
-    what runs once per source, not for a step (measured: 1.4 times a step's time).
+    one in `without_repetition`. A runtime prepares such a graph again at each call, so use this
+    for work that runs once per source, not at each step (measured: 1.4 times a step's time).
     """
     outputs = []
 
@@ -34,7 +34,7 @@ def arg_max(logits):
 
 @tf.function(experimental_implements="embedding_matmul", autograph=False)
 def _embedding_lookup(table, ids):
-    """Becomes EMBEDDING_LOOKUP in the converter: table first, ids of rank 1.
+    """Look up embeddings; the converter makes it EMBEDDING_LOOKUP: table first, ids of rank 1.
 
     That op reads the int8 table of the tied output projection. A GATHER would need a second copy.
     """

@@ -191,7 +191,7 @@ class TextGraph:
 
 
 def _last_characters(longest, num_bytes):
-    """Backtracks the best segmentation; 1 at characters that end a piece."""
+    """Backtrack the best segmentation; return 1 at characters that end a piece, 0 at others."""
     is_last = tf.zeros_like(longest)
 
     def one_piece(i, is_last):
@@ -261,7 +261,7 @@ def _take(table, indices):
 
 
 def _interleaved(columns):
-    """Interleaves columns `a`, `b`, … `(n,)` as `[a0, b0, …, a1, b1, …]`."""
+    """Interleave columns `a`, `b`, … `(n,)` as `[a0, b0, …, a1, b1, …]`."""
     return tf.reshape(tf.concat([column[:, None] for column in columns], 1), (-1,))
 
 

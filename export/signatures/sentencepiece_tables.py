@@ -115,7 +115,7 @@ def _check(model):
 
 
 def _character_classes(texts):
-    """Numbers the characters of `texts` from 1.
+    """Number the characters of `texts` from 1.
 
     Returns:
         The tables `pages` and `classes`, and a dict from character to class.

@@ -19,7 +19,7 @@ class DataOptions:
     valid: tuple[str, ...] = option(
         (),
         "held-out data in the same format, which selects the best weights; default: a part of "
-        "--train",
+        "--train, or the .valid. file of the data of the package",
     )
     test: tuple[str, ...] = option((), "test data, scored after training; default: --valid")
 

@@ -22,8 +22,9 @@ def prepare_run(config: RecipeConfig) -> Run:
 
     Raises:
         ValueError: The folder is unsuitable: it contains a finished run, a run with other options
-            or data, a run in progress, input files of this run, or other files. Or the backend or
-            the devices cannot train with these options. Or another process has others.
+            or data, a run in progress, input files of this run, or other files. Also raised if the
+            backend or the devices cannot train with these options, or if another process of the
+            run has different options.
         OSError: The data service does not respond.
     """
     training = config.training

@@ -12,7 +12,7 @@ from .history import History
 
 
 class DivergenceGuard(keras.callbacks.Callback):
-    """Ends a training whose loss rises above that of random guessing.
+    """End a training whose loss rises above that of random guessing.
 
     Args:
         history: The `History` of the training.
@@ -81,7 +81,7 @@ class Checkpointing(keras.callbacks.Callback):
 
 
 class EarlyStopping(keras.callbacks.Callback):
-    """Ends a training after a number of evaluations that are not better than the best one.
+    """End a training after a number of evaluations that are not better than the best one.
 
     Args:
         history: The `History` of the training.
@@ -99,7 +99,7 @@ class EarlyStopping(keras.callbacks.Callback):
 
 
 class StopAtNonFinite(keras.callbacks.Callback):
-    """Ends a training at the first batch whose loss is infinite or NaN, and names its pairs.
+    """End a training at the first batch whose loss is infinite or NaN, and name its pairs.
 
     Args:
         batches: The `Batches` that are trained on.

@@ -19,7 +19,7 @@ ADVICE = "Try a lower --learning-rate, a longer --warmup-steps or --precision fl
 
 
 class Evaluation(keras.callbacks.Callback):
-    """Evaluates the weights as they would be exported, and adds the result to the history.
+    """Evaluate the weights as they would be exported, and add the result to the history.
 
     Args:
         exported: A float32 copy of the trained model. Each evaluation sets its weights.

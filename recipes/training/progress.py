@@ -10,7 +10,7 @@ from rich.progress import Progress as Bar
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows batches, loss, tokens per second and remaining time; prints a line for each evaluation.
+    """Show batches, loss, tokens per second and remaining time; print a line for each evaluation.
 
     Without a terminal it prints only the lines. The bar is visible for the time of a `with`.
 

@@ -124,7 +124,7 @@ def test_a_wrong_argument_is_named_before_work_begins(
         ("thesis.txt/my-model", "`path` must be in a folder"),
     ],
 )
-def test_what_is_no_bundle_is_left_alone(
+def test_a_path_that_is_no_bundle_is_not_replaced(
     bundle, tiny_model, tokenizer, pairs, tmp_path, path, message
 ):
     (tmp_path / "thesis.txt").write_text("years of work")

@@ -1,4 +1,4 @@
-"""Whatever stops an export, wherever: the earlier bundle is whole, and the next one cleans up."""
+"""An export that is stopped at any point keeps the earlier bundle, and the next export cleans up."""
 
 import os
 import signal

@@ -65,7 +65,7 @@ def test_the_answers_stay_equal_to_the_bit(converted):
         np.testing.assert_array_equal(states[0][name], states[1][name])
 
 
-def test_what_several_signatures_call_is_one_graph(converted):
+def test_a_graph_that_several_signatures_call_is_stored_once(converted):
     model = flatbuffer.read(rewrites.without_repetition(converted))
     num_graphs = len(model.subgraphs)
     assert num_graphs < len(flatbuffer.read(converted).subgraphs)

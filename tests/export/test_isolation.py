@@ -116,4 +116,4 @@ def test_the_work_ends_with_the_process_that_started_it():
             return
         time.sleep(0.1)
     os.kill(child, signal.SIGKILL)
-    pytest.fail("it goes on")
+    pytest.fail("the child process still runs")

@@ -96,7 +96,7 @@ def test_the_documentation_has_the_table_of_modes():
 
 
 @pytest.mark.parametrize("name", MODES)
-def test_a_mode_states_what_it_refuses(name):
+def test_a_mode_refuses_options_that_it_lacks(name):
     mode = MODES[name]
     check_quantization(name, is_static=mode.is_static, integer_io=mode.has_integer_io)
     major, minor = mode.min_runtime

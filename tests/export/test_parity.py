@@ -1,4 +1,4 @@
-"""The parity gate: it lets a true file pass, and notices any weight that is not."""
+"""The parity check accepts a correct file and detects any wrong weight."""
 
 import dataclasses
 import json

@@ -89,7 +89,7 @@ def test_large_scores_in_integers_choose_kerass_tokens(large_scores):
 
 
 @pytest.mark.parametrize("mode", ["float32", "int8_static"])
-def test_what_stands_at_padding_and_in_free_slots_reaches_nothing(large_scores, mode):
+def test_values_at_padding_and_in_free_slots_have_no_effect(large_scores, mode):
     _, files = large_scores
     file = StaticFile(open_interpreter(files[mode], 1, ""), padding=0)
     rng = np.random.default_rng(0)

@@ -274,7 +274,7 @@ def test_a_weight_that_is_not_finite_is_named_before_work_begins(
 
 
 class Gathering(zoo.Seq2Seq):
-    """Looks its table up in a way that no 8-bit op has."""
+    """A model that looks up its table in a way that no 8-bit op supports."""
 
     def __init__(self):
         super().__init__(vocabulary_size=200, pad_id=0, start_id=2, end_id=3)
@@ -288,7 +288,7 @@ class Gathering(zoo.Seq2Seq):
         return keras.ops.matmul(summed, keras.ops.transpose(self.table)), state
 
 
-def test_what_stays_in_float32_is_named(tmp_path):
+def test_a_matrix_that_stays_in_float32_is_named(tmp_path):
     content = float32_file(Gathering(), tmp_path)
     with pytest.warns(UserWarning, match=r"zoo.TokenEmbedding.* Kept in float32: .* \(200, 16\)"):
         quantize(content, "int8")

@@ -59,7 +59,7 @@ def saved(tiny_model, tokenizer, tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:a text of")
-def test_another_process_serves_what_keras_answers(saved, tiny_model, tokenizer, pairs):
+def test_another_process_serves_the_answers_of_keras(saved, tiny_model, tokenizer, pairs):
     """Text and ids, at any batch, with tensorflow and tensorflow-text alone, in both ways."""
     texts = [source for source, _ in pairs[:8]]
     texts += ["", " \u3000", "파일", "🙂", "menu " * 60]
@@ -88,7 +88,7 @@ def test_another_process_serves_what_keras_answers(saved, tiny_model, tokenizer,
         assert found == {"tokens": tokens.numpy().tolist(), "length": lengths.numpy().tolist()}
 
 
-def test_blank_is_what_python_calls_blank(saved):
+def test_blank_text_is_the_same_as_for_python(saved):
     """The runtime asks `str.strip`, the graph a regular expression: the same characters."""
     from seq2lite.export.saved_model import _BLANK
 

@@ -33,7 +33,7 @@ def test_a_file_finds_the_beams_that_keras_finds(searches, lengths):
     np.testing.assert_allclose(found["scores"], scores, atol=2e-5)
 
 
-def test_a_file_draws_what_keras_draws(searches):
+def test_a_file_draws_the_same_samples_as_keras(searches):
     model, interpreter = searches
     rng = np.random.default_rng(3)
     source = random_ids(rng, [7, 4, 1])

@@ -41,7 +41,7 @@ def changed(content, change):
         ),
     ],
 )
-def test_what_some_device_lacks_is_named(content, change, message):
+def test_an_op_type_or_shape_that_a_device_lacks_is_named(content, change, message):
     check_target(content, "portable")
     file = changed(content, change)
     check_target(file, "cpu")

@@ -31,7 +31,7 @@ def test_a_rewritten_file_states_its_own(converted, kind, runtime):
     assert versions.required_runtime(content) == versions.stated_runtime(content) == runtime
 
 
-def test_what_an_older_runtime_lacks_is_named(converted):
+def test_ops_that_an_older_runtime_lacks_are_named(converted):
     content = stored(converted, "int8")
     assert versions.ops_beyond(content, "2.9") and not versions.ops_beyond(content, "2.18")
     assert versions.ops_beyond(content, "2.9") == {

@@ -18,7 +18,7 @@ TRAINING = Training(
 
 @keras.saving.register_keras_serializable("tests")
 class Bag(zoo.Seq2Seq):
-    """Predicts the next token from the last token and the mean of the source's embeddings.
+    """A model that predicts the next token from the last token and the mean of the source's embeddings.
 
     Args:
         dim: Size of the embeddings.

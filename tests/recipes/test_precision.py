@@ -38,7 +38,7 @@ def test_a_given_precision_is_used(machine):
     ("capability", "policy"),
     [((6, 1), "float32"), ((7, 5), "mixed_float16"), ((8, 0), "mixed_bfloat16")],
 )
-def test_a_gpu_gets_what_its_tensor_cores_multiply(machine, capability, policy):
+def test_a_gpu_gets_the_dtype_that_its_tensor_cores_multiply(machine, capability, policy):
     machine(gpu=capability)
     assert choose_precision() == policy
 

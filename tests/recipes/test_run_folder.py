@@ -26,7 +26,7 @@ def open_run(config):
 
 
 class Stop(Exception):
-    """Ends a run in these tests."""
+    """The end of a run in these tests."""
 
 
 def stop(config):
@@ -244,7 +244,7 @@ def test_nothing_is_replaced_before_the_data_service_responds(stopped, tmp_path)
     assert everything(tmp_path) == before
 
 
-def test_auto_is_recorded_as_what_it_stands_for(stopped, monkeypatch):
+def test_auto_is_recorded_as_the_value_that_it_selects(stopped, monkeypatch):
     other = {"float32": "mixed_bfloat16", "mixed_bfloat16": "float32"}
     here = json.loads((Path(stopped.run.output) / RECORD).read_text())["precision"]
     prepare_run(replace(stopped, precision=here))  # the same as auto

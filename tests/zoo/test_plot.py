@@ -51,7 +51,7 @@ def diagram(case):
 
 
 def rendered(ax):
-    """Renders the figure of the Axes."""
+    """Render the figure of the Axes."""
     FigureCanvasAgg(ax.figure).draw()
     return ax
 

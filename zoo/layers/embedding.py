@@ -43,7 +43,7 @@ class TokenEmbedding(layers.Embedding):
         return ops.cast(rows, self.compute_dtype)
 
     def sequences(self, ids: Tensor, pad_id: int | None) -> Tensor:
-        """Embeds sequences; padding becomes zero, so that its row of the table has no effect.
+        """Embed sequences; padding becomes zero, so that its row of the table has no effect.
 
         Args:
             ids: int32 `(batch, length)`.

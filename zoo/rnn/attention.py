@@ -50,7 +50,7 @@ class GlobalAttention(layers.Layer):
         return ops.reshape(keys, (batch, length, self.key_map.units))
 
     def call(self, query, keys, memory, bias):
-        """Attends from one query per sentence.
+        """Attend from one query per sentence.
 
         Args:
             query: `(batch, query_dim)`.

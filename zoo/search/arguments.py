@@ -10,7 +10,7 @@ from ..contract import Seq2Seq
 
 
 def checked_source(model, source):
-    """Casts `source` to the model's `source_spec`; raises ValueError if it has another shape."""
+    """Cast `source` to the model's `source_spec`; raise ValueError if it has another shape."""
     require(isinstance(model, Seq2Seq), "a zoo.Seq2Seq", model=model)
     spec = model.source_spec
     what, size = "ids of shape (batch, source_length)", model.source_vocabulary_size

@@ -110,7 +110,7 @@ class SelfAttention(MultiHeadAttention):
         self.query_key_value.build(shape)
 
     def call(self, x, bias, rotation=None, *, batch):
-        """Attends over all positions at once.
+        """Attend over all positions at once.
 
         Args:
             x: `(batch * length, dim)`.
@@ -196,7 +196,7 @@ class CrossAttention(MultiHeadAttention):
         return ops.transpose(keys, (0, 2, 3, 1)), values
 
     def call(self, x, keys_values, bias, *, batch):
-        """Attends from all positions at once.
+        """Attend from all positions at once.
 
         Args:
             x: `(batch * length, dim)`.

@@ -58,7 +58,7 @@ class GrowingCache:
         return [old, old, ops.zeros((batch, 2 * heads, 1, dim), dtype)]
 
     def advance(self, state):
-        """Take a new slot: returns the shared tensors that change, and the bias of all slots."""
+        """Take a new slot; return the shared tensors that change, and the bias of all slots."""
         new = state["new_bias"]
         new = shift(new, ops.zeros_like(new[..., :1]), axis=3)
         return {"new_bias": new}, ops.concatenate([state["self_bias"], new], axis=3)
@@ -139,7 +139,7 @@ class FixedCache:
         return [ops.zeros(shape, dtype) for shape in shapes]
 
     def advance(self, state):
-        """Take a slot: returns the shared tensors that change, and the bias of all slots."""
+        """Take a slot; return the shared tensors that change, and the bias of all slots."""
         written = state["written"]
         written = shift(written, ops.ones_like(written[..., :1]), axis=3)
         return {"written": written}, (1 - written) * PADDING_BIAS

@@ -206,7 +206,7 @@ class Transformer(Seq2Seq):
         return self.dropout(ops.reshape(x, (-1, self.model_dim)), training=training)
 
     def _add_positions(self, x, position, table, encode=sinusoidal_encoding):
-        """Scales embeddings (section 3.4) and adds sinusoidal or learned positions."""
+        """Scale embeddings (section 3.4) and add sinusoidal or learned positions."""
         x = x * math.sqrt(self.model_dim)
         if self.positions == "sinusoidal":
             return x + ops.cast(encode(position, self.model_dim), x.dtype)

@@ -40,7 +40,7 @@ def rotation(position, head_dim):
 
 
 def rotate(x, rotation):
-    """Rotates each pair (i, i + head_dim / 2) of `x (..., length, head_dim)`.
+    """Rotate each pair (i, i + head_dim / 2) of `x (..., length, head_dim)`.
 
     Any pairing is equivalent up to the order of weights; halves need no copy.
     """
