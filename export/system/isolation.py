@@ -39,8 +39,8 @@ def in_process():
 def run_isolated(function, /, *arguments, timeout, **named):
     """Call a function in a subprocess, and return its result.
 
-    Arguments and result are pickled. The subprocess imports the module of the function and nothing
-    else of the package, so that a file can be run without TensorFlow, as on a device.
+    Arguments and result are pickled. The subprocess imports the module of the function, without
+    TensorFlow if that module does not import it. A file can thus be run as on a device.
 
     Args:
         function: A function of a module.
@@ -49,7 +49,7 @@ def run_isolated(function, /, *arguments, timeout, **named):
         named: Its keyword arguments.
 
     Raises:
-        ConversionError: The function failed, crashed or took too long.
+        ConversionError: The function failed, crashed, took too long or returned no result.
     """
     if not _IN_PROCESS.get():
         return run_in_subprocess(function, *arguments, timeout=timeout, **named)
@@ -96,6 +96,11 @@ def run_in_subprocess(function, /, *arguments, timeout, **named):
             )
         if process.returncode:
             raise ConversionError(f"{name} failed:\n{_tail(stderr)}")
+        if not result.exists():
+            last = _tail(stderr).rpartition("\n")[2]
+            raise ConversionError(
+                f"{name} must return a result. Received: none, and as last output {last!r}"
+            )
         return _returned(pickle.loads(result.read_bytes()))
 
 
@@ -104,7 +109,12 @@ def work():
     if sys.platform == "linux":  # this process is killed when its parent process ends
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     given, result = map(Path, sys.argv[1:])
-    result.write_bytes(pickle.dumps(_call(*pickle.loads(given.read_bytes()))))
+    content = pickle.dumps(_call(*pickle.loads(given.read_bytes())))
+    try:
+        result.write_bytes(content)
+    except OSError as error:  # a full disk
+        result.unlink(missing_ok=True)
+        print(f"The result cannot be written: {error}", file=sys.stderr)
 
 
 def _call(function, arguments, named):

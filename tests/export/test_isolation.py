@@ -85,6 +85,27 @@ def test_a_crash_of_the_work_is_named(number, name):
         isolation.run_in_subprocess(signal.raise_signal, int(number), timeout=60)
 
 
+def test_work_without_a_result_is_named():
+    with pytest.raises(
+        export.ConversionError, match=r"`exit` must return a result. Received: none"
+    ):
+        isolation.run_in_subprocess(sys.exit, 0, timeout=60)
+
+
+def test_a_result_that_cannot_be_written_is_named():
+    code = (
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+    )
+    with pytest.raises(
+        export.ConversionError,
+        match=r"^`exec` must return a result\. Received: none, .*The result cannot be written: .*$",
+    ) as error:
+        isolation.run_in_subprocess(exec, code, timeout=60)
+    assert "\n" not in str(error.value)
+
+
 PARENT = """
 import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], start_new_session=True)
