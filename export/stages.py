@@ -234,13 +234,13 @@ def quantize(converted, quantization):
 
 def verify(quantized):
     """Compare a file with Keras; raise ParityError beyond the tolerance."""
-    reference = quantized.prepared.reference
-    tolerance = quantized.prepared.options.tolerance or MODES[quantized.quantization].tolerance
+    reference, mode = quantized.prepared.reference, MODES[quantized.quantization]
+    tolerance = quantized.prepared.options.tolerance or mode.tolerance
     parity, answers = check_parity(quantized.file, reference, tolerance)
-    return Verified(quantized, tolerance, parity, _golden(reference, answers))
+    return Verified(quantized, tolerance, parity, _golden(reference, answers, mode.is_exact))
 
 
-def _golden(reference, answers):
+def _golden(reference, answers, is_exact):
     """Sentences with the answers of the file itself, which a device must reproduce."""
     sentences = []
     for row in range(min(NUM_GOLDEN, len(answers["logits"]))):
@@ -255,7 +255,7 @@ def _golden(reference, answers):
                 "first_logits": {str(i): float(logits[i]) for i in highest},
             }
         )
-    return {"max_length": reference.max_length, "sentences": sentences}
+    return {"max_length": reference.max_length, "is_exact": is_exact, "sentences": sentences}
 
 
 def measure(verified):

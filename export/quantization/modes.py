@@ -70,6 +70,7 @@ class Mode:
         needs_calibration: `quantize` needs a calibration on real sources: a `StaticCalibration` if
             the mode is static, otherwise a `Calibration`.
         has_integer_io: Whether signatures can take and return integers.
+        is_exact: Nothing is rounded to fewer bits than float32, so all devices generate the same tokens.
         max_weight: Largest absolute value that a weight may have.
     """
 
@@ -82,6 +83,7 @@ class Mode:
     is_static: bool = False
     needs_calibration: bool = False
     has_integer_io: bool = False
+    is_exact: bool = False
     max_weight: float = float(np.finfo(np.float32).max)
 
     @property
@@ -98,6 +100,7 @@ _MODES = (
         activations="float32",
         quantize=apply.quantize_weights,
         tolerance=Tolerance(1e-4, 0.999, 1.0, 0.1),  # a different order of summation
+        is_exact=True,
     ),
     Mode(
         name="float16",
@@ -140,6 +143,7 @@ _MODES = (
         tolerance=Tolerance(1e-4, 0.999, 1.0, 0.1),
         min_runtime=(1, 0),
         is_static=True,
+        is_exact=True,
     ),
     Mode(
         name="int8_static",

@@ -57,11 +57,35 @@ def test_a_device_gives_the_golden_answers(bundle):
     assert check_golden(bundle).startswith("8 golden sentences: ids equal, tokens of 8 equal")
 
 
-@pytest.mark.parametrize("golden", ["[]", "{}", '{"sentences": [{}]}', "no JSON"])
+@pytest.mark.parametrize(
+    "golden",
+    [
+        "[]",
+        "{}",
+        '{"sentences": [{}], "is_exact": true}',
+        '{"sentences": [], "is_exact": "no"}',
+        "no JSON",
+    ],
+)
 def test_a_broken_golden_file_is_named(bundle, golden, tmp_path):
     changed_copy(bundle, tmp_path, {"golden.json": golden.encode()})
     with pytest.raises(export.BundleError, match=r"golden\.json cannot be read"):
         check_golden(tmp_path)
+
+
+@pytest.mark.parametrize("is_exact", [True, False])
+def test_tokens_may_differ_only_in_a_mode_that_rounds(bundle, is_exact, tmp_path):
+    golden = json.loads((bundle / "golden.json").read_text("utf-8"))
+    assert golden["is_exact"]
+    golden["is_exact"] = is_exact
+    for sentence in golden["sentences"][:4]:
+        sentence["tokens"].append(5)
+    changed_copy(bundle, tmp_path, {"golden.json": json.dumps(golden).encode()})
+    if is_exact:
+        with pytest.raises(export.BundleError, match=r"tokens for .* must be .* Received:"):
+            check_golden(tmp_path)
+    else:
+        assert "tokens of 4 equal" in check_golden(tmp_path)
 
 
 @pytest.mark.parametrize("part", ["text", "source", "tokens", "first_logits"])

@@ -86,6 +86,12 @@ def test_names_of_the_table_are_those_of_its_modes():
     assert tuple(MODES) == export.QUANTIZATIONS
 
 
+def test_modes_in_float32_are_exact():
+    exact = [name for name, mode in MODES.items() if mode.is_exact]
+    assert exact == [name for name, mode in MODES.items() if mode.weights == mode.activations]
+    assert exact == ["float32", "float32_static"]
+
+
 def test_the_documentation_has_the_table_of_modes():
     page = Path(__file__).parents[2] / "docs" / "reference" / "quantization.md"
     rows = [line.split(" | ") for line in page.read_text("utf-8").splitlines() if "|" in line]
