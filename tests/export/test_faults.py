@@ -91,7 +91,7 @@ print(len(calls), found["old"], found["new"], found["put back"])
     ],
     indirect=["path"],
 )
-def test_a_kill_at_any_call_leaves_a_whole_bundle(path, exchange):
+def test_a_kill_at_any_call_leaves_a_complete_bundle(path, exchange):
     done = subprocess.run(
         [sys.executable, "-c", KILLED, path, Path(__file__).parent.parent, str(exchange)],
         capture_output=True,

@@ -74,7 +74,7 @@ def test_one_changed_weight_in_any_tensor_is_refused(tiny_model, content, refere
         outputs = probe(path, **reference.inputs)
         with pytest.raises(export.ParityError):
             require_within(reference.compare(outputs), MODES["float32"].tolerance)
-            pytest.fail(f"{found[buffer][1]} was changed, but the gate passed")
+            pytest.fail(f"{found[buffer][1]} was changed, but the parity check passed")
 
 
 def test_a_refused_export_names_the_difference_and_writes_nothing(

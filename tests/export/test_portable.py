@@ -257,7 +257,7 @@ def test_the_hosts_search_over_the_file_gives_kerass_tokens(texts_model, convert
     np.testing.assert_array_equal(lengths, expected_lengths)
 
 
-def test_files_of_one_signature_answer_as_the_whole_does(converted):
+def test_files_of_one_signature_give_the_same_results(converted):
     from ai_edge_litert.interpreter import Interpreter
 
     content = converted("int8_static")
