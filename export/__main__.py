@@ -40,20 +40,23 @@ def main(arguments=None):
         options = run.parse_intermixed_args(arguments[1:], argparse.Namespace(command="run"))
     else:
         options = parser.parse_args(arguments)
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-    try:
-        if options.command == "check":
-            print(check_golden(options.bundle))
-        else:
-            _run(options)
-    except BrokenPipeError:
-        # The reader has closed the pipe, for example `head`; that is not an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        return 130
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(
+            f"warning: {message}", file=sys.stderr
+        )
+        try:
+            if options.command == "check":
+                print(check_golden(options.bundle))
+            else:
+                _run(options)
+        except BrokenPipeError:
+            # The reader has closed the pipe, for example `head`; that is not an error.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except KeyboardInterrupt:
+            return 130
+        except (ValueError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
     return 0
 
 

@@ -5,10 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 
 import pytest
 
 from seq2lite import export
+from seq2lite.export.__main__ import main
 
 
 def command(*arguments, stdin=None):
@@ -106,6 +108,13 @@ def test_a_long_line_is_cut_with_a_warning(bundle):
     done = command("run", bundle, "menu " * 60)
     assert done.returncode == 0
     assert done.stderr.decode().count("warning: a text of") == 1
+
+
+def test_the_command_leaves_the_warnings_of_its_process_unchanged(tmp_path, capsys):
+    before = warnings.showwarning
+    assert main(["check", str(tmp_path / "missing")]) == 1
+    assert warnings.showwarning is before
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_check_compares_with_the_golden_answers(bundle):
