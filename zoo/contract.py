@@ -60,6 +60,9 @@ class Seq2Seq(keras.Model):
     between calls. A step returns a tensor that it does not change as the same object, so that a loop
     on a device need not copy it.
 
+    Use `keras.ops` for control flow and shapes: exports trace a model without autograph, as Keras's
+    `fit` does.
+
     Give each layer a `name`: checkpoints are keyed by the path of each variable, and Keras numbers
     layers without a name in the order in which a process creates them.
 
