@@ -9,6 +9,7 @@ import pytest
 
 from random_models import float32_file, random_ids
 from seq2lite import export, zoo
+from seq2lite.export import tflite
 from seq2lite.export.quantization.calibration import Calibration
 from seq2lite.export.quantization.mixed import log_probabilities
 from seq2lite.export.quantization.modes import quantize
@@ -288,10 +289,17 @@ class Gathering(zoo.Seq2Seq):
         return keras.ops.matmul(summed, keras.ops.transpose(self.table)), state
 
 
-def test_a_matrix_that_stays_in_float32_is_named(tmp_path):
+def test_a_matrix_that_stays_in_float32_is_named(tmp_path, monkeypatch):
     content = float32_file(Gathering(), tmp_path)
-    with pytest.warns(UserWarning, match=r"zoo.TokenEmbedding.* Kept in float32: .* \(200, 16\)"):
+    kept = r"zoo.TokenEmbedding.* Kept in float32: .* \(200, 16\)"
+    with pytest.warns(UserWarning, match=kept) as caught:
         quantize(content, "int8")
+    monkeypatch.setattr(tflite, "Signatures", lambda *_: None)
+    monkeypatch.setattr(tflite, "convert_signatures", lambda *_: content)
+    with pytest.warns(UserWarning, match=kept) as caught_in_export:
+        export.to_tflite(Gathering(), tmp_path / "model.tflite")
+    # The warning names the line of the caller, whatever the function.
+    assert {each.filename for each in [*caught, *caught_in_export]} == {__file__}
 
 
 @pytest.mark.long
