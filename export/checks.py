@@ -195,26 +195,41 @@ def check_calibration_sources(source, model, quantization):
 
     Raises:
         ValueError: They are not such an array, contain an unknown id or a number that is not
-            finite, or an empty source.
+            finite in float32, or an empty source.
     """
     spec = model.source_spec
+    if spec.features is None:
+        kinds, expected = "iu", "an integer array (n, source_length) of padded ids"
+    else:
+        kinds, expected = "iuf", f"an array (n, source_length, {spec.features}) of real numbers"
+    expected += f" for quantization={quantization!r}"
     try:
-        array = np.asarray(source)
+        given = np.asarray(source)
     except ValueError:  # rows of different lengths
-        array = np.zeros(0)
+        given = np.asarray(None)
+    require(given.dtype != object, expected, calibration=source)
+    _require_array(given.dtype.kind in kinds, expected, given)
+    has_shape = given.ndim == len(spec.shape()) and given.shape[2:] == spec.shape()[2:]
+    _require_array(has_shape and given.size, f"{expected}, not empty", given)
     if spec.features is None:
         size = model.source_vocabulary_size
-        expected = f"an integer array (n, source_length) of padded ids in [0, {size})"
-        is_valid = np.issubdtype(array.dtype, np.integer) and ((array >= 0) & (array < size)).all()
-    else:
-        expected = f"an array (n, source_length, {spec.features}) of finite numbers"
-        is_valid = np.issubdtype(array.dtype, np.number) and np.isfinite(array).all()
-    has_shape = array.ndim == len(spec.shape()) and array.shape[2:] == spec.shape()[2:]
-    is_real = is_valid and has_shape and array.size > 0
-    is_real = is_real and np.asarray(model.source_mask(array)).any(axis=1).all()
-    condition = f" without an empty source, for quantization={quantization!r}"
-    require(is_real, expected + condition, calibration=source)
-    return array.astype(spec.dtype)
+        is_known = (given >= 0) & (given < size)
+        _require_array(is_known.all(), f"an array of padded ids in [0, {size})", given)
+    with np.errstate(over="ignore"):
+        array = given.astype(spec.dtype)
+    _require_array(np.isfinite(array).all(), "an array of numbers that float32 can store", given)
+    has_tokens = np.asarray(model.source_mask(array)).any(axis=1)
+    _require_array(has_tokens.all(), "an array without an empty source", given)
+    return array
+
+
+def _require_array(holds, expected, array):
+    """Raise ValueError unless `holds`, with data type, shape and range of `array` for `calibration`."""
+    if not holds:
+        has_range = array.size and array.dtype.kind in "iuf"
+        values = f", from {array.min()} to {array.max()}" if has_range else ""
+        received = f"calibration of {array.dtype} and shape {array.shape}{values}"
+        raise ValueError(f"`calibration` must be {expected}. Received: {received}")
 
 
 def check_languages(languages):

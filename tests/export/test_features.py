@@ -77,10 +77,17 @@ def test_a_static_file_generates_the_tokens_of_keras(model, source, quantization
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (np.zeros((2, 3)), "an array .n, source_length, 5. of finite numbers"),
-        (np.full((2, 3, 5), np.nan), "of finite numbers"),
-        (np.zeros((2, 3, 5)), "without an empty source"),
-        (None, "of finite numbers"),
+        (np.zeros((2, 3)), r".n, source_length, 5. of real numbers .* float64 and shape \(2, 3\)"),
+        (np.zeros((0, 3, 5)), r"not empty. Received: .* shape \(0, 3, 5\)$"),
+        (np.full((2, 3, 5), np.nan), "that float32 can store. Received: .* from nan to nan"),
+        (np.full((2, 3, 5), 1e39), r"that float32 can store. Received: .*, from 1e\+39 to 1e\+39"),
+        (
+            np.full((2, 3, 5), 1j),
+            r"of real numbers .* Received: .*complex128 and shape \(2, 3, 5\)",
+        ),
+        (np.zeros((2, 3, 5)), "without an empty source. Received: .* from 0.0 to 0.0"),
+        ([[[1.0]], [[1.0], [2.0]]], "of real numbers .* Received: calibration="),
+        (None, "of real numbers .* Received: calibration=None"),
     ],
 )
 def test_wrong_calibration_is_named(model, wrong, message, tmp_path):
