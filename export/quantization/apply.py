@@ -4,7 +4,7 @@ Each takes the file's bytes, a calibration or None, and `modes.Options`. It retu
 file, and the format of each weight by name. Work that runs the file is isolated in a subprocess.
 """
 
-import sys
+import inspect
 import warnings
 from dataclasses import dataclass
 
@@ -73,7 +73,7 @@ def quantize_weights(content, calibration, options, *, choose=None):
 
 def _level_of_caller():
     """The `stacklevel` of the first caller outside of the package: modes have several callers."""
-    package, frame, level = __package__.rpartition(".")[0], sys._getframe(1), 1
+    package, frame, level = __package__.rpartition(".")[0], inspect.currentframe().f_back, 1
     while frame.f_back and frame.f_globals["__name__"].startswith(f"{package}."):
         frame, level = frame.f_back, level + 1
     return level
