@@ -103,7 +103,9 @@ def to_bundle(
         integer_io=integer_io,
         target=target,
     )
-    checks.check_beams(num_beams, length_penalty)
+    num_beams, length_penalty = checks.check_beams(num_beams, length_penalty)
+    checks.check_flags(text=text, measure=measure, integer_io=integer_io)
+    checks.check_tolerance(tolerance)
     checks.check_model(model)
     tokenizers = checks.check_tokenizer(model, tokenizer)
     checks.check_held_out(held_out)

@@ -8,10 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from seq2lite.zoo.checks import is_number, is_positive_integer, require
+from seq2lite.zoo.checks import is_number, is_positive_integer, plain, require
 from seq2lite.zoo.contract import Seq2Seq
 
-from .quantization.modes import MAX_DIVERGENCE, MODES
+from .quantization.modes import MAX_DIVERGENCE, MODES, Tolerance
 from .quantization.weights import require_finite
 from .runtime.checks import is_unicode
 from .runtime.container import MAX_LENGTH, is_bundle, is_zip
@@ -66,10 +66,14 @@ def check_tokenizer(model, tokenizer):
     }
     expected = {name: getattr(model, name) for name in received}
     if received != expected:
+        arguments = "**tokenizer.vocabulary"
+        if not tokenizers.are_shared:
+            arguments = "**target.vocabulary, source_vocabulary_size=source.vocabulary_size"
         raise ValueError(
             "`tokenizer` must be the one that the model was built for, with "
             f"{_listed(expected)}. Received: {_listed(received)}. Pass the tokenizer of the "
-            "training, or build the model with **tokenizer.vocabulary"
+            "training, opened with Tokenizer(…, start_id=model.start_id) if only start_id differs, "
+            f"or build the model with {arguments}"
         )
     return tokenizers
 
@@ -119,19 +123,33 @@ def check_quantizations(quantizations, **options):
     require(is_valid, expected, quantization=quantizations)
 
 
+def check_flags(**flags):
+    """Raise ValueError unless each is a bool."""
+    for name, flag in flags.items():
+        require(isinstance(flag, bool), "True or False", **{name: flag})
+
+
+def check_tolerance(tolerance):
+    """Raise ValueError unless `tolerance` is None or a `Tolerance`."""
+    is_valid = tolerance is None or isinstance(tolerance, Tolerance)
+    require(is_valid, "None or an export.Tolerance", tolerance=tolerance)
+
+
 def check_batch(batch, quantization):
-    """Raise ValueError unless a file with static shapes can have this batch size."""
+    """Return a batch size of a file with static shapes as an int; raise ValueError if invalid."""
     require(is_positive_integer(batch), "a positive integer", batch=batch)
     if MODES[quantization].needs_calibration:
         require(batch == 1, f"1 with quantization={quantization!r}", batch=batch)
+    return int(batch)
 
 
 def check_beams(num_beams, length_penalty):
-    """Raise ValueError unless `generate_beam` can have these options."""
+    """Return the options of `generate_beam` as Python numbers; raise ValueError if invalid."""
     if num_beams is not None:
         require(is_positive_integer(num_beams), "a positive integer", num_beams=num_beams)
     is_finite = is_number(length_penalty) and math.isfinite(length_penalty)
     require(is_finite, "a finite number", length_penalty=length_penalty)
+    return plain((num_beams, length_penalty))
 
 
 def length_limits(max_source_length, max_target_length=None, max_positions=None):
@@ -143,7 +161,7 @@ def length_limits(max_source_length, max_target_length=None, max_positions=None)
         max_positions: int, number of positions of the model. Default: no limit.
 
     Returns:
-        dict of `max_source_length` and `max_target_length`.
+        dict of `max_source_length` and `max_target_length`, as ints.
 
     Raises:
         ValueError: A limit is below 2, above 65,536, or beyond the positions of the model.
@@ -161,7 +179,7 @@ def length_limits(max_source_length, max_target_length=None, max_positions=None)
             maximum = max_positions - (name == "max_target_length")
             expected = f"at most {maximum} for a model with max_positions={max_positions}"
             require(length <= maximum, expected, **{name: length})
-    return limits
+    return plain(limits)
 
 
 def check_held_out(pairs):

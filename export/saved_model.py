@@ -91,7 +91,7 @@ class _Served(tf.Module):
             text = tf_text.normalize_utf8(text, "NFC")
             ids = self.source_tokenizer.tokenize(text)[:, : max_source_length - 1]
             end = tf.fill([tf.size(text), 1], model.end_id)
-            source = tf.concat([ids, end], axis=1).to_tensor(model.pad_id)
+            source = tf.concat([ids, end], axis=1).to_tensor(model.source_spec.padding)
             result = generate(source)
             tokens = tf.RaggedTensor.from_tensor(result["tokens"], lengths=result["length"])
             translated = self.target_tokenizer.detokenize(tokens)

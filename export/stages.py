@@ -157,6 +157,7 @@ def save_signatures(model, options, folder):
 
 def prepare(reference, options, folder):
     """Collect everything that the other stages need, and the calibration data."""
+    padding = reference.padding
     return Prepared(
         options=options,
         folder=folder,
@@ -165,6 +166,7 @@ def prepare(reference, options, folder):
             "name": options.name,
             **options.limits,
             **options.tokenizers.vocabulary,
+            **({} if padding == reference.ids["pad_id"] else {"padding": padding}),
             "normalization": "NFC",
             "languages": list(options.languages) if options.languages else None,
         },
@@ -194,7 +196,8 @@ def _static_calibration(reference, options):
     if not options.needs(is_static=True, calibration=True):
         return None
     texts = reference.sources if options.calibration is None else options.calibration
-    return static.calibrate(options.tokenizers.source, texts, options.limits, reference.ids)
+    tokenizer, limits = options.tokenizers.source, options.limits
+    return static.calibrate(tokenizer, texts, limits, reference.ids, reference.padding)
 
 
 def convert(prepared):

@@ -82,7 +82,8 @@ def convert(
     checks.check_model(model)
     options = {"integer_io": integer_io, "min_runtime": min_runtime, "target": target}
     checks.check_quantization(quantization, is_static=True, **options)
-    checks.check_batch(batch, quantization)
+    checks.check_flags(integer_io=integer_io)
+    batch = checks.check_batch(batch, quantization)
     limits = checks.length_limits(max_source_length, max_target_length, model.max_positions)
     mode, found = MODES[quantization], None
     if mode.needs_calibration:
@@ -90,7 +91,8 @@ def convert(
         if model.source_spec.features is None:
             tokenizers = checks.check_tokenizer(model, tokenizer)
             checks.check_calibration_texts(calibration)
-            found = calibrate(tokenizers.source, calibration, limits, ids)
+            padding = model.source_spec.padding
+            found = calibrate(tokenizers.source, calibration, limits, ids, padding)
         else:
             source = checks.check_calibration_sources(calibration, model, quantization)
             require(
@@ -105,7 +107,7 @@ def convert(
     return quantize(content, quantization, found, **options)[0]
 
 
-def calibrate(tokenizer, texts, limits, ids):
+def calibrate(tokenizer, texts, limits, ids, padding):
     """Tokenize texts of all lengths to calibrate a static file.
 
     Args:
@@ -113,6 +115,7 @@ def calibrate(tokenizer, texts, limits, ids):
         texts: List of source texts that are not all blank.
         limits: dict of `max_source_length` and `max_target_length`.
         ids: dict of `start_id`, `end_id` and `pad_id`.
+        padding: Id that pads sources.
 
     Returns:
         `StaticCalibration`.
@@ -121,5 +124,5 @@ def calibrate(tokenizer, texts, limits, ids):
     rows = sorted(filter(None, source_ids(tokenizer, texts, length)), key=len)
     number = min(len(rows), NUM_SENTENCES)
     rows = [rows[i] for i in np.linspace(0, len(rows) - 1, number).astype(int)]
-    source = pad(rows, tokenizer.pad_id, length)
+    source = pad(rows, padding, length)
     return StaticCalibration(source, limits["max_target_length"], ids)

@@ -79,7 +79,7 @@ def to_tflite(
     checks.check_model(model)
     options = {"max_divergence": max_divergence, "min_runtime": min_runtime, "target": target}
     checks.check_quantization(quantization, is_static=False, **options)
-    checks.check_beams(num_beams, length_penalty)
+    num_beams, length_penalty = checks.check_beams(num_beams, length_penalty)
     checks.check_file_path(path)
     mode = MODES[quantization]
     if mode.needs_calibration:

@@ -164,9 +164,11 @@ def load_teacher(config):
             f"tokenizer.model in the same folder, or a bundle. Received: {config.teacher}"
         )
     model = keras.saving.load_model(file)
-    tokenizer = export.Tokenizer(file.parent / TOKENIZER)
     if (target := file.parent / TARGET_TOKENIZER).is_file():
-        tokenizer = tokenizer, export.Tokenizer(target)
+        source = export.Tokenizer(file.parent / TOKENIZER)
+        tokenizer = source, export.Tokenizer(target, model.start_id)
+    else:
+        tokenizer = export.Tokenizer(file.parent / TOKENIZER, model.start_id)
     decode = Decoder(tokenizer, config.search, config.data.max_lengths)
     return Teacher(lambda texts: decode(model, texts), tokenizer, 4 * model.count_params() / 1e6)
 

@@ -20,7 +20,11 @@ def require(holds, expected, **received):
 
 def _shown(value):
     """Format a value for an error: an array by its shape, a long value cut."""
-    if shape := tuple(getattr(value, "shape", ())):
+    try:
+        shape = tuple(getattr(value, "shape", ()))
+    except (TypeError, ValueError):  # a method, or an unknown rank
+        shape = ()
+    if shape:
         return f" of shape {shape}"
     shown = repr(value)
     return "=" + (shown if len(shown) <= 80 else f"{shown[:79]}…")

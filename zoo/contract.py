@@ -8,7 +8,14 @@ from typing import Any, final
 import keras
 from keras import ops
 
-from .checks import is_number, plain, require, require_sizes
+from .checks import (
+    is_number,
+    is_positive_integer,
+    plain,
+    require,
+    require_one_of,
+    require_sizes,
+)
 from .shapes import Tensor
 
 # Within float16's range (at least -65504), and low enough that exp of it is exactly zero.
@@ -26,6 +33,9 @@ class SourceSpec:
             feature vector is padding if all its features equal it.
         features: Number of features; None for ids.
 
+    Raises:
+        ValueError: The data type is another one, or does not suit `features`.
+
     Example:
         >>> from seq2lite import zoo
         >>> zoo.SourceSpec("float32", padding=0.0, features=80).shape(batch=1)
@@ -35,6 +45,14 @@ class SourceSpec:
     dtype: str
     padding: int | float
     features: int | None = None
+
+    def __post_init__(self):
+        require_one_of("dtype", self.dtype, ("int32", "float32"))
+        expected, is_valid = "None", self.features is None
+        if self.dtype == "float32":
+            expected, is_valid = "a positive int", is_positive_integer(self.features)
+        require(is_valid, f"{expected} with dtype={self.dtype!r}", features=self.features)
+        require(is_number(self.padding), "a number", padding=self.padding)
 
     def shape(self, batch: int | None = None, length: int | None = None) -> tuple:
         """Shape of a source; None for a size that is not known."""
@@ -200,11 +218,20 @@ class Seq2Seq(keras.Model):
         frozen = config.pop("frozen_layers", None)
         model = cls(**config)
         if frozen is not None:
-            for path, layer in model._layers_by_path():
+            layers = model._layers_by_path()
+            missing = sorted(set(frozen) - {path for path, _ in layers})
+            require(
+                not missing,
+                f"paths of layers of {cls.__name__}, which lacks {', '.join(missing)}: give each "
+                "layer a `name`, because Keras numbers layers without one",
+                frozen_layers=frozen,
+            )
+            for path, layer in layers:
                 layer.trainable = path not in frozen
         return model
 
     def _layers_by_path(self):
         """(path, layer) of each layer with weights, containers first; the model's path is ""."""
         layers = self._flatten_layers(include_self=False)
-        return [("", self), *((layer.path, layer) for layer in layers if layer.path)]
+        named = ((layer.path, layer) for layer in layers if layer.path and layer.weights)
+        return [("", self), *named]

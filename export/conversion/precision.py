@@ -13,10 +13,12 @@ def in_float32(model):
 
 def float32_twin(model):
     """Return a model with the same weights that computes in float32."""
+    # Which layers are frozen does not matter, and layers without names have other paths in the twin.
+    config = {k: v for k, v in model.get_config().items() if k != "frozen_layers"}
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        twin = type(model).from_config(model.get_config())
+        twin = type(model).from_config(config)
     finally:
         keras.config.set_dtype_policy(policy)
     twin.set_weights(model.get_weights())

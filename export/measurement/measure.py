@@ -61,7 +61,7 @@ def measure_speed(model, reference):
         lengths=reference.lengths[rows],
         # The end is generated too.
         steps=np.minimum(reference.token_lengths[rows] + 1, reference.max_length),
-        ids=reference.ids,
+        ids=_ids(reference),
         timeout=TIMEOUT,
     )
 
@@ -80,7 +80,7 @@ def measure_file(file, keras_speed, reference):
     Raises:
         ConversionError: The file cannot be run.
     """
-    source, ids = _median(reference), reference.ids
+    source, ids = _median(reference), _ids(reference)
     file_speed = measure_speed(file, reference)
     return Measurements(
         tokens_per_second=file_speed["tokens_per_second"],
@@ -97,9 +97,14 @@ def measure_file(file, keras_speed, reference):
             for how in ("mapped", "read")
         },
         profile=run_in_subprocess(
-            profile, file.read_bytes(), source, ids["start_id"], ids["pad_id"], timeout=TIMEOUT
+            profile, file.read_bytes(), source, ids["start_id"], ids["padding"], timeout=TIMEOUT
         ),
     )
+
+
+def _ids(reference):
+    """The special ids, and `padding`, the value that pads sources."""
+    return {**reference.ids, "padding": reference.padding}
 
 
 def _median(reference):

@@ -22,7 +22,7 @@ def measure_memory(path, source, max_length, how, ids):
         max_length: int, maximum number of tokens to generate.
         how: `"mapped"`: the runtime maps the file; `"read"`: the process reads it, as `load` does to
             verify its checksum.
-        ids: dict of `pad_id`, `start_id` and `end_id`.
+        ids: dict of `pad_id`, `start_id`, `end_id` and `padding`, the value that pads sources.
 
     Returns:
         dict of `load_seconds` (opening and allocation), `first_run_seconds`, and the increase of
@@ -38,7 +38,8 @@ def measure_memory(path, source, max_length, how, ids):
     if has_search(interpreter):
         generate = interpreter.get_signature_runner("generate")
     else:
-        search = StaticFile(interpreter, ids["pad_id"]).search(**ids)
+        file = StaticFile(interpreter, ids["padding"])
+        search = file.search(ids["start_id"], ids["end_id"], ids["pad_id"])
         search.max_tokens = None  # only time and memory matter, not the tokens
 
         def generate(source, max_length):

@@ -24,14 +24,14 @@ COPIES = 4  # of an op, beyond the first
 _SMALL = 1024  # bytes; smaller constants are shapes or axes, larger ones weights
 
 
-def profile(content, source, start_id, pad_id, steps=STEPS, runs=RUNS):
+def profile(content, source, start_id, padding, steps=STEPS, runs=RUNS):
     """Measure the ops of `encode` and `decode_step` at batch 1 on one thread.
 
     Args:
         content: bytes of the file.
         source: `(1, source_length)` ids or `(1, source_length, features)`.
         start_id: int, the first token that `decode_step` reads.
-        pad_id: int, the id of padding.
+        padding: The value that pads sources.
         steps: int, default 16, number of tokens that `decode_step` reads before it is measured.
         runs: int, default 30, number of runs of each file.
 
@@ -46,7 +46,7 @@ def profile(content, source, start_id, pad_id, steps=STEPS, runs=RUNS):
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         experimental_preserve_all_tensors=True,
     )
-    encode, decode_step, _ = steps_of(interpreter, pad_id)
+    encode, decode_step, _ = steps_of(interpreter, padding)
     state, token = encode(source=source), np.array([start_id], np.int32)
     for _ in range(steps):
         state = decode_step(token=token, **state)

@@ -31,7 +31,7 @@ def speed(model, one, *, source, lengths, steps, ids):
         source: As in `tokens_per_second`, with `lengths` and `steps`.
         lengths: As in `tokens_per_second`.
         steps: As in `tokens_per_second`.
-        ids: dict of `pad_id`, `start_id` and `end_id`.
+        ids: dict of `pad_id`, `start_id`, `end_id` and `padding`, the value that pads sources.
 
     Returns:
         dict of `tokens_per_second` and `grid`, the result of `measure_grid`.

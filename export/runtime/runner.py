@@ -30,7 +30,8 @@ class Runner:
 
     Args:
         description: The content of bundle.json: lengths, special ids, languages, quantization.
-        tokenizers: `Tokenizers` of source and target.
+        tokenizers: The `Tokenizer` of source and target, a pair (source, target) of them, or
+            `Tokenizers`.
         generate_ids: Function of source ids, int32 `(batch, source_length)`, and the maximum number
             of tokens. It returns tokens `(batch, length)` and lengths `(batch,)`.
         beam_ids: The same for beam search. It returns tokens `(batch, num_beams, length)`, and
@@ -42,13 +43,13 @@ class Runner:
     def __init__(
         self,
         description: dict,
-        tokenizers: Tokenizers,
+        tokenizers: Tokenizer | Sequence[Tokenizer] | Tokenizers,
         generate_ids: Callable,
         beam_ids: Callable | None = None,
         open_search: Callable | None = None,
     ):
         self.description = description
-        self.tokenizers = tokenizers
+        self.tokenizers = Tokenizers.of(tokenizers)
         self.generate_ids = generate_ids
         self.beam_ids = beam_ids
         self.open_search = open_search
@@ -176,8 +177,9 @@ class Runner:
         require(limit <= MAX_LENGTH, f"at most {MAX_LENGTH:,}", max_length=limit)
         sources = self.source_ids(texts)
         self._warn_of_cut_sources(texts, sources)
+        padding = self.description.get("padding", self.tokenizers.source.pad_id)
         for rows in batches_by_length(sources, batch_size):
-            yield rows, pad([sources[row] for row in rows], self.tokenizers.source.pad_id), limit
+            yield rows, pad([sources[row] for row in rows], padding), limit
 
     def _warn_of_cut_sources(self, texts, sources):
         limit = self.description["max_source_length"]
@@ -235,21 +237,15 @@ def open_container(container: Container, num_threads: int = 1) -> Runner:
 
 def _open_tokenizers(container):
     """Open the tokenizers of a bundle and compare them with its description."""
-    sides = {}
-    for part in (TOKENIZER_FILE, TARGET_TOKENIZER_FILE):
-        if part in container.parts:
-            try:
-                sides[part] = Tokenizer(container.parts[part])
-            except ValueError as error:
-                raise BundleError(
-                    f"{container.path / part} must be a SentencePiece model"
-                ) from error
-    source = sides[TOKENIZER_FILE]
+    has_two = TARGET_TOKENIZER_FILE in container.parts
+    start_id = container.description.get("start_id")
+    source = _open_tokenizer(container, TOKENIZER_FILE, None if has_two else start_id)
+    target = _open_tokenizer(container, TARGET_TOKENIZER_FILE, start_id) if has_two else source
     try:
-        tokenizers = Tokenizers(source, sides.get(TARGET_TOKENIZER_FILE, source))
+        tokenizers = Tokenizers(source, target)
+        vocabulary = tokenizers.vocabulary
     except ValueError as error:
         raise BundleError(f"{container.path}: {error}") from error
-    vocabulary = tokenizers.vocabulary
     expected = {name: container.description.get(name) for name in vocabulary}
     if vocabulary != expected:
         raise BundleError(
@@ -257,3 +253,10 @@ def _open_tokenizers(container):
             f"with: {expected}. Received: {vocabulary}"
         )
     return tokenizers
+
+
+def _open_tokenizer(container, part, start_id):
+    try:
+        return Tokenizer(container.parts[part], start_id)
+    except ValueError as error:
+        raise BundleError(f"{container.path / part}: {error}") from error

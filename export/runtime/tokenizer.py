@@ -4,10 +4,12 @@ import functools
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import sentencepiece
 
+from .checks import is_number, require
 from .container import TARGET_TOKENIZER_FILE, TOKENIZER_FILE
 
 
@@ -19,20 +21,20 @@ class Tokenizer:
 
     Args:
         model: A serialized SentencePiece model (bytes), or the path of its file.
+        start_id: Id that begins a target, such as `pad_id` in T5. Default: the model's `bos_id`.
 
     Attributes:
         model_bytes: The serialized SentencePiece model.
         vocabulary_size: Number of subwords.
         pad_id: Id of padding.
-        start_id: Id that begins a target.
         end_id: Id that ends a sequence.
 
     Raises:
-        ValueError: `model` is not a SentencePiece model.
+        ValueError: `model` is not a SentencePiece model, or `start_id` is not one of its ids.
         FileNotFoundError: The file does not exist.
     """
 
-    def __init__(self, model: bytes | str | Path):
+    def __init__(self, model: bytes | str | Path, start_id: int | None = None):
         self.model_bytes = model if isinstance(model, bytes) else Path(model).read_bytes()
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
@@ -46,8 +48,28 @@ class Tokenizer:
             ) from error
         self.vocabulary_size: int = self._processor.vocab_size()
         self.pad_id: int = self._processor.pad_id()
-        self.start_id: int = self._processor.bos_id()
         self.end_id: int = self._processor.eos_id()
+        if start_id is None:
+            start_id = self._processor.bos_id()
+        else:
+            is_id = is_number(start_id, Integral) and 0 <= start_id < self.vocabulary_size
+            require(is_id, f"an int in [0, {self.vocabulary_size})", start_id=start_id)
+        self._start_id = int(start_id)
+
+    @property
+    def start_id(self) -> int:
+        """Id that begins a target.
+
+        Raises:
+            ValueError: The SentencePiece model has no `bos_id`, and no `start_id` was given.
+        """
+        if self._start_id < 0:
+            raise ValueError(
+                "`start_id` must be given for a SentencePiece model without a begin id. Received: "
+                "bos_id=-1. Open it with Tokenizer(model, start_id=…), for example with its "
+                f"pad_id={self.pad_id}, as in T5"
+            )
+        return self._start_id
 
     def encode(self, texts: Iterable[str]) -> list[list[int]]:
         """Encode texts as ids, without start and end."""

@@ -35,6 +35,9 @@ class Checkpoints:
         model: A compiled Keras model.
         average: Number of checkpoints whose weights are averaged. One more is kept. Default: 1.
 
+    Raises:
+        ValueError: Two weights of the model have the same path.
+
     Example:
         >>> from seq2lite.recipes.training.checkpoints import Checkpoints
         >>> model.compile("adam", "mse")
@@ -49,6 +52,7 @@ class Checkpoints:
         self.model = model
         self.average = average
         self.keep = average + 1
+        _require_unique_paths(model)
         model.optimizer.build(model.trainable_variables)
         # In float16 Keras wraps the optimizer to scale the loss.
         self._optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
@@ -208,7 +212,7 @@ class Checkpoints:
 
     def _names(self, kind):
         """Return a name in the checkpoint for each weight of the model."""
-        return _unique(f"{kind}/{weight.path}" for weight in self.model.weights)
+        return [f"{kind}/{weight.path}" for weight in self.model.weights]
 
     def _variables(self):
         """Return all variables of model and optimizer by their names in the checkpoint."""
@@ -272,6 +276,18 @@ class Checkpoints:
 def _write(path, arrays):
     with path.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def _require_unique_paths(model):
+    """Raise ValueError unless each weight has a path of its own, by which it is restored."""
+    counts = collections.Counter(weight.path for weight in model.weights)
+    shared = [path for path, count in counts.items() if count > 1]
+    if shared:
+        raise ValueError(
+            "`model` must have weights of different paths, by which checkpoints restore them. "
+            f"Received: several weights with the path {', '.join(shared)}. Give each layer a "
+            "`name` of its own"
+        )
 
 
 def _unique(names):

@@ -124,7 +124,7 @@ def converted(texts_model, tokenizer, pairs):
     content = static.convert(texts_model, "float32_static", **LENGTHS)
     texts = [source for source, _ in pairs[:40]]
     ids = {"start_id": 2, "end_id": 3, "pad_id": 0}
-    observed = observe(content, static.calibrate(tokenizer, texts, LENGTHS, ids))
+    observed = observe(content, static.calibrate(tokenizer, texts, LENGTHS, ids, padding=0))
 
     def convert(mode, integer_io=False):
         if mode == "float32":

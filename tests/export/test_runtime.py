@@ -236,6 +236,8 @@ def test_a_corrupted_part_is_named(copy, how):
         ({"max_target_length": 65537}, "max_target_length must be an integer from 2 to 65,536"),
         ({"max_target_length": None}, "max_target_length must be an integer"),
         ({"vocabulary_size": 7}, "tokenizer.model must be the tokenizer that"),
+        ({"start_id": 1000}, r"tokenizer.model: `start_id` must be an int in \[0, 1000\)"),
+        ({"start_id": None}, "tokenizer.model must be the tokenizer that"),
     ],
 )
 def test_an_invalid_description_is_refused_despite_a_matching_checksum(
@@ -273,7 +275,7 @@ def test_parts_of_two_bundles_are_refused_despite_matching_checksums(bundle, tok
     ("part", "message"),
     [
         ("model.tflite", "model.tflite must be a TFLite file that this runtime supports"),
-        ("tokenizer.model", "tokenizer.model must be a SentencePiece model"),
+        ("tokenizer.model", "tokenizer.model: The tokenizer must be a SentencePiece model"),
     ],
 )
 def test_an_invalid_part_is_refused_despite_a_matching_checksum(bundle, tmp_path, part, message):

@@ -370,6 +370,20 @@ def test_a_run_resumes_only_with_its_own_tokenizer(new_model, data, tmp_path):
         fit(new_model(), data, training, tmp_path)
 
 
+def test_weights_of_the_same_path_are_refused(tmp_path):
+    """Their order would decide which is which, and another order would swap them silently."""
+
+    class Twins(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.twins = [keras.layers.Dense(2, name="same") for _ in range(2)]
+            for layer in self.twins:
+                layer.build((None, 2))
+
+    with pytest.raises(ValueError, match=r"Received: .* path same/kernel, same/bias\. Give each"):
+        Checkpoints(tmp_path, Twins())
+
+
 def test_a_history_survives_a_checkpoint(tmp_path):
     history = History("chrF", "max", [{"loss": 2.0}], first_loss=7.5)
     restored = History("chrF", "max")

@@ -1,12 +1,20 @@
 """Encoding and decoding of text."""
 
+import pickle
 import unicodedata
 
 import pytest
+from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
-from seq2lite import export
+from seq2lite import export, zoo
+from seq2lite.export.checks import check_tokenizer
+from seq2lite.export.runtime.tokenizer import Tokenizers
+from seq2lite.recipes.data.batches import Batches
+from seq2lite.recipes.data.pairs import Pairs
 from seq2lite.recipes.data.text_files import DataError
 from seq2lite.recipes.data.tokenizers import learn_tokenizer, symbol_tokenizer
+
+SIZES = {"embedding_dim": 16, "hidden_dim": 16}
 
 
 def test_every_text_comes_back_as_it_was(tokenizer, pairs):
@@ -59,3 +67,41 @@ def test_the_most_probable_segmentation_is_that_of_encode(tokenizer, pairs):
         assert found[0][0] == tokenizer.encode([text])[0]
         assert [score for _, score in found] == sorted((s for _, s in found), reverse=True)
         assert tokenizer.decode([ids for ids, _ in found]) == [text] * len(found)
+
+
+@pytest.fixture
+def without_start(tokenizer):
+    """The bytes of a SentencePiece model without a begin id, as T5's."""
+    proto = ModelProto.FromString(tokenizer.model_bytes)
+    proto.trainer_spec.bos_piece = "<absent>"
+    return proto.SerializeToString()
+
+
+def test_targets_can_start_with_the_padding(without_start, tokenizer):
+    padding_starts = export.Tokenizer(without_start, start_id=0)
+    for side in (padding_starts, pickle.loads(pickle.dumps(padding_starts))):
+        assert side.vocabulary == {**tokenizer.vocabulary, "start_id": 0}
+    model = zoo.build("rnn_tiny", **SIZES, **padding_starts.vocabulary)
+    assert check_tokenizer(model, padding_starts).target is padding_starts
+    with pytest.raises(ValueError, match=r"start_id=0.*start_id=2.*Tokenizer\(…, start_id=model"):
+        check_tokenizer(model, tokenizer)
+    batches = Batches(
+        Pairs([("Open", "열기")] * 2), padding_starts, max_length=9, batch_tokens=40, seed=1
+    )
+    inputs, next_tokens, weights = next(iter(batches.dataset()))
+    assert (inputs["target"][:, 0] == 0).numpy().all() and (next_tokens[:, 0] > 3).numpy().all()
+    assert weights.numpy().all()
+
+
+def test_a_tokenizer_without_a_start_reads_sources_only(without_start, tokenizer):
+    source = export.Tokenizer(without_start)
+    vocabulary = Tokenizers.of((source, tokenizer)).vocabulary
+    assert vocabulary == {**tokenizer.vocabulary, "source_vocabulary_size": 1000}
+    with pytest.raises(ValueError, match=r"`start_id` must be given .* pad_id=0, as in T5"):
+        source.vocabulary  # noqa: B018
+
+
+@pytest.mark.parametrize("start_id", [-1, 1000, 2.0, True, "2"])
+def test_a_start_that_is_no_id_is_named(tokenizer, start_id):
+    with pytest.raises(ValueError, match=r"`start_id` must be an int in \[0, 1000\)"):
+        export.Tokenizer(tokenizer.model_bytes, start_id)

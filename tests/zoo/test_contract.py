@@ -23,6 +23,7 @@ from random_models import (
     small_model,
 )
 from seq2lite import zoo
+from seq2lite.zoo.checks import require
 from seq2lite.zoo.contract import PADDING_BIAS
 from toy_family import ToyFamily
 
@@ -323,6 +324,29 @@ def test_searches_end_where_targets_start_with_the_padding_or_the_end(start_id):
         row[length] = model.end_id if length < 9 else 0
     total, _ = zoo.score(model, source, ended)
     assert np.all(np.array(total) < 0) and lengths.numpy().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"dtype": "float32"}, "`features` must be a positive int with dtype='float32'"),
+        ({"dtype": "float32", "features": 0}, "`features` must be a positive int"),
+        ({"dtype": "int32", "features": 2}, "`features` must be None with dtype='int32'"),
+        ({"dtype": "int64"}, "`dtype` must be one of"),
+        ({"dtype": "int32", "padding": None}, "`padding` must be a number"),
+    ],
+)
+def test_a_contradictory_source_spec_is_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        zoo.SourceSpec(**{"padding": 0, **wrong})
+
+
+@pytest.mark.parametrize(
+    "value", [zoo.SourceSpec("int32", 0), keras.KerasTensor((2, None)), tf.TensorSpec(None)]
+)
+def test_an_error_shows_values_of_any_shape(value):
+    with pytest.raises(ValueError, match=r"`x` must be a number\. Received: x( of shape|=)"):
+        require(False, "a number", x=value)
 
 
 def test_the_mask_of_features_is_false_where_all_of_them_are_padding():

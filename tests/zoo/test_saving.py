@@ -68,6 +68,16 @@ def test_a_wholly_frozen_model_stays_frozen(tmp_path):
     assert not loaded.trainable and not loaded.trainable_variables
 
 
+def test_a_frozen_layer_that_the_new_model_lacks_is_an_error():
+    model = small_model("gru-None-bi")
+    model.source_embedding.trainable = False
+    config = model.get_config()
+    assert config["frozen_layers"] == [model.source_embedding.path]
+    config["frozen_layers"].append("dense_7")
+    with pytest.raises(ValueError, match=r"`frozen_layers` must be .* lacks dense_7: .* a `name`"):
+        type(model).from_config(config)
+
+
 NUMPY = {"vocabulary_size": np.int64(20), "pad_id": np.int32(0), "dropout": np.float32(0.5)}
 
 

@@ -1,0 +1,51 @@
+"""Arguments of the export functions: as they travel on, and errors that need no conversion."""
+
+import json
+
+import numpy as np
+import pytest
+
+from random_models import randomize, small_model
+from seq2lite import export, zoo
+from seq2lite.export import checks
+from seq2lite.export.runtime.tokenizer import Tokenizers
+from seq2lite.export.verification.reference import KerasReference
+from seq2lite.recipes.data.tokenizers import learn_tokenizer
+from seq2lite.zoo.rnn.model import RNNSeq2Seq
+
+
+def test_numpy_numbers_become_those_of_python():
+    limits = checks.length_limits(np.int64(40), np.int32(12))
+    assert json.loads(json.dumps(limits)) == {"max_source_length": 40, "max_target_length": 12}
+    assert json.dumps(checks.length_limits(np.int16(40)))
+    assert json.dumps(checks.check_beams(np.int64(4), np.float32(0.5))) == "[4, 0.5]"
+    assert json.dumps(checks.check_batch(np.int64(2), "float32_static")) == "2"
+
+
+def test_the_advice_suits_two_tokenizers(pairs, tokenizer):
+    model = small_model("gru-None-bi")
+    with pytest.raises(ValueError, match=r"build the model with \*\*tokenizer\.vocabulary$"):
+        checks.check_tokenizer(model, tokenizer)
+    pair = learn_tokenizer([source for source, _ in pairs], 400), tokenizer
+    with pytest.raises(ValueError, match=r"target\.vocabulary, source_vocabulary_size=source\."):
+        checks.check_tokenizer(model, pair)
+
+
+def test_a_runner_accepts_one_tokenizer(tokenizer):
+    runner = export.Runner({"max_source_length": 9}, tokenizer, None)
+    assert runner.source_ids(["Open"]) == [[*tokenizer.encode(["Open"])[0], tokenizer.end_id]]
+
+
+def test_sources_are_padded_as_the_model_reads_them(pairs, tokenizer):
+    class OtherPadding(RNNSeq2Seq):
+        @property
+        def source_spec(self):
+            return zoo.SourceSpec("int32", padding=1)
+
+    sizes = {"num_layers": 1, "embedding_dim": 16, "hidden_dim": 16}
+    config = zoo.rnn_seq2seq(**sizes, **tokenizer.vocabulary).get_config()
+    model = randomize(OtherPadding.from_config(config), scale=2.0)
+    limits = {"max_source_length": 30, "max_target_length": 6}
+    reference = KerasReference(model, Tokenizers.of(tokenizer), pairs[:6], limits)
+    assert reference.padding == reference.source[-1, -1] == 1 and 0 not in reference.source
+    assert reference.runner.generate(reference.sources[:6]) == reference.texts
