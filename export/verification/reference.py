@@ -82,7 +82,7 @@ class KerasReference:
         self.runner = keras_runner(model, tokenizers, limits)
         self.max_length = limits["max_target_length"]
         self.ids = {name: getattr(model, name) for name in ("pad_id", "start_id", "end_id")}
-        self.padding = model.source_spec.padding
+        self.padding = int(model.source_spec.padding)
         ids = self.runner.source_ids([source for source, _ in pairs])
         kept = [i for i, row in enumerate(ids) if row]
         order = sorted(kept, key=lambda i: -len(ids[i]))
