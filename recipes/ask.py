@@ -15,13 +15,14 @@ the same command again. Times and scores: docs/results.md.
 
 import dataclasses
 import functools
+import os
 
 from seq2lite.export.runtime.checks import require_positive
 from seq2lite.recipes.data.load import load_data
 from seq2lite.recipes.data.options import DataOptions
 from seq2lite.recipes.data.pairs import Pairs, read_pairs
 from seq2lite.recipes.data.samples import FAQ_TRAIN
-from seq2lite.recipes.data.squad import read_squad
+from seq2lite.recipes.data.squad import Example, read_squad
 from seq2lite.recipes.evaluation.decoding import Decoder, Score
 from seq2lite.recipes.evaluation.metrics import question_scores
 from seq2lite.recipes.options import option
@@ -30,6 +31,7 @@ from seq2lite.recipes.run.config import RecipeConfig, RunOptions
 from seq2lite.recipes.run.model import build_model
 from seq2lite.recipes.run.pipeline import train_and_score
 from seq2lite.recipes.run.prepare import prepare_run
+from seq2lite.recipes.training.result import RunResult
 
 CONTEXT_WORDS = 60
 
@@ -62,7 +64,7 @@ class Config(RecipeConfig):
     run: RunOptions = RunOptions(output="runs/ask")
 
 
-def read_questions(*paths, context_words=CONTEXT_WORDS):
+def read_questions(*paths: str | os.PathLike, context_words: int = CONTEXT_WORDS) -> Pairs:
     """Read (text, question) pairs from JSON in SQuAD's format, or from files of pairs."""
     if not str(paths[0]).removesuffix(".gz").endswith(".json"):
         return read_pairs(*paths)
@@ -73,11 +75,11 @@ def read_questions(*paths, context_words=CONTEXT_WORDS):
     ]
     # All questions about a text are held out together.
     contexts = [example.context for example in examples]
-    places = [example.place for example in examples]
+    places: list[int | str] = [example.place for example in examples]
     return Pairs(pairs, places, " and ".join(map(str, paths)), groups=contexts)
 
 
-def words_around(example, num_words):
+def words_around(example: Example, num_words: int) -> str:
     """Return the words of a context that are closest to the answer, the answer included."""
     before = example.context[: example.start].split()
     after = example.context[example.start :].split()
@@ -85,7 +87,7 @@ def words_around(example, num_words):
     return " ".join(before[len(before) - num_before :] + after[: num_words - num_before])
 
 
-def train(config):
+def train(config: Config) -> RunResult:
     """Train, export and score a model."""
     run = prepare_run(config)
     config = run.config
@@ -97,7 +99,7 @@ def train(config):
     return train_and_score(run, model, data, score)
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     run_recipe(__doc__, Config, train, arguments)
 

@@ -7,6 +7,8 @@ as float32 and int8 bundles. Prints their scores, sizes and speeds, and translat
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 from rich.table import Table
@@ -20,10 +22,11 @@ from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.report import print_table
 from seq2lite.recipes.training.options import Training
+from seq2lite.recipes.training.result import RunResult
 
 TRAINING = Training(epochs=8, score_pairs=0)
 # Options of each family that differ from the defaults of the recipe.
-FAMILIES = {
+FAMILIES: dict[str, dict[str, Any]] = {
     "Transformer": {"preset": "transformer_tiny"},
     "RNN Seq2Seq": {"preset": "rnn_tiny", "dropout": 0.2},
 }
@@ -38,7 +41,7 @@ class Config:
     overwrite: bool = option(False, "replace the runs of an earlier demo")
 
 
-def train(config):
+def train(config: Config) -> None:
     """Train and export both families, and print scores and translations."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"`KERAS_BACKEND` must be tensorflow. Received: {keras.backend.backend()}")
@@ -71,16 +74,16 @@ def train(config):
     print(f'Try: python -m seq2lite.export run {best} "Open File"')
 
 
-def best_family(results):
+def best_family(results: Mapping[str, RunResult]) -> str:
     """Return the family whose int8 file has the highest chrF."""
     chrf = {}
     for family, result in results.items():
         (scores,) = result.scores.values()
         chrf[family] = scores["int8"]["chrF"]
-    return max(chrf, key=chrf.get)
+    return max(chrf, key=lambda family: chrf[family])
 
 
-def score_table(results):
+def score_table(results: Mapping[str, RunResult]) -> Table:
     """Make a table of chrF, size and speed of Keras and each file."""
     table = Table(
         title="chrF with beam search; tokens/s with greedy search, batch size 1, one thread"
@@ -107,7 +110,9 @@ def _speed(tokens_per_second, report):
     return f"{tokens_per_second:.0f}", f"{tokens_per_second / report.keras_tokens_per_second:.1f}x"
 
 
-def translation_table(files, pairs):
+def translation_table(
+    files: Mapping[str, Mapping[str, export.Runner]], pairs: Sequence[tuple[str, str]]
+) -> Table:
     """Make a table of held-out strings, their references and translations by the int8 files."""
     families = list(files)
     table = Table(title="Held-out strings translated by the int8 files", show_lines=True)
@@ -123,7 +128,7 @@ def translation_table(files, pairs):
     return table
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     run_recipe(
         __doc__,

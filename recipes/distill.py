@@ -59,6 +59,7 @@ from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.report import write_report
 from seq2lite.recipes.training.artifacts import MODEL, TARGET_TOKENIZER, TOKENIZER
 from seq2lite.recipes.training.fit import fit
+from seq2lite.recipes.training.result import RunResult
 
 
 class Task(typing.NamedTuple):
@@ -119,7 +120,7 @@ class Config(RecipeConfig):
         check_choices("measured_as", [self.measured_as], TASKS)
 
     @property
-    def inputs(self):
+    def inputs(self) -> tuple[str, ...]:
         """All files that the run reads: the data and the teacher."""
         teacher = Path(self.teacher)
         folder = teacher.parent if teacher.suffix == ".keras" else teacher
@@ -146,7 +147,7 @@ class Teacher(typing.NamedTuple):
 CHUNK = 512  # sources that are decoded and saved at a time; a stop loses at most one chunk
 
 
-def load_teacher(config):
+def load_teacher(config: Config) -> Teacher:
     """Open the teacher: a bundle, or the Keras model of a run folder."""
     path = Path(config.teacher)
     if path.exists() and is_bundle(path):
@@ -164,6 +165,7 @@ def load_teacher(config):
             f"tokenizer.model in the same folder, or a bundle. Received: {config.teacher}"
         )
     model = keras.saving.load_model(file)
+    tokenizer: export.Tokenizer | tuple[export.Tokenizer, export.Tokenizer]
     if (target := file.parent / TARGET_TOKENIZER).is_file():
         source = export.Tokenizer(file.parent / TOKENIZER)
         tokenizer = source, export.Tokenizer(target, model.start_id)
@@ -173,7 +175,7 @@ def load_teacher(config):
     return Teacher(lambda texts: decode(model, texts), tokenizer, 4 * model.count_params() / 1e6)
 
 
-def read_data(config):
+def read_data(config: Config) -> tuple[Pairs, Pairs, dict[str, Pairs]]:
     """Read the pairs with their references."""
     read = TASKS[config.measured_as].read
     if read is read_questions:
@@ -181,7 +183,7 @@ def read_data(config):
     return read_splits(config.data, read)
 
 
-def teacher_pairs(config, teacher, pairs, folder):
+def teacher_pairs(config: Config, teacher: Teacher, pairs: Pairs, folder: Path) -> Pairs:
     """Replace the targets by outputs of the teacher, or add them with `--references`.
 
     Each chunk of outputs is saved in the run folder. A resumed run reads it from there.
@@ -190,7 +192,7 @@ def teacher_pairs(config, teacher, pairs, folder):
     for start in track(range(0, len(sources), CHUNK), "decoding with the teacher", disable=None):
         file = folder / DISTILLED / f"{start:08}.json"
         chunk = sources[start : start + CHUNK]
-        outputs += processes.from_first(lambda f=file, c=chunk: _saved_outputs(f, teacher, c))
+        outputs += processes.from_first(functools.partial(_saved_outputs, file, teacher, chunk))
     output_of = dict(zip(sources, outputs, strict=True))
     distilled = Pairs(
         [(source, output_of[source]) for source, _ in pairs],
@@ -216,7 +218,7 @@ def _saved_outputs(file, teacher, sources):
     return json.loads(file.read_text("utf-8"))
 
 
-def train(config):
+def train(config: Config) -> RunResult:
     """Decode with the teacher; train, export and score the student."""
     run = prepare_run(config)
     config = run.config
@@ -243,12 +245,12 @@ def train(config):
     return result
 
 
-def add_size_and_speed(result, config, teacher, pairs):
+def add_size_and_speed(result: RunResult, config: Config, teacher: Teacher, pairs: Pairs) -> None:
     """Add the size in MB and the time per sentence, at batch size 1, to the scores of a run."""
     sources = [source for source, _ in spread(pairs, 24)]
     decoders = {"teacher": teacher.decode}
     decoders |= {name: bundle_decoder(r.path, config.search) for name, r in result.reports.items()}
-    seconds = {name: [] for name in decoders}
+    seconds: dict[str, list[float]] = {name: [] for name in decoders}
     for decode in decoders.values():  # the first calls open files and trace graphs
         for source in sources[:2]:
             decode([source])
@@ -265,7 +267,7 @@ def add_size_and_speed(result, config, teacher, pairs):
             values["ms per sentence"] = 1000 * statistics.mean(times) if times else None
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     run_recipe(__doc__, Config, train, arguments)
 

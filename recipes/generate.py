@@ -15,9 +15,11 @@ again. Times and scores: docs/results.md.
 import dataclasses
 import itertools
 import math
+import os
 import random
 import re
 import typing
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from seq2lite import export
 from seq2lite.export.runtime.checks import require_positive
@@ -25,7 +27,7 @@ from seq2lite.export.runtime.host_search import check_sampling
 from seq2lite.recipes.data.batches import Batches
 from seq2lite.recipes.data.options import DataOptions
 from seq2lite.recipes.data.pairs import Pairs
-from seq2lite.recipes.data.prepare import make_data
+from seq2lite.recipes.data.prepare import Data, make_data
 from seq2lite.recipes.data.samples import VSCODE_TRAIN
 from seq2lite.recipes.data.splits import for_training, read_splits, spread
 from seq2lite.recipes.data.text_files import DataError, read_lines
@@ -42,6 +44,8 @@ from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.report import write_report
 from seq2lite.recipes.training.evaluations import CrossEntropy
 from seq2lite.recipes.training.fit import fit
+from seq2lite.recipes.training.result import RunResult
+from seq2lite.zoo import Seq2Seq
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Config(RecipeConfig):
 SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]]*$")
 
 
-def build_data(config):
+def build_data(config: Config) -> Data:
     """Read the pairs, learn the tokenizer, and make the batches."""
     train, held_out, tests = read_splits(config.data, read_paragraphs)
     known = {s.text for text in (held_out, *tests.values()) for s in sentences(text)}
@@ -95,7 +99,7 @@ def build_data(config):
     return make_data(config, train, valid, tests, tokenizer)
 
 
-def read_paragraphs(*paths):
+def read_paragraphs(*paths: str | os.PathLike) -> Pairs:
     """Read the lines of text files, up to a tab, as the sources of `Pairs` without targets."""
     lines = [
         (line.number if len(paths) == 1 else line.place, paragraph)
@@ -124,7 +128,7 @@ class Sentence(typing.NamedTuple):
     end: int
 
 
-def sentences(paragraphs):
+def sentences(paragraphs: Pairs) -> Iterator[Sentence]:
     """Yield each `Sentence` of the paragraphs. Sentences end at a word with a final mark."""
     for line, (paragraph, _) in zip(paragraphs.lines, paragraphs, strict=True):
         words = paragraph.split()
@@ -133,7 +137,9 @@ def sentences(paragraphs):
             yield Sentence(" ".join(words[start:end]), line, words, start, end)
 
 
-def continuations(paragraphs, config, held_out=frozenset()):
+def continuations(
+    paragraphs: Pairs, config: Config, held_out: Collection[str] = frozenset()
+) -> Pairs:
     """Make (words before a place, words after it up to the end of the sentence) pairs.
 
     Each sentence gives pairs at random places, and none if its text is in `held_out`.
@@ -161,7 +167,7 @@ def continuations(paragraphs, config, held_out=frozenset()):
     return pairs
 
 
-def train(config):
+def train(config: Config) -> RunResult:
     """Train, export and score a model."""
     run = prepare_run(config)
     config = run.config
@@ -181,9 +187,14 @@ def train(config):
     return result
 
 
-def perplexities(config, model, data, pairs):
+def perplexities(
+    config: Config, model: Seq2Seq, data: Data, pairs: Sequence[tuple[str, str]]
+) -> dict[str, dict[str, float | None]]:
     """Compute the perplexity of continuations per token and word, and the bits per character."""
-    options = {"max_length": config.data.max_lengths, "batch_tokens": config.training.batch_tokens}
+    options: dict[str, typing.Any] = {
+        "max_length": config.data.max_lengths,
+        "batch_tokens": config.training.batch_tokens,
+    }
     batches = Batches(pairs, data.tokenizer, **options)
     num_tokens = sum(float(weight.sum()) for *_, weight in batches.dataset().as_numpy_iterator())
     nats = CrossEntropy(model).measure(batches) * num_tokens
@@ -205,11 +216,13 @@ def _perplexity(nats):
     return math.exp(nats) if nats < 700 else None
 
 
-def samples(config, reports, pairs):
+def samples(
+    config: Config, reports: Mapping[str, export.Report], pairs: Sequence[tuple[str, str]]
+) -> list[tuple[str, str, dict[str, str]]]:
     """Sample continuations of some sources with every bundle."""
     pairs = spread(pairs, NUM_EXAMPLES)
     sources = [source for source, _ in pairs]
-    options = {
+    options: dict[str, typing.Any] = {
         "temperature": config.temperature,
         "top_p": config.top_p,
         "seed": config.training.seed,
@@ -221,7 +234,7 @@ def samples(config, reports, pairs):
     ]
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     run_recipe(__doc__, Config, train, arguments)
 

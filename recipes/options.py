@@ -1,9 +1,22 @@
 """Options as dataclass fields: read from a command line, replaced by name, written to a record."""
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Any, ClassVar, Protocol, TypeGuard, TypeVar
+
+T = TypeVar("T")
 
 
-def option(default, text):
+class Options(Protocol):
+    """A dataclass whose fields are options; a field that is a dataclass itself is a group."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def option(default: T, text: str) -> T:
     """Return a dataclass field that is a command-line flag.
 
     Args:
@@ -13,7 +26,7 @@ def option(default, text):
     return dataclasses.field(default=default, metadata={"help": text})
 
 
-def flatten(options):
+def flatten(options: Options) -> dict[str, Any]:
     """Return all options by name, those of nested groups among them.
 
     Args:
@@ -25,14 +38,14 @@ def flatten(options):
         >>> flatten(Config())["epochs"]
         8
     """
-    values = {}
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        values |= flatten(value) if dataclasses.is_dataclass(value) else {field.name: value}
+        values |= flatten(value) if _is_group(value) else {field.name: value}
     return values
 
 
-def replace(options, **values):
+def replace(options: OptionsT, **values: Any) -> OptionsT:
     """Return a copy with other values, like `dataclasses.replace`, but by name across groups.
 
     Args:
@@ -55,7 +68,7 @@ def replace(options, **values):
         value = getattr(options, field.name)
         if field.name in values:
             value = changes[field.name] = values.pop(field.name)
-        if dataclasses.is_dataclass(value):
+        if _is_group(value):
             of_group = {name: values.pop(name) for name in flatten(value) if name in values}
             if of_group:
                 changes[field.name] = replace(value, **of_group)
@@ -66,7 +79,7 @@ def replace(options, **values):
     return dataclasses.replace(options, **changes)
 
 
-def check_choices(name, chosen, allowed):
+def check_choices(name: str, chosen: Iterable[str], allowed: Iterable[str]) -> None:
     """Raise ValueError unless every chosen value is allowed.
 
     Args:
@@ -79,3 +92,7 @@ def check_choices(name, chosen, allowed):
             f"`{name}` must be one of {', '.join(map(str, allowed))}. "
             f"Received: {' '.join(map(str, chosen))}"
         )
+
+
+def _is_group(value: Any) -> TypeGuard[Options]:
+    return dataclasses.is_dataclass(value)

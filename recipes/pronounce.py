@@ -13,10 +13,12 @@ the same command again. Times and scores: docs/results.md.
 """
 
 import dataclasses
+import os
+from collections.abc import Iterable
 
 from seq2lite.recipes.data.options import DataOptions
-from seq2lite.recipes.data.pairs import read_pairs
-from seq2lite.recipes.data.prepare import make_data
+from seq2lite.recipes.data.pairs import Pairs, read_pairs
+from seq2lite.recipes.data.prepare import Data, make_data
 from seq2lite.recipes.data.samples import G2P_TRAIN
 from seq2lite.recipes.data.splits import read_splits
 from seq2lite.recipes.data.tokenizers import symbol_tokenizer
@@ -29,6 +31,7 @@ from seq2lite.recipes.run.model import build_model
 from seq2lite.recipes.run.pipeline import train_and_score
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.training.options import Training
+from seq2lite.recipes.training.result import RunResult
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +44,7 @@ class PronunciationData(DataOptions):
     max_length: int = option(32, "maximum number of letters or phones; longer words are cut")
 
     @property
-    def max_lengths(self):
+    def max_lengths(self) -> tuple[int, int]:
         """Maximum source and target length in tokens."""
         return self.max_length, self.max_length
 
@@ -55,16 +58,16 @@ class Config(RecipeConfig):
     training: Training = Training(epochs=20, batch_tokens=512)
 
 
-def build_data(config):
+def build_data(config: Config) -> Data:
     """Read the words, make a tokenizer of their letters and phones, and make the batches."""
     train, valid, tests = read_splits(config.data, read_words)
     tokenizer = symbol_tokenizer(*zip(*train, strict=True))
     data = make_data(config, train, valid, tests, tokenizer)
-    tests = {name: pronunciations(words) for name, words in tests.items()}
-    return dataclasses.replace(data, tests=tests)
+    references = {name: pronunciations(words) for name, words in tests.items()}
+    return dataclasses.replace(data, tests=references)
 
 
-def read_words(*paths):
+def read_words(*paths: str | os.PathLike) -> Pairs:
     """Read (word, phones) pairs. If all words are spelled with spaces, the spaces are removed."""
     pairs = read_pairs(*paths)
     if all(len(letter) == 1 for word, _ in pairs for letter in word.split()):
@@ -72,15 +75,15 @@ def read_words(*paths):
     return pairs
 
 
-def pronunciations(pairs):
+def pronunciations(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
     """Return (word, list of its pronunciations) pairs."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for word, phones in pairs:
         found.setdefault(word, []).append(phones)
     return list(found.items())
 
 
-def train(config):
+def train(config: Config) -> RunResult:
     """Train, export and score a model."""
     run = prepare_run(config)
     config = run.config
@@ -91,7 +94,7 @@ def train(config):
     return train_and_score(run, model, data, score)
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     run_recipe(__doc__, Config, train, arguments)
 

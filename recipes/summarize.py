@@ -28,6 +28,7 @@ from seq2lite.recipes.run.config import RecipeConfig, RunOptions
 from seq2lite.recipes.run.model import build_model
 from seq2lite.recipes.run.pipeline import train_and_score
 from seq2lite.recipes.run.prepare import prepare_run
+from seq2lite.recipes.training.result import RunResult
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +56,12 @@ class Config(RecipeConfig):
         require_positive(baseline_words=self.baseline_words)
 
 
-def first_words(texts, num_words):
+def first_words(texts: list[str], num_words: int) -> list[str]:
     """Return the first words of each text: the baseline summary."""
     return [" ".join(text.split()[:num_words]) for text in texts]
 
 
-def train(config):
+def train(config: Config) -> RunResult:
     """Train, export and score a model."""
     run = prepare_run(config)
     config = run.config
@@ -73,7 +74,7 @@ def train(config):
     return train_and_score(run, model, data, score, baselines=baselines)
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     run_recipe(__doc__, Config, train, arguments)
 

@@ -26,6 +26,7 @@ from seq2lite.recipes.run.config import RecipeConfig, RunOptions
 from seq2lite.recipes.run.model import build_model
 from seq2lite.recipes.run.pipeline import train_and_score
 from seq2lite.recipes.run.prepare import prepare_run
+from seq2lite.recipes.training.result import RunResult
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +40,12 @@ class TranslationData(DataOptions):
     max_length: int = option(96, "maximum length in tokens; longer sentences are cut")
 
     @property
-    def default_languages(self):
+    def default_languages(self) -> tuple[str, ...]:
         """Language tags of the data of the package; none for other data."""
         return ("en", "ko") if is_of_package(self.train) else ()
 
     @property
-    def max_lengths(self):
+    def max_lengths(self) -> tuple[int, int]:
         """Maximum source and target length in tokens."""
         return self.max_length, self.max_length
 
@@ -57,7 +58,7 @@ class Config(RecipeConfig):
     run: RunOptions = RunOptions(output="runs/translate")
 
 
-def train(config):
+def train(config: Config) -> RunResult:
     """Train, export and score a model."""
     run = prepare_run(config)
     config = run.config
@@ -68,7 +69,7 @@ def train(config):
     return train_and_score(run, model, data, score)
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     run_recipe(__doc__, Config, train, arguments)
 

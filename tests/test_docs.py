@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import pytest
 
+from seq2lite.recipes.__main__ import RECIPES
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Every Python block of the documentation, by a text that only it contains on its page.
@@ -262,7 +264,8 @@ def untyped(value):
     """Parameters of a function, or of the public methods of a class, that have no annotation."""
     if isinstance(value, type):
         methods = {key: method for key, method in vars(value).items() if not key.startswith("_")}
-        if "__init__" in vars(value) and not dataclasses.is_dataclass(value):
+        has_own = not (dataclasses.is_dataclass(value) or getattr(value, "_is_protocol", False))
+        if "__init__" in vars(value) and has_own:
             methods["__init__"] = value.__init__
         for key, method in methods.items():
             yield from (f"{key}: {parameter}" for parameter in untyped(method))
@@ -275,15 +278,22 @@ def untyped(value):
             yield "return"
 
 
-# Not yet typed. To be empty.
-UNTYPED = ("seq2lite.recipes.",)
-
-
 def test_the_api_reference_is_typed():
     found = {name: list(untyped(value)) for name, value in documented()}
     assert len(found) > 60
-    missing = {name: names for name, names in found.items() if names}
-    assert not {name for name in missing if not name.startswith(UNTYPED)}, missing
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES, "demo"])
+def test_recipes_are_typed(recipe):
+    module = importlib.import_module(f"seq2lite.recipes.{recipe}")
+    found = {
+        key: list(untyped(value))
+        for key, value in vars(module).items()
+        if not key.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    }
+    assert {"train", "main", "Config"} <= set(found)
+    assert {key: names for key, names in found.items() if names} == {}
 
 
 def flags(config_class):
@@ -298,9 +308,7 @@ def flags(config_class):
     return found
 
 
-@pytest.mark.parametrize(
-    "recipe", ["translate", "summarize", "ask", "pronounce", "generate", "distill"]
-)
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_every_flag_is_documented(recipe):
     page = (ROOT / "docs/reference/recipes.md").read_text("utf-8")
     config_class = importlib.import_module(f"seq2lite.recipes.{recipe}").Config
@@ -310,7 +318,7 @@ def test_every_flag_is_documented(recipe):
 
 def test_every_documented_flag_exists():
     known = {"--overwrite", "--languages", "--no-measure"}
-    for recipe in ("translate", "summarize", "ask", "pronounce", "generate", "distill"):
+    for recipe in RECIPES:
         known |= set(flags(importlib.import_module(f"seq2lite.recipes.{recipe}").Config))
     page = (ROOT / "docs/reference/recipes.md").read_text("utf-8")
     found = set(re.findall(r"`(--[a-z][a-z-]*)`", page))

@@ -24,10 +24,18 @@ def module_name(file):
 MODULES = {module_name(file): file for file in FILES}
 
 
+class WithoutTypes(ast.NodeTransformer):
+    """Removes what only a type checker imports."""
+
+    def visit_If(self, node):
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+
 def imports(file):
     """(module, name) of everything that a file imports, anywhere in it; project names dotted."""
     package = file.relative_to(ROOT).parent.parts
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    tree = WithoutTypes().visit(ast.parse(file.read_text("utf-8")))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name.removeprefix("seq2lite."), None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -1,14 +1,18 @@
 """Text pairs, their tokenizer and their batches, in one call."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .pairs import Pairs, read_pairs
 from .prepare import Data, make_data
 from .splits import read_splits
 from .tokenizers import learn_tokenizer
 
+if TYPE_CHECKING:  # a real import would be a circle
+    from ..run.config import RecipeConfig
 
-def load_data(config, read: Callable[..., Pairs] = read_pairs) -> Data:
+
+def load_data(config: "RecipeConfig", read: Callable[..., Pairs] = read_pairs) -> Data:
     """Read the pairs of a recipe, learn a tokenizer from them, and make the batches.
 
     Args:
@@ -23,5 +27,6 @@ def load_data(config, read: Callable[..., Pairs] = read_pairs) -> Data:
     """
     train, valid, tests = read_splits(config.data, read)
     texts = (text for pair in train for text in pair)
-    tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)
+    # An option that a recipe adds.
+    tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)  # type: ignore[attr-defined]
     return make_data(config, train, valid, tests, tokenizer)

@@ -3,11 +3,15 @@
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from seq2lite.export.runtime.tokenizer import Tokenizer
 
 from .batches import Batches
 from .pairs import Pairs
+
+if TYPE_CHECKING:  # a real import would be a circle
+    from ..run.config import RecipeConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Data:
         summary: Lines that describe the batches, and the pairs that were dropped.
     """
 
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer]
     train: Batches
     valid: Batches
     tests: Mapping[str, Sequence[tuple]]
@@ -30,7 +34,11 @@ class Data:
 
 
 def make_data(
-    config, train: Pairs, valid: Pairs, tests: dict[str, Pairs], tokenizer: Tokenizer
+    config: "RecipeConfig",
+    train: Pairs,
+    valid: Pairs,
+    tests: dict[str, Pairs],
+    tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer],
 ) -> Data:
     """Make the training and held-out batches of a recipe, and print what they contain.
 
@@ -83,7 +91,9 @@ def make_data(
     return Data(tokenizer, batches, held_out, tests, summary)
 
 
-def training_batches(config, train: Pairs, tokenizer: Tokenizer) -> Batches:
+def training_batches(
+    config: "RecipeConfig", train: Pairs, tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer]
+) -> Batches:
     """Make the batches to train on.
 
     Raises:
@@ -96,7 +106,7 @@ def training_batches(config, train: Pairs, tokenizer: Tokenizer) -> Batches:
         3
     """
     training = config.training
-    order = {"seed": training.seed, "alpha": training.alpha or None}
+    order: dict[str, Any] = {"seed": training.seed, "alpha": training.alpha or None}
     batches = Batches(train, tokenizer, **order, **config.batch_options)
     num_batches = training.epochs * batches.num_batches
     # The learning rate of the very first batch is 0.

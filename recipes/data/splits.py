@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 from .normalize import comparable
+from .options import DataOptions
 from .pairs import PART, Pairs, read_pairs
 from .text_files import DataError
 
@@ -12,7 +13,7 @@ MAX_HELD_OUT = 1000  # sources
 
 
 def read_splits(
-    options, read: Callable[..., Pairs] = read_pairs
+    options: DataOptions, read: Callable[..., Pairs] = read_pairs
 ) -> tuple[Pairs, Pairs, dict[str, Pairs]]:
     """Read the training, held-out and test pairs of a recipe.
 

@@ -46,7 +46,7 @@ def serve(port: int = 0, worker_port: int = 0, host: str = "localhost") -> tuple
     return f"grpc://{host}:{port}", (dispatcher, worker)
 
 
-def require_reachable(addresses: str, seconds: float = 10):
+def require_reachable(addresses: str, seconds: float = 10) -> None:
     """Raise an error if no service listens at an address; TensorFlow would wait forever.
 
     Args:
@@ -72,7 +72,7 @@ def require_reachable(addresses: str, seconds: float = 10):
             ) from error
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -1,6 +1,8 @@
 """The devices that share each batch."""
 
 import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import keras
 import numpy as np
@@ -35,11 +37,11 @@ class Devices:
         else:
             self._distribution = mirrored.strategy()
 
-    def scope(self):
+    def scope(self) -> AbstractContextManager:
         """Return a context: models are built, compiled and fitted on all devices in it."""
         return self._distribution.scope() if self._distribution else contextlib.nullcontext()
 
-    def copy(self, model):
+    def copy(self, model: keras.Model) -> keras.Model:
         """Return a copy of a model on all devices; with one device, the model itself."""
         if self._distribution is None:
             return model
@@ -51,7 +53,7 @@ class Devices:
 
 
 @contextlib.contextmanager
-def first_device():
+def first_device() -> Iterator[None]:
     """Return a context: under JAX, models are built and called on one device of this process."""
     if not IS_JAX:
         yield

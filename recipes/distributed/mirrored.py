@@ -4,7 +4,14 @@ Keras 3 alone averages the means of the replicas, although their numbers of toke
 the gradient of each replica by itself.
 """
 
+from typing import TYPE_CHECKING
+
 import keras
+
+from seq2lite.zoo.shapes import Tensor
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def devices() -> list:
@@ -14,14 +21,14 @@ def devices() -> list:
     return tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
 
 
-def strategy():
+def strategy() -> "tf.distribute.Strategy":
     """Return a `tf.distribute.MirroredStrategy` of all devices."""
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy([device.name for device in devices()])
 
 
-def replica_weight(weight):
+def replica_weight(weight: Tensor) -> Tensor | float:
     """Return the weight of this replica's loss among those of all replicas; 1 without replicas.
 
     The loss of a replica is a mean over its own tokens, and Keras averages the losses of the
@@ -39,7 +46,7 @@ def replica_weight(weight):
     return tf.math.divide_no_nan(weight, mean)
 
 
-def with_joint_clipping(optimizer_class):
+def with_joint_clipping(optimizer_class: type) -> type:
     """Return an optimizer class that clips the gradient of all replicas together.
 
     Under `MirroredStrategy` Keras clips the gradient of each replica and then sums them up.
@@ -50,7 +57,7 @@ def with_joint_clipping(optimizer_class):
     if not _is_tensorflow() or len(devices()) == 1:
         return optimizer_class
 
-    class Mirrored(optimizer_class):
+    class Mirrored(optimizer_class):  # type: ignore[misc, valid-type]
         def __init__(self, *args, global_clipnorm=None, **options):
             # The mean of the gradients is clipped, and Keras sums the clipped ones up.
             if global_clipnorm is not None:

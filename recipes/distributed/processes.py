@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 
@@ -78,7 +79,7 @@ def is_first() -> bool:
     return shard()[0] == 0
 
 
-def from_first(function: Callable):
+def from_first(function: Callable[[], Any]) -> Any:
     """Call a function in process 0 and return its result in every process.
 
     Args:
@@ -112,7 +113,7 @@ def broadcast(arrays: dict | list) -> dict | list:
     return multihost_utils.broadcast_one_to_all(arrays)
 
 
-def require_same(**values):
+def require_same(**values: Any) -> None:
     """Raise ValueError in a process whose values are not those of process 0."""
     expected = from_first(lambda: values)
     for name, value in values.items():

@@ -1,6 +1,7 @@
 """The bundles that a run exports."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from seq2lite.export import to_bundle
 from seq2lite.export.system.atomic import write_atomically
@@ -9,10 +10,13 @@ from ..data.splits import spread
 from ..training.artifacts import MODEL
 from ..training.result import RunResult
 
+if TYPE_CHECKING:  # a real import would be a circle
+    from ..run.config import RecipeConfig
+
 NUM_CALIBRATION = 256  # training sources that 4-bit weights and integer files are calibrated on
 
 
-def export_model(result: RunResult, config) -> RunResult:
+def export_model(result: RunResult, config: "RecipeConfig") -> RunResult:
     """Save `model.keras`, and export a bundle for each quantization mode.
 
     Args:

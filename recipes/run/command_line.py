@@ -13,7 +13,8 @@ from seq2lite.export.verification.parity import ParityError
 
 from ..distributed import processes
 from ..distributed.backend import can_export
-from ..options import replace
+from ..options import OptionsT, replace
+from .config import RecipeConfig
 
 RESUME = (
     "give the same command to resume from the last checkpoint, or to start again if none was "
@@ -23,11 +24,11 @@ RESUME = (
 
 def run_recipe(
     description: str,
-    config_class: type,
-    train: Callable,
+    config_class: type[OptionsT],
+    train: Callable[[OptionsT], object],
     arguments: list[str] | None = None,
     after_stop: str = RESUME,
-):
+) -> None:
     """Read flags into a Config and run the recipe.
 
     A user's mistake (ValueError, OSError) or a refused export ends with one sentence and status 1.
@@ -58,7 +59,7 @@ def run_recipe(
         _export_under_tensorflow([*_module_arguments(train), *flags, "--finish"])
 
 
-def export_command(config) -> str:
+def export_command(config: RecipeConfig) -> str:
     """Return the shell command that exports and scores a trained run under TensorFlow.
 
     Args:
@@ -70,7 +71,7 @@ def export_command(config) -> str:
         >>> export_command(translate.Config.of(epochs=3))
         'KERAS_BACKEND=tensorflow python -m seq2lite.recipes.translate --epochs 3 --finish'
     """
-    flags = _flags(replace(config, finish=True, overwrite=False), type(config)())
+    flags = _flags(replace(config, finish=True, overwrite=False), type(config)())  # type: ignore[call-arg]
     command = shlex.join(["python", *_module_arguments(type(config)), *flags])
     return f"KERAS_BACKEND=tensorflow {command}"
 
@@ -114,7 +115,9 @@ def program() -> list[str]:
     return ["-m", spec.name] if spec else [sys.argv[0]]
 
 
-def parse_config(description: str, config_class: type, arguments: list[str] | None = None):
+def parse_config(
+    description: str, config_class: type[OptionsT], arguments: list[str] | None = None
+) -> OptionsT:
     """Parse flags into a Config.
 
     Args:

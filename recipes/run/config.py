@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from typing import Self
+from typing import Any, Self
 
 from seq2lite.export.quantization.modes import QUANTIZATIONS
 
@@ -68,7 +68,7 @@ class RecipeConfig:
     machine: Machine = Machine()
 
     @classmethod
-    def of(cls, **options) -> Self:
+    def of(cls, **options: Any) -> Self:
         """Return a Config with other than the default options.
 
         Args:

@@ -27,7 +27,7 @@ _FILES |= {TOKENIZER, TARGET_TOKENIZER, MODEL}
 _FILES |= {"report.md", "curves.png", "history.json", "scores.json"}
 
 
-def check_folder(run: Run):
+def check_folder(run: Run) -> None:
     """Raise ValueError unless a run may use its folder; change nothing on the disk.
 
     Args:

@@ -48,7 +48,7 @@ class ModelOptions:
         """Default peak learning rate of the preset's model family."""
         return family_of(self.preset).peak_learning_rate
 
-    def check_lengths(self, max_source_length: int, max_target_length: int):
+    def check_lengths(self, max_source_length: int, max_target_length: int) -> None:
         """Raise ValueError if the maximum lengths are invalid, or the positions do not cover them."""
         options = PRESETS[self.preset] | builder_options(self.preset, self.architecture)
         positions = options.get("max_positions") if options.get("positions") == "learned" else None

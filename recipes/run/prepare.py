@@ -6,12 +6,11 @@ from ..distributed import processes
 from ..distributed.backend import IS_JAX, can_export
 from ..distributed.data_service import require_reachable
 from ..distributed.devices import num_devices
-from .config import RecipeConfig
 from .folder import check_folder
-from .record import Run, describe_run
+from .record import ConfigT, Run, describe_run
 
 
-def prepare_run(config: RecipeConfig) -> Run:
+def prepare_run(config: ConfigT) -> Run[ConfigT]:
     """Check, before any work, that a run can start; change nothing on the disk.
 
     Args:

@@ -4,11 +4,14 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from ..distributed.machine import Machine, this_machine
 from ..distributed.precision import choose_precision
 from ..options import flatten
 from .config import RecipeConfig
+
+ConfigT = TypeVar("ConfigT", bound=RecipeConfig)
 
 # Files in a run folder.
 RECORD = "seq2lite-run.json"
@@ -24,7 +27,7 @@ _CONTENT = "content of"  # prefix of the names of data files' checksums
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class Run(Generic[ConfigT]):
     """A run, and what its folder contained when the run was described.
 
     Attributes:
@@ -34,7 +37,7 @@ class Run:
         is_finished: Whether the folder contains a finished run.
     """
 
-    config: RecipeConfig
+    config: ConfigT
     record: dict
     earlier: dict
     is_finished: bool
@@ -70,7 +73,7 @@ class Run:
         return {name: self.record[name] for name in names} | {"content of the data": checksums}
 
 
-def describe_run(config: RecipeConfig) -> Run:
+def describe_run(config: ConfigT) -> Run[ConfigT]:
     """Resolve the automatic options of a Config, and compare them with the run in its folder.
 
     To export a run without training it (`finish`), the values that the run recorded are used: the

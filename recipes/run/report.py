@@ -37,7 +37,7 @@ PACKAGES = (
 )
 
 
-def write_report(result: RunResult, run: Run):
+def write_report(result: RunResult, run: Run) -> None:
     """Write `report.md`, its curves, and its numbers as JSON; print the scores.
 
     Args:
@@ -78,7 +78,7 @@ def score_table(scores: dict) -> Table:
     return table
 
 
-def print_table(table: Table):
+def print_table(table: Table) -> None:
     """Print a table, in 120 columns where the output is no terminal."""
     Console(width=None if Console().is_terminal else 120).print(table)
 

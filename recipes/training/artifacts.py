@@ -12,7 +12,7 @@ TARGET_TOKENIZER = "target_tokenizer.model"  # if the target has its own
 
 def keep_tokenizer(
     tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer], folder: Path, is_resumed: bool
-):
+) -> None:
     """Save the tokenizer of a new run; check that a resumed run has the same one.
 
     Args:

@@ -1,6 +1,7 @@
 """Keras callbacks of a training: each does one thing at the end of a batch or of an evaluation interval."""
 
 import math
+from typing import Any
 
 import keras
 
@@ -28,18 +29,18 @@ class DivergenceGuard(keras.callbacks.Callback):
         self.interval = interval
         self.warmup_steps = warmup_steps
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if batch == 0 and not self.history:
             self.history.first_loss = logs["loss"]
         # The loss is the mean of this interval so far; that of fewer batches is noise.
         if batch >= 100 and len(self.history) * self.interval + batch > self.warmup_steps:
             self.check(logs["loss"])
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self.history:
             self.check(logs["loss"])
 
-    def check(self, loss):
+    def check(self, loss: float) -> None:
         """Raise ValueError if the loss is 1 nat above a guess, and above the minimum so far."""
         # Large embeddings start above a guess, and the mean of few batches is noisy: hence 1 nat.
         losses = [evaluation["loss"] for evaluation in self.history.evaluations]
@@ -67,11 +68,11 @@ class Checkpointing(keras.callbacks.Callback):
         self.checkpoints = checkpoints
         self.history = history
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         if processes.is_first():
             self.checkpoints.require_space(self.params["epochs"])
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if processes.is_first():
             number = len(self.history)
             # If this checkpoint is the best one and gets corrupted, the previous best is needed.
@@ -93,7 +94,7 @@ class EarlyStopping(keras.callbacks.Callback):
         self.history = history
         self.patience = patience
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self.history.has_stalled(self.patience):
             self.model.stop_training = True
 
@@ -111,7 +112,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
         self.batches = batches
         self.number = first
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if not math.isfinite(logs["loss"]):
             if hasattr(self.model, "jax_state_sync"):
                 self.model.jax_state_sync()  # during `fit`, JAX's variables have no value

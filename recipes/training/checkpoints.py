@@ -8,7 +8,9 @@ import os
 import shutil
 import sys
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -57,7 +59,7 @@ class Checkpoints:
         # In float16 Keras wraps the optimizer to scale the loss.
         self._optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
-    def save(self, number: int, metadata, also_keep=()):
+    def save(self, number: int, metadata: Any, also_keep: Iterable[int] = ()) -> None:
         """Write a checkpoint, then remove all but the latest `keep` ones.
 
         Args:
@@ -85,7 +87,7 @@ class Checkpoints:
         for old in set(self._numbers()[: -self.keep]) - set(also_keep):
             self._path(old).unlink()
 
-    def require_space(self, num_checkpoints: int):
+    def require_space(self, num_checkpoints: int) -> None:
         """Raise OSError if the disk has no space for the checkpoints that exist at the same time.
 
         These are the latest ones, as many for each of two best ones, and the one being written.
@@ -107,7 +109,7 @@ class Checkpoints:
                 f"Received: {free / 1e6:.0f} MB"
             )
 
-    def restore(self):
+    def restore(self) -> Any:
         """Set the model and the optimizer to the latest intact checkpoint.
 
         Returns:
@@ -160,7 +162,9 @@ class Checkpoints:
         empty = [np.zeros(w.shape, w.dtype) for w in self.model.weights]
         return [np.array(weight) for weight in processes.broadcast(weights or empty)]
 
-    def averaged_weights(self, number: int, current: int | None = None):
+    def averaged_weights(
+        self, number: int, current: int | None = None
+    ) -> tuple[list[np.ndarray] | None, list[int]]:
         """Average the weights of the last checkpoints, up to checkpoint `number`.
 
         Args:

@@ -3,9 +3,12 @@
 import math
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+
+from seq2lite.zoo.shapes import Tensor
 
 from ..data.batches import Batches
 from ..distributed import processes
@@ -14,6 +17,9 @@ from ..distributed.devices import first_device
 from .checkpoints import Checkpoints
 from .history import History
 from .loss import SmoothedCrossentropy
+
+if TYPE_CHECKING:  # a real import would be a circle
+    from ..evaluation.decoding import Score
 
 ADVICE = "Try a lower --learning-rate, a longer --warmup-steps or --precision float32"
 
@@ -36,7 +42,7 @@ class Evaluation(keras.callbacks.Callback):
         checkpoints: Checkpoints,
         history: History,
         valid: Batches,
-        score=None,
+        score: "Score | None" = None,
         pairs: Sequence[tuple] = (),
     ):
         super().__init__()
@@ -49,7 +55,7 @@ class Evaluation(keras.callbacks.Callback):
         self.pairs = pairs
         self.start = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         number = len(self.history) + 1
         measured = processes.from_first(lambda: self.evaluate(number, logs["loss"]))
         if not math.isfinite(measured["val_loss"]):
@@ -68,12 +74,12 @@ class Evaluation(keras.callbacks.Callback):
         )
         self.start = time.perf_counter()
 
-    def evaluate(self, number, loss):
+    def evaluate(self, number: int, loss: float) -> dict[str, float]:
         """Return the training loss, the held-out loss and the scores of evaluation `number`."""
         weights, _ = self.checkpoints.averaged_weights(number, current=number)
         with first_device():
             self.exported.set_weights(weights)
-            scores = self.score(self.exported, self.pairs) if self.pairs else {}
+            scores = self.score(self.exported, self.pairs) if self.score and self.pairs else {}
             return {"loss": loss, "val_loss": self.cross_entropy.measure(self.valid), **scores}
 
 
@@ -94,7 +100,7 @@ class CrossEntropy(keras.Model):
             loss=SmoothedCrossentropy(0.0), weighted_metrics=[metric], jit_compile=JIT_COMPILE
         )
 
-    def call(self, inputs):
+    def call(self, inputs: dict[str, Tensor]) -> Tensor:
         return self.model(inputs)
 
     def measure(self, batches: Batches) -> float:

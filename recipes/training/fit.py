@@ -7,6 +7,7 @@ To Keras, an interval is an epoch.
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
@@ -29,13 +30,16 @@ from .progress import Progress
 from .result import RunResult
 from .schedules import shortened_warmup
 
+if TYPE_CHECKING:  # a real import would be a circle
+    from ..evaluation.decoding import Score
+
 
 def fit(
     model: Seq2Seq,
     data: Data,
     training: Training,
     folder: str | os.PathLike,
-    score=None,
+    score: "Score | None" = None,
 ) -> RunResult:
     """Train a model, from the last checkpoint in the folder if there is one.
 
@@ -72,7 +76,7 @@ def fit(
         compile_for_training(model, training, num_batches)
         checkpoints = Checkpoints(folder / FOLDER, model, training.average)
     exported = float32_twin(model)  # files compute in float32
-    history = History(score.name, score.mode) if score_pairs else History()
+    history = History(score.name, score.mode) if score and score_pairs else History()
     if state := checkpoints.restore():
         history.load_state(state)
     elif training.finish:

@@ -35,7 +35,7 @@ class History:
         """Return what a checkpoint saves; `load_state` restores it."""
         return {"first_loss": self.first_loss, "evaluations": self.evaluations}
 
-    def load_state(self, state: dict):
+    def load_state(self, state: dict) -> None:
         """Replace the evaluations by those of a checkpoint."""
         self.first_loss, self.evaluations = state["first_loss"], state["evaluations"]
 
@@ -74,7 +74,7 @@ class History:
         """Return the numbers of evaluations whose checkpoints are corrupted or deleted."""
         return [n for n, e in enumerate(self.evaluations, start=1) if e.get("is_lost")]
 
-    def mark_lost(self, numbers: list[int]):
+    def mark_lost(self, numbers: list[int]) -> None:
         """Mark evaluations, by number, whose checkpoints are corrupted or deleted."""
         for number in numbers:
             self.evaluations[number - 1]["is_lost"] = True

@@ -1,7 +1,11 @@
 """Cross-entropy with label smoothing."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from seq2lite.zoo.shapes import Tensor
 
 from ..distributed.mirrored import replica_weight
 
@@ -24,13 +28,13 @@ class SmoothedCrossentropy(keras.losses.Loss):
         1.3863
     """
 
-    def __init__(self, label_smoothing=0.1, name="smoothed_crossentropy"):
+    def __init__(self, label_smoothing: float = 0.1, name: str = "smoothed_crossentropy"):
         super().__init__(name=name, reduction="mean_with_sample_weight")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}")
         self.label_smoothing = label_smoothing
 
-    def call(self, targets, logits):
+    def call(self, targets: Tensor, logits: Tensor) -> Tensor:
         """Return the loss of each token.
 
         Args:
@@ -66,5 +70,5 @@ class SmoothedCrossentropy(keras.losses.Loss):
         loss = super().__call__(y_true, y_pred, sample_weight)
         return loss if sample_weight is None else loss * replica_weight(ops.sum(sample_weight))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "label_smoothing": self.label_smoothing}

@@ -11,7 +11,7 @@ from .options import Training
 from .schedules import schedule
 
 
-def compile_for_training(model: Seq2Seq, training: Training, num_batches: int):
+def compile_for_training(model: Seq2Seq, training: Training, num_batches: int) -> None:
     """Compile a model with AdamW, the schedule and the smoothed loss.
 
     Args:

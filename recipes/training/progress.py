@@ -2,6 +2,7 @@
 
 import math
 import time
+from typing import Any
 
 import keras
 from rich.console import Console
@@ -48,14 +49,14 @@ class Progress(keras.callbacks.Callback):
         # Keras does not call `on_train_end` after an error or Ctrl-C.
         self.bar.stop()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.interval_start = (self.num_done, self.seconds)
         self.bar.update(self.task, description=f"until evaluation {epoch + 1}")
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.batch_start = time.perf_counter()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.seconds += time.perf_counter() - self.batch_start
         self.num_done += 1
         self.bar.update(
@@ -65,7 +66,7 @@ class Progress(keras.callbacks.Callback):
             rate=self.batch_tokens * self.num_done / self.seconds,
         )
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         num_done, seconds = self.interval_start
         rate = self.batch_tokens * (self.num_done - num_done) / (self.seconds - seconds)
         measured = "  ".join(f"{name} {value:.3f}" for name, value in logs.items())

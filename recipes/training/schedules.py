@@ -1,5 +1,7 @@
 """Learning rate schedules with a linear warm-up."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -65,7 +67,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         step = ops.cast(step, "float32") / self.warmup_steps
         return self.learning_rate * ops.minimum(step, ops.maximum(step, 1.0) ** -self.power)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "learning_rate": self.learning_rate,
             "warmup_steps": self.warmup_steps,
