@@ -25,7 +25,7 @@ MODULES = {module_name(file): file for file in FILES}
 
 
 class WithoutTypes(ast.NodeTransformer):
-    """Removes what only a type checker imports."""
+    """A transformer that removes the imports of a type checker."""
 
     def visit_If(self, node):
         return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
