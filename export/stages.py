@@ -146,13 +146,15 @@ class Measured:
 
 def save_signatures(model, options, folder):
     """Save the signatures of a float32 model that the requested files need, as SavedModels."""
-    has_search = options.needs(is_static=False)
+    signatures, has_search = {}, options.needs(is_static=False)
     if has_search or options.measure:
         text = TextGraph(options.tokenizers) if options.text and has_search else None
         search = options.num_beams, options.length_penalty
-        save(Signatures(model, *search, text, options.limits), folder / SAVED_MODEL)
+        signatures[SAVED_MODEL] = Signatures(model, *search, text, options.limits)
     if options.needs(is_static=True):
-        save(StaticSignatures(model, **options.limits, batch=1), folder / STATIC_SAVED_MODEL)
+        signatures[STATIC_SAVED_MODEL] = StaticSignatures(model, **options.limits, batch=1)
+    for name, module in signatures.items():
+        save(module, folder / name)
 
 
 def prepare(reference, options, folder):

@@ -2,6 +2,7 @@
 
 from numbers import Integral, Real
 
+import numpy as np
 from keras import ops
 
 
@@ -74,6 +75,24 @@ def has_shape(x, *shape):
     return len(sizes) == len(shape) and all(
         a == b for a, b in zip(sizes, shape, strict=True) if is_number(a) and is_number(b)
     )
+
+
+def as_tensor(option, value, dtype, expected, size=None):
+    """Cast an argument; raise ValueError if it is no array of numbers, or of ids below `size`.
+
+    The values of a tensor are not checked: in a graph they are unknown.
+    """
+    if not ops.is_tensor(value):
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            array = np.array("rows of different lengths")
+        is_array = array.dtype.kind not in "OSU"
+        require(is_array, f"{expected}, padded to one length", **{option: value})
+        if size is not None and array.size:
+            for found in (array.min().item(), array.max().item()):
+                require(0 <= found < size, f"ids in [0, {size})", **{option: found})
+    return ops.cast(value, dtype)
 
 
 def is_number(value, kind=Real):

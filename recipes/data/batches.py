@@ -14,7 +14,6 @@ from seq2lite.export.runtime.text import ended, pad
 from seq2lite.export.runtime.tokenizer import Tokenizer, Tokenizers
 
 from .bucketing import make_buckets, round_up
-from .pairs import Pairs
 
 NUM_SEGMENTATIONS = 64  # most probable segmentations of a text that `alpha` samples from
 SHUFFLE_PAIRS, SHUFFLE_BATCHES = 0, 1  # the two random permutations of an epoch
@@ -76,8 +75,10 @@ class Batches:
         few_shapes: bool = False,
         rows_multiple: int = 1,
     ):
-        pairs = pairs if isinstance(pairs, Pairs) else Pairs(pairs)
-        self.pairs, self.lines, self.origin = pairs, pairs.lines, pairs.origin
+        self.pairs = pairs
+        # For messages; a plain list has neither.
+        self.lines = getattr(pairs, "lines", range(1, len(pairs) + 1))
+        self.origin = getattr(pairs, "origin", "the data")
         self.tokenizers = Tokenizers.of(tokenizer)
         self.seed = seed
         self.alpha = alpha

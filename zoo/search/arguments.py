@@ -1,11 +1,11 @@
 """Checks of the arguments that all searches share."""
 
+import math
 from numbers import Integral
 
-import numpy as np
 from keras import ops
 
-from ..checks import has_shape, is_number, require
+from ..checks import as_tensor, has_shape, is_number, require, require_sizes
 from ..contract import Seq2Seq
 
 
@@ -21,24 +21,6 @@ def checked_source(model, source):
     is_source = has_shape(source, *spec.shape()) and source.shape[0] != 0
     require(is_source, what, source=source)
     return source
-
-
-def as_tensor(option, value, dtype, expected, size=None):
-    """Cast an argument; raise ValueError if it is no array of numbers, or of ids below `size`.
-
-    The values of a tensor are not checked: in a graph they are unknown.
-    """
-    if not ops.is_tensor(value):
-        try:
-            array = np.asarray(value)
-        except ValueError:
-            array = np.array("rows of different lengths")
-        is_array = array.dtype.kind not in "OSU"
-        require(is_array, f"{expected}, padded to one length", **{option: value})
-        if size is not None and array.size:
-            for found in (array.min().item(), array.max().item()):
-                require(0 <= found < size, f"ids in [0, {size})", **{option: found})
-    return ops.cast(value, dtype)
 
 
 def checked_arguments(model, source, max_length, prefix):
@@ -70,3 +52,18 @@ def checked_arguments(model, source, max_length, prefix):
         require(length <= max_length, f"at most max_length={max_length} long", prefix=prefix)
     rest = ops.full((batch, max_length - length), model.pad_id, dtype="int32")
     return source, ops.concatenate([prefix, rest], axis=1)
+
+
+def check_beams(model, num_beams, num_hypotheses, length_penalty, coverage_penalty):
+    """Raise ValueError if an option of beam search is invalid."""
+    require_sizes(num_beams=num_beams, num_hypotheses=num_hypotheses)
+    what = f"at most num_beams={num_beams}"
+    require(num_hypotheses <= num_beams, what, num_hypotheses=num_hypotheses)
+    what = "a finite number"
+    is_finite = lambda a: is_number(a) and math.isfinite(a)  # noqa: E731
+    require(is_finite(length_penalty), what, length_penalty=length_penalty)
+    what = "a finite, non-negative number"
+    is_valid = is_finite(coverage_penalty) and coverage_penalty >= 0
+    require(is_valid, what, coverage_penalty=coverage_penalty)
+    what = f"0 for a model without attention, such as {model.name!r}"
+    require(model.has_attention or coverage_penalty == 0, what, coverage_penalty=coverage_penalty)

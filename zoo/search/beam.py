@@ -1,14 +1,11 @@
 """Beam search with the length and coverage penalties of Wu et al. 2016."""
 
-import math
-
 from keras import ops
 
-from ..checks import is_number, require, require_sizes
 from ..contract import Seq2Seq
 from ..lowering import current_lowering
 from ..shapes import Tensor
-from .arguments import checked_arguments
+from .arguments import check_beams, checked_arguments
 from .loop import log_probabilities, search_loop, trimmed
 from .scoring import attention_of
 
@@ -78,7 +75,7 @@ def beam_search(
         True
     """
     source, prefix = checked_arguments(model, source, max_length, prefix)
-    _check_arguments(model, num_beams, num_hypotheses, length_penalty, coverage_penalty)
+    check_beams(model, num_beams, num_hypotheses, length_penalty, coverage_penalty)
     model.require_attention(return_attention)
     batch, size = ops.shape(source)[0], model.vocabulary_size
     is_token = ops.cast(model.source_mask(source), "float32")
@@ -201,17 +198,3 @@ def beam_search(
     )
     shape = (batch, num_hypotheses, length + 1, ops.shape(source)[1])
     return tokens, lengths, scores, ops.reshape(attention, shape)
-
-
-def _check_arguments(model, num_beams, num_hypotheses, length_penalty, coverage_penalty):
-    require_sizes(num_beams=num_beams, num_hypotheses=num_hypotheses)
-    what = f"at most num_beams={num_beams}"
-    require(num_hypotheses <= num_beams, what, num_hypotheses=num_hypotheses)
-    what = "a finite number"
-    is_finite = lambda a: is_number(a) and math.isfinite(a)  # noqa: E731
-    require(is_finite(length_penalty), what, length_penalty=length_penalty)
-    what = "a finite, non-negative number"
-    is_valid = is_finite(coverage_penalty) and coverage_penalty >= 0
-    require(is_valid, what, coverage_penalty=coverage_penalty)
-    what = f"0 for a model without attention, such as {model.name!r}"
-    require(model.has_attention or coverage_penalty == 0, what, coverage_penalty=coverage_penalty)

@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from ..checks import has_shape, require
+from ..checks import as_tensor, has_shape, require
 from ..contract import Seq2Seq
 from ..shapes import Tensor
-from .arguments import as_tensor, checked_source
+from .arguments import checked_source
 
 
 def score(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
