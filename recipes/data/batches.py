@@ -77,7 +77,7 @@ class Batches:
     ):
         self.pairs = pairs
         # For messages; a plain list has neither.
-        self.lines = getattr(pairs, "lines", range(1, len(pairs) + 1))
+        self.lines = getattr(pairs, "lines", [*range(1, len(pairs) + 1)])
         self.origin = getattr(pairs, "origin", "the data")
         self.tokenizers = Tokenizers.of(tokenizer)
         self.seed = seed
