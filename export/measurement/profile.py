@@ -143,7 +143,8 @@ def _alone(model, graph):
     part.subgraphs, part.signatureDefs, part.metadata = [copy.copy(graph)], None, None
     for current in part.subgraphs:  # grows by the graphs that are called
         current.tensors = [_copied(tensor) for tensor in current.tensors]
-        current.operators = copy.deepcopy(current.operators)
+        # One by one: copies of an op share its options, which are changed below.
+        current.operators = [copy.deepcopy(operator) for operator in current.operators]
         for operator in current.operators:
             for field in flatbuffer.called(operator):
                 called = getattr(operator.builtinOptions, field)

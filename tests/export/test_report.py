@@ -67,6 +67,15 @@ def test_a_profile_sums_to_the_whole(content, source, tokenizer):
         assert 0.3 * found[name]["whole"] < total < 3 * found[name]["whole"]
 
 
+def test_a_profile_times_loops(exported):
+    """An RNN's encoder calls other graphs, once for each of its loops."""
+    structure = exported("rnn-0-dot-gru")
+    source = random_ids(np.random.default_rng(0), [9])
+    model = structure.model
+    found = profile(structure.content, source, model.start_id, model.pad_id, steps=1, runs=2)
+    assert dict(found["encode"]["ops"])["WHILE"] > 0
+
+
 @pytest.mark.parametrize("kind", ["float16", "int4"])
 def test_a_profile_knows_every_format_of_weights(content, source, tokenizer, kind):
     kinds = {weight.buffer: kind for weight in weights_of(flatbuffer.read(content))}
