@@ -60,7 +60,7 @@ presets: $(TOOLS)
 fuzz: $(TOOLS)
 	$(BIN)/python benchmarks/fuzz_bundle.py
 
-# Applies faults one at a time to a copy of the project: the tests must catch each. Takes hours;
+# Applies faults one at a time to a copy of the project: the tests must catch each. Takes an hour;
 # `make mutants OPTIONS=--resume` continues a stopped run.
 mutants: $(TOOLS)
 	$(BIN)/python benchmarks/mutants.py $(OPTIONS)
