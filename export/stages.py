@@ -77,11 +77,11 @@ class Options:
     measure: bool
 
     def modes(self, *, is_static):
-        """The requested modes that start from static files, or from the others."""
+        """Return the requested modes that start from static files, or from the others."""
         return [MODES[name] for name in self.paths if MODES[name].is_static == is_static]
 
     def needs(self, *, is_static, calibration=False):
-        """Whether a requested mode starts from files of a kind, or needs their calibration."""
+        """Return whether a requested mode starts from files of a kind, or needs their calibration."""
         modes = self.modes(is_static=is_static)
         return any(mode.needs_calibration or not calibration for mode in modes)
 

@@ -96,12 +96,12 @@ def as_tensor(option, value, dtype, expected, size=None):
 
 
 def is_number(value, kind=Real):
-    """Whether `value` is a number of a kind of `numbers`, NumPy's included; a bool is not."""
+    """Return whether `value` is a number of a kind of `numbers`, NumPy's included; a bool is not."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def is_positive_integer(value):
-    """Whether `value` is an integer of 1 or more."""
+    """Return whether `value` is an integer of 1 or more."""
     return is_number(value, Integral) and value > 0
 
 

@@ -12,7 +12,9 @@ def require(holds: bool, expected: str, **received: object) -> None:
     if not holds:
         ((name, value),) = received.items()
         shape = getattr(value, "shape", ())
-        shown = f" of shape {shape}" if shape else f"={value!r:.80}"
+        text = repr(value)
+        text = text if len(text) <= 80 else f"{text[:79]}…"
+        shown = f" of shape {shape}" if shape else f"={text}"
         raise ValueError(f"`{name}` must be {expected}. Received: {name}{shown}")
 
 

@@ -49,8 +49,8 @@ def test_a_bundle_contains_both_and_its_file_uses_both(model, two, pairs, tmp_pa
     translate = open_interpreter((path / "model.tflite").read_bytes(), 1, "").get_signature_runner(
         "translate"
     )
-    for text, target in zip(texts, expected, strict=True):
-        found = translate(text=np.frombuffer(text.encode(), np.uint8))
+    for source, target in zip(texts, expected, strict=True):
+        found = translate(text=np.frombuffer(source.encode(), np.uint8))
         assert bytes(found["text"][: found["length"]]).decode() == target
 
 
