@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 
+from .runtime.checks import quote
 from .runtime.golden import check_golden
 from .runtime.runner import load
 
@@ -91,7 +92,7 @@ def _decode(line, number):
         return line.decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"standard input, line {number}: must be UTF-8. Received: {line[:40]!r}"
+            f"standard input, line {number}: must be UTF-8. Received: {quote(line)}"
         ) from error
 
 

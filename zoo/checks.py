@@ -5,6 +5,8 @@ from numbers import Integral, Real
 import numpy as np
 from keras import ops
 
+from seq2lite.export.runtime.checks import quote
+
 
 def require(holds, expected, **received):
     """Raise ValueError unless `holds`, an argument's condition, which `expected` describes.
@@ -20,15 +22,14 @@ def require(holds, expected, **received):
 
 
 def _shown(value):
-    """Format a value for an error: an array by its shape, a long value cut."""
+    """Format a value for an error: an array by its shape, other values quoted."""
     try:
         shape = tuple(getattr(value, "shape", ()))
     except (TypeError, ValueError):  # a method, or an unknown rank
         shape = ()
     if shape:
         return f" of shape {shape}"
-    shown = repr(value)
-    return "=" + (shown if len(shown) <= 80 else f"{shown[:79]}…")
+    return f"={quote(value, 80)}"
 
 
 def require_sizes(**sizes):

@@ -12,10 +12,27 @@ def require(holds: bool, expected: str, **received: object) -> None:
     if not holds:
         ((name, value),) = received.items()
         shape = getattr(value, "shape", ())
-        text = repr(value)
-        text = text if len(text) <= 80 else f"{text[:79]}…"
-        shown = f" of shape {shape}" if shape else f"={text}"
+        shown = f" of shape {shape}" if shape else f"={quote(value, 80)}"
         raise ValueError(f"`{name}` must be {expected}. Received: {name}{shown}")
+
+
+def quote(value: object, limit: int = 60) -> str:
+    """Format a value for a message, as `repr` does; `…` stands for the rest of a long one.
+
+    Args:
+        value: A text, whose quotation marks are kept, or any other value.
+        limit: Maximum number of characters of the value.
+
+    Example:
+        >>> from seq2lite.export.runtime.checks import quote
+        >>> quote("Open the file", limit=8)
+        "'Open the…'"
+    """
+    if isinstance(value, (str, bytes)):
+        shown = repr(value[:limit])
+        return shown if len(value) <= limit else f"{shown[:-1]}…{shown[-1]}"
+    shown = repr(value)
+    return shown if len(shown) <= limit else f"{shown[:limit]}…"
 
 
 def checked_texts(texts: Sequence[str]) -> Sequence[str]:

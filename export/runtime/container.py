@@ -8,6 +8,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from .checks import quote
+
 FORMAT = 2
 MODEL_FILE, TOKENIZER_FILE, DESCRIPTION_FILE = "model.tflite", "tokenizer.model", "bundle.json"
 TARGET_TOKENIZER_FILE = "target_tokenizer.model"  # only where the target has its own
@@ -222,7 +224,7 @@ def _check_entry(path, entry):
     ]:
         if is_wrong:
             raise BundleError(
-                f"{path} is refused: its entry {entry.orig_filename!r:.120} {problem}"
+                f"{path} is refused: its entry {quote(entry.orig_filename)} {problem}"
             )
 
 
@@ -259,7 +261,8 @@ def _check_types(description):
     for name, digest in digests.items():
         if not _NAME.fullmatch(name) or not _DIGEST.fullmatch(digest):
             raise ValueError(
-                f"its checksums must be hexadecimal SHA-256. Received: {digest!r:.80} for {name!r:.80}"
+                "its checksums must be hexadecimal SHA-256. "
+                f"Received: {quote(digest, 80)} for {quote(name)}"
             )
     for name in ("max_source_length", "max_target_length"):
         length = description.get(name)

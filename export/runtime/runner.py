@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from .checks import checked_texts, require, require_positive
+from .checks import checked_texts, quote, require, require_positive
 from .container import (
     MAX_LENGTH,
     MODEL_FILE,
@@ -188,7 +188,7 @@ class Runner:
             if length >= limit:
                 warnings.warn(
                     f"a text of {length} tokens is cut to {limit - 1}, the maximum length of this "
-                    f"model: {text!r:.60}",
+                    f"model: {quote(text)}",
                     stacklevel=4,
                 )
 

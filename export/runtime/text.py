@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from .tokenizer import Tokenizer
+from .unicode import clean
 
 
 def source_ids(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> list[list[int]]:
@@ -19,7 +20,7 @@ def source_ids(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> l
         A list of ids for each text, ended by `end_id`; an empty list for blank text.
     """
     return [
-        ended(ids, max_length, tokenizer.end_id) if text.strip() else []
+        ended(ids, max_length, tokenizer.end_id) if clean(text) else []
         for text, ids in zip(texts, tokenizer.encode(texts), strict=True)
     ]
 

@@ -1,7 +1,6 @@
-"""The tokenizer: SentencePiece over text in Unicode's normalization form C (NFC)."""
+"""The tokenizer: SentencePiece over cleaned text."""
 
 import functools
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -9,15 +8,17 @@ from pathlib import Path
 
 import sentencepiece
 
-from .checks import is_number, require
+from .checks import is_number, quote, require
 from .container import TARGET_TOKENIZER_FILE, TOKENIZER_FILE
+from .unicode import clean
 
 
 class Tokenizer:
     """Encode text as ids and decode ids to text, in training, export and on devices alike.
 
-    Text is normalized to NFC first. Otherwise decomposed Hangul, as in macOS file names, would be
-    encoded byte by byte.
+    Text is cleaned first: whitespace and byte order marks at its ends are stripped, and it is
+    normalized to NFC. Otherwise decomposed Hangul, as in macOS file names, would be encoded byte by
+    byte.
 
     Args:
         model: A serialized SentencePiece model (bytes), or the path of its file.
@@ -73,12 +74,11 @@ class Tokenizer:
 
     def encode(self, texts: Iterable[str]) -> list[list[int]]:
         """Encode texts as ids, without start and end."""
-        return self._processor.encode([unicodedata.normalize("NFC", text) for text in texts])
+        return self._processor.encode([clean(text) for text in texts])
 
     def n_best(self, text: str, count: int) -> list[tuple[list[int], float]]:
         """Return the `count` most probable segmentations of a text, as (ids, log-probability)."""
-        text = unicodedata.normalize("NFC", text)
-        best = self._processor.nbest_encode(text, nbest_size=count, out_type=int)
+        best = self._processor.nbest_encode(clean(text), nbest_size=count, out_type=int)
         return [(ids, sum(map(self._scores.__getitem__, ids))) for ids in best]
 
     @functools.cached_property
@@ -139,7 +139,7 @@ class Tokenizers:
             raise ValueError(
                 "`tokenizer` must be an export.Tokenizer, such as "
                 "export.Tokenizer('tokenizer.model'), or a pair (source, target) of them. "
-                f"Received: {tokenizer!r:.80}"
+                f"Received: {quote(tokenizer, 80)}"
             )
         return cls(*pair)
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from seq2lite.zoo.search.greedy import greedy_search
 
+from ..runtime.checks import quote
 from ..runtime.runner import Runner
 from ..runtime.text import decode, pad
 from ..runtime.tokenizer import Tokenizers
@@ -122,7 +123,7 @@ class KerasReference:
         width = self.teacher.shape[1] - 1
         same = (outputs["tokens"][: len(agreeing), :width] == self.teacher[:, 1:]).all(axis=-1)
         differing = [
-            f"{source!r:.80}: Keras generates {expected!r:.80}, the file {found!r:.80}"
+            f"{quote(source)}: Keras generates {quote(expected)}, the file {quote(found)}"
             for source, expected, found in zip(self.sources, self.texts, texts, strict=True)
             if found != expected
         ]
@@ -137,7 +138,7 @@ class KerasReference:
             **self._scores(texts),
             num_sentences=len(texts),
             num_steps=int(self.steps.sum()),
-            worst=f"step {step} of {self.sources[sentence]!r:.80}",
+            worst=f"step {step} of {quote(self.sources[sentence])}",
             first_difference=differing[0] if differing else "none",
         )
 

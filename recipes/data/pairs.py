@@ -3,6 +3,8 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 
+from seq2lite.export.runtime.checks import quote
+
 from .text_files import DataError, read_lines
 
 PART = "held-out part of "  # begins the `origin` of pairs that were held out of a file
@@ -110,7 +112,7 @@ def _read_columns(path):
         elif line.text.strip():
             raise DataError(
                 f"{line.place} must be a source and a target separated by a tab. "
-                f"Received: one column, {columns[0]!r:.60}"
+                f"Received: one column, {quote(columns[0])}"
             )
 
 

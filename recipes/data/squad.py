@@ -7,6 +7,8 @@ import typing
 import unicodedata
 import warnings
 
+from seq2lite.export.runtime.checks import quote
+
 from .text_files import DataError, read_bytes
 
 MAX_SHOWN = 3  # misplaced answers that the warning names
@@ -65,7 +67,7 @@ def read_squad(path: str | os.PathLike) -> list[Example]:
     for place, context, question, answer in _answers(path, content):
         text, start = _take(answer, "text", str, place), _take(answer, "answer_start", int, place)
         if not text.strip() or start < 0 or context[start : start + len(text)] != text:
-            misplaced.append(f"{place} ({text!r:.40} at {start})")
+            misplaced.append(f"{place} ({quote(text)} at {start})")
             continue
         # NFC and stripping shorten the text before the answer, and with it the start.
         start += len(text) - len(text.lstrip())
@@ -118,9 +120,9 @@ def _take(holder, key, kind, place):
     value = holder[key]
     if not isinstance(value, kind) or isinstance(value, bool):
         names = {str: "a string", int: "an integer", list: "a list"}
-        raise DataError(f"{place}: `{key}` must be {names[kind]}. Received: {value!r:.60}")
+        raise DataError(f"{place}: `{key}` must be {names[kind]}. Received: {quote(value)}")
     # A JSON escape can name half of a surrogate pair, which is no character.
     if kind is str and (bad := re.search("[\0\ud800-\udfff]", value)):
         name = "a NUL" if bad[0] == "\0" else "half a surrogate pair"
-        raise DataError(f"{place}: `{key}` must not contain {name}. Received: {value!r:.60}")
+        raise DataError(f"{place}: `{key}` must not contain {name}. Received: {quote(value)}")
     return value

@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from seq2lite.export.runtime.checks import quote
+
 
 class DataError(ValueError):
     """A data file cannot be used. The message names the file and the line."""
@@ -55,10 +57,10 @@ def read_lines(path: str | os.PathLike) -> Iterator[Line]:
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
-            raise DataError(f"{place} must be UTF-8. Received: {line[:40]!r}") from error
+            raise DataError(f"{place} must be UTF-8. Received: {quote(line)}") from error
         for character, name in (("\0", "a NUL"), ("\r", "a carriage return")):
             if character in text:
-                raise DataError(f"{place} must not contain {name}. Received: {line[:40]!r}")
+                raise DataError(f"{place} must not contain {name}. Received: {quote(line)}")
         yield Line(number, unicodedata.normalize("NFC", text), place)
 
 

@@ -19,7 +19,7 @@ from seq2lite.export.runtime.runner import Runner
 ODD = [
     "",
     "   ",
-    "\t\u3000\u00a0",
+    "\t\u3000\ufeff\u00a0",
     "🙂 👩‍👩‍👧 🇰🇷",
     "a\0b",
     "\0",

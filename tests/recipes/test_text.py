@@ -8,7 +8,9 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from seq2lite import export, zoo
 from seq2lite.export.checks import check_tokenizer
+from seq2lite.export.runtime.text import source_ids
 from seq2lite.export.runtime.tokenizer import Tokenizers
+from seq2lite.export.runtime.unicode import STRIPPED
 from seq2lite.recipes.data.batches import Batches
 from seq2lite.recipes.data.pairs import Pairs
 from seq2lite.recipes.data.text_files import DataError
@@ -19,10 +21,18 @@ SIZES = {"embedding_dim": 16, "hidden_dim": 16}
 
 def test_every_text_comes_back_as_it_was(tokenizer, pairs):
     texts = [text for pair in pairs for text in pair]
-    texts += ["  two  spaces ", "🙂👩‍👩‍👧", "Ωmega", "漢字", "{0}\\n<b>", "\t"]
+    texts += ["two  spaces", "🙂👩‍👩‍👧", "Ωmega", "漢字", "{0}\\n<b>", "a\tb"]
     assert tokenizer.decode(tokenizer.encode(texts)) == texts
     decomposed = [unicodedata.normalize("NFD", text) for text in texts]
     assert tokenizer.encode(decomposed) == tokenizer.encode(texts)
+
+
+def test_spaces_and_byte_order_marks_at_the_ends_change_no_ids(tokenizer):
+    for edge in (*STRIPPED, " \ufeff\t\ufeff\u3000\n"):
+        for text in (f"{edge}파일 열기", f"파일 열기{edge}", f"{edge}파일 열기{edge}"):
+            assert tokenizer.encode([text]) == tokenizer.encode(["파일 열기"])
+            assert tokenizer.n_best(text, 4) == tokenizer.n_best("파일 열기", 4)
+            assert source_ids(tokenizer, [text, edge], 9)[1] == []
 
 
 def test_a_long_text_is_learned_from_too():
