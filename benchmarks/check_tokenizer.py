@@ -21,7 +21,7 @@ from seq2lite.export.conversion.converter import convert
 from seq2lite.export.conversion.saved_model import save
 from seq2lite.export.runtime.interpreter import open_interpreter
 from seq2lite.export.signatures.sentencepiece import TextGraph
-from seq2lite.export.tflite_file.rewrites import without_repetition
+from seq2lite.export.tflite_file.rewrites import arranged
 from seq2lite.recipes.data.pairs import read_pairs
 from seq2lite.recipes.data.samples import VSCODE_TRAIN
 from seq2lite.recipes.data.tokenizers import learn_tokenizer
@@ -97,7 +97,7 @@ def main():
     tokenizer = learn_tokenizer([t for pair in pairs for t in pair], options.vocabulary_size)
     with tempfile.TemporaryDirectory() as folder:
         save(TextSignatures(TextGraph(tokenizer)), folder)
-        content = without_repetition(convert(folder))
+        content = arranged(convert(folder))
     print(f"{options.vocabulary_size:,} subwords: {len(content):,} bytes with both signatures")
     interpreter = open_interpreter(content, 1, "the file")
     tokenize = interpreter.get_signature_runner("tokenize")

@@ -9,7 +9,7 @@ from seq2lite.export.conversion.precision import in_float32
 from seq2lite.export.conversion.saved_model import save
 from seq2lite.export.quantization.modes import quantize
 from seq2lite.export.signatures.dynamic import Signatures
-from seq2lite.export.tflite_file.rewrites import without_repetition
+from seq2lite.export.tflite_file.rewrites import arranged
 
 VOCABULARY = 60
 TRANSFORMERS = {
@@ -306,4 +306,4 @@ def random_ids(rng, lengths, vocabulary_size=VOCABULARY, pad_id=0):
 def float32_file(model, folder):
     """The bytes of `export.to_tflite`'s float32 file, converted in this process: in half the time."""
     save(Signatures(in_float32(model)), folder / "saved_model")
-    return quantize(without_repetition(convert(folder / "saved_model")), "float32")[0]
+    return quantize(arranged(convert(folder / "saved_model")), "float32")[0]

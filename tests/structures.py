@@ -18,7 +18,7 @@ from seq2lite import zoo
 from seq2lite.export.conversion.converter import convert
 from seq2lite.export.conversion.saved_model import save
 from seq2lite.export.signatures.dynamic import Signatures
-from seq2lite.export.tflite_file.rewrites import without_repetition
+from seq2lite.export.tflite_file.rewrites import arranged
 
 TRANSFORMER_OPTIONS = {
     "positions": ("sinusoidal", "learned", "relative", "rotary"),
@@ -185,7 +185,7 @@ def structured_file(name):
         signatures.functions = {**signatures.functions, **_other_searches(model)}
     with tempfile.TemporaryDirectory() as folder:
         save(signatures, Path(folder) / "saved_model")
-        return without_repetition(convert(Path(folder) / "saved_model"))
+        return arranged(convert(Path(folder) / "saved_model"))
 
 
 def _other_searches(model):

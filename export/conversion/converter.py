@@ -5,7 +5,7 @@ from tensorflow.lite.python.convert_phase import ConverterError
 
 from ..system.atomic import scratch_folder
 from ..system.isolation import ConversionError, run_isolated
-from ..tflite_file.rewrites import without_repetition
+from ..tflite_file.rewrites import arranged
 from ..tflite_file.targets import prepare
 from .saved_model import save
 
@@ -33,7 +33,7 @@ def convert_saved(saved_model, target="cpu"):
         ConversionError: The conversion failed, or the target lacks an op of the file.
     """
     content = run_isolated(convert, saved_model, timeout=TIMEOUT)
-    return prepare(without_repetition(content), target)
+    return prepare(arranged(content), target)
 
 
 def convert(saved_model):

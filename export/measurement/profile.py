@@ -16,6 +16,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ..runtime.interpreter import open_interpreter
 from ..runtime.model_file import steps_of
 from ..tflite_file import flatbuffer
+from ..tflite_file.graphs import arrange, reachable
 from ..tflite_file.rewrites import drop_unused
 
 STEPS = 16  # tokens that decode_step has read before it is measured
@@ -139,19 +140,15 @@ def _sized(tensor, value):
 
 def _alone(model, graph):
     """The bytes of a file with one graph, the graphs that it calls, and their constants."""
-    part, places = copy.copy(model), {}
-    part.subgraphs, part.signatureDefs, part.metadata = [copy.copy(graph)], None, None
-    for current in part.subgraphs:  # grows by the graphs that are called
+    part = copy.copy(model)
+    part.subgraphs, part.signatureDefs, part.metadata = [*model.subgraphs, graph], None, None
+    kept = reachable(part, len(model.subgraphs))
+    for place in kept:
+        current = part.subgraphs[place] = copy.copy(part.subgraphs[place])
         current.tensors = [_copied(tensor) for tensor in current.tensors]
         # One by one: copies of an op share its options, which are changed below.
         current.operators = [copy.deepcopy(operator) for operator in current.operators]
-        for operator in current.operators:
-            for field in flatbuffer.called(operator):
-                called = getattr(operator.builtinOptions, field)
-                if called not in places:
-                    places[called] = len(part.subgraphs)
-                    part.subgraphs.append(copy.copy(model.subgraphs[called]))
-                setattr(operator.builtinOptions, field, places[called])
+    arrange(part, kept)
     drop_unused(part)
     return flatbuffer.write(part)
 

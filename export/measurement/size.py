@@ -4,6 +4,7 @@ import io
 import zipfile
 
 from ..tflite_file import flatbuffer
+from ..tflite_file.graphs import reachable
 
 PARTS = ("embedding", "output projection", "encoder", "decoder", "tokenizer", "search", "graphs")
 
@@ -64,20 +65,14 @@ def _readers(model):
     """Map each buffer to the signatures that read it, and to its (graph, tensor) pairs."""
     readers, tensors = {}, {}
     for signature in model.signatureDefs:
-        graphs = [model.subgraphs[signature.subgraphIndex]]
-        for graph in graphs:  # grows by the graphs that are called
-            for operator in graph.operators:
-                for field in flatbuffer.called(operator):
-                    graph_called = model.subgraphs[getattr(operator.builtinOptions, field)]
-                    if graph_called not in graphs:
-                        graphs.append(graph_called)
-                for index in operator.inputs:
-                    tensor = graph.tensors[index] if index >= 0 else None
-                    if tensor is None or model.buffers[tensor.buffer].data is None:
-                        continue
-                    names = readers.setdefault(tensor.buffer, set())
-                    names.add(signature.signatureKey.decode())
-                    tensors.setdefault(tensor.buffer, []).append((graph, tensor))
+        for place in reachable(model, signature.subgraphIndex):
+            graph = model.subgraphs[place]
+            for index in (index for operator in graph.operators for index in operator.inputs):
+                tensor = graph.tensors[index] if index >= 0 else None
+                if tensor is None or model.buffers[tensor.buffer].data is None:
+                    continue
+                readers.setdefault(tensor.buffer, set()).add(signature.signatureKey.decode())
+                tensors.setdefault(tensor.buffer, []).append((graph, tensor))
     return readers, tensors
 
 

@@ -9,7 +9,7 @@ def call(function, *arguments):
     """Call `function` in a graph of its own, which the converted file holds once.
 
     TFLite has no call. An IF whose other branch is never taken is the closest; equal graphs become
-    one in `without_repetition`. A runtime prepares such a graph again at each call, so use this
+    one in `share_equal_graphs`. A runtime prepares such a graph again at each call, so use this
     for work that runs once per source, not at each step (measured: 1.4 times a step's time).
     """
     outputs = []

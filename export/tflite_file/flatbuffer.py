@@ -1,10 +1,17 @@
 """Reading and writing the tables of a TFLite file, with equal vectors and strings stored once."""
 
+import copy
+import hashlib
+
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from ..system.isolation import ConversionError
+
+METADATA = b"TFLITE_METADATA"  # the key of the descriptions of a file's tensors
 BUFFER_ALIGNMENT = 16  # bytes; the schema requires it of weights (force_align)
+MAX_TABLES = 2_000_000_000  # bytes of weights in tables, whose offsets have 31 bits
 OP_NAMES = {
     number: name for name, number in vars(schema.BuiltinOperator).items() if name[0].isupper()
 }
@@ -12,15 +19,77 @@ TYPE_NAMES = {number: name for name, number in vars(schema.TensorType).items() i
 
 
 def read(content):
-    """Return the tables of a TFLite file's bytes, as a `schema.ModelT`."""
-    return schema.ModelT.InitFromPackedBuf(content)
+    """Return the tables of a TFLite file's bytes, as a `schema.ModelT`.
+
+    Weights are views of the bytes. Files of more than 2 GB contain them behind the tables; they are
+    read like any other.
+
+    Raises:
+        ConversionError: The file is cut, or has contents that `write` would lose.
+    """
+    model = schema.ModelT.InitFromPackedBuf(content)
+    for buffer in model.buffers or []:
+        if buffer.offset > 1:  # the schema: 0 and 1 stand for no offset
+            if buffer.offset + buffer.size > len(content):
+                raise ConversionError(
+                    f"A TFLite file must contain all of its weights. Received: {len(content):,} "
+                    f"bytes, and weights up to byte {buffer.offset + buffer.size:,}"
+                )
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
+    _refuse_unsupported(model)
+    return model
 
 
 def write(model):
-    """Return the bytes of a TFLite file with the tables of a `schema.ModelT`."""
+    """Return the bytes of a TFLite file with the tables of a `schema.ModelT`.
+
+    The weights of a file of more than 2 GB, the limit of its tables, are written behind them.
+    """
+    size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    return _write_tables(model) if size < MAX_TABLES else _write_large(model)
+
+
+def _write_tables(model):
     builder = _SharingBuilder(0)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def _write_large(model):
+    """Write the tables without weights, then the weights, each once."""
+    tables, parts, places = copy.copy(model), [], {}
+    tables.buffers = [copy.copy(buffer) for buffer in model.buffers]
+    outside = [buffer for buffer in tables.buffers if buffer.data is not None and len(buffer.data)]
+    datas = [buffer.data for buffer in outside]
+    for buffer in outside:
+        # Numbers that are not zero: as many bytes as those that replace them.
+        buffer.data, buffer.offset, buffer.size = None, 2, 2
+    end = len(_write_tables(tables))
+    for buffer, data in zip(outside, datas, strict=True):
+        key = hashlib.sha256(data).digest()
+        if key not in places:
+            padding = -end % BUFFER_ALIGNMENT
+            parts += [bytes(padding), data]
+            places[key] = end + padding
+            end += padding + len(data)
+        buffer.offset, buffer.size = places[key], len(data)
+    return b"".join([_write_tables(tables), *parts])
+
+
+def _refuse_unsupported(model):
+    """Raise ConversionError for contents that refer to bytes outside of the tables."""
+    operators = [o for graph in model.subgraphs for o in graph.operators or []]
+    for name, is_found in (
+        ("weights in other files", model.externalBuffers or model.externalBufferGroups),
+        ("options of custom ops behind the tables", any(map(_has_large_options, operators))),
+    ):
+        if is_found:
+            raise ConversionError(f"A TFLite file must be complete. Received: {name}")
+
+
+def _has_large_options(operator):
+    return operator.largeCustomOptionsOffset > 1
 
 
 def graph_of(model, signature):
@@ -35,13 +104,6 @@ def graph_of(model, signature):
     last = graph.operators[-1]
     is_call = op_name(model, last) == "IF" and {*graph.outputs} <= {*last.outputs}
     return last.builtinOptions.thenSubgraphIndex if is_call else index
-
-
-def called(operator):
-    """Return the fields of an operator's options that contain the index of another graph."""
-    if operator.builtinOptions is None:
-        return []
-    return [field for field in vars(operator.builtinOptions) if field.endswith("SubgraphIndex")]
 
 
 def op_of(model, operator):
@@ -114,13 +176,18 @@ def set_metadata(model, key, data):
     model.metadata = [*(model.metadata or []), entry]
 
 
+def remove_metadata(model, key):
+    """Remove an entry of a file's metadata, if there is one."""
+    model.metadata = [entry for entry in model.metadata or [] if entry.name != key]
+
+
 class _SharingBuilder(flatbuffers.Builder):
     def __init__(self, size):
         super().__init__(size)
         self._written = {}
 
     def CreateNumpyVector(self, x):
-        key = (x.dtype.str, x.tobytes())
+        key = (x.dtype.str, hashlib.sha256(x).digest())
         if key not in self._written:
             write = self._aligned_bytes if x.dtype == np.uint8 else super().CreateNumpyVector
             self._written[key] = write(x)

@@ -18,7 +18,7 @@ from ..runtime.tokenizer import Tokenizers
 from . import flatbuffer
 
 DESCRIPTION = "description.json"  # in the zip
-_KEY, _IDENTIFIER = b"TFLITE_METADATA", b"M001"
+_IDENTIFIER = b"M001"
 _PARSER = "1.1.0"  # the oldest metadata parser that knows all fields used here
 _DESCRIPTIONS, _VOCABULARY = 1, 5  # AssociatedFileType
 _SENTENCEPIECE = 5  # ProcessUnitOptions
@@ -103,7 +103,7 @@ def with_metadata(content, description, tokenizer):
     builder = flatbuffers.Builder(1024)
     table = _write(builder, _model_table(model, description, tokenizers))
     builder.Finish(table, file_identifier=_IDENTIFIER)
-    flatbuffer.set_metadata(model, _KEY, bytes(builder.Output()))
+    flatbuffer.set_metadata(model, flatbuffer.METADATA, bytes(builder.Output()))
     file = io.BytesIO()
     file.write(flatbuffer.write(model))
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
@@ -124,7 +124,7 @@ def read_metadata(content: bytes) -> dict | None:
         dict of `name`, `description`, `version`, `signatures` (name to its `description`, `inputs` and
         `outputs`, each name to text) and `files` (name to bytes). None if the file has no metadata.
     """
-    data = flatbuffer.read_metadata(flatbuffer.read(content), _KEY)
+    data = flatbuffer.read_metadata(flatbuffer.read(content), flatbuffer.METADATA)
     if data is None:
         return None
     root = _Reader(data, int.from_bytes(data[:4], "little"))

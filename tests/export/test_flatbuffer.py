@@ -9,7 +9,7 @@ from seq2lite import zoo
 from seq2lite.export.conversion.saved_model import save
 from seq2lite.export.runtime.interpreter import open_interpreter
 from seq2lite.export.signatures.dynamic import Signatures
-from seq2lite.export.tflite_file import flatbuffer, rewrites
+from seq2lite.export.tflite_file import flatbuffer, graphs, rewrites
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +43,13 @@ def test_the_tables_stay_equal(converted):
 
 def test_the_scales_of_a_tied_embedding_are_stored_once(converted):
     """The converter stores 3000 scales and zero points for each graph: 12 bytes per row, each."""
-    shared = rewrites.without_repetition(converted)
+    shared = rewrites.arranged(converted)
     assert len(shared) < len(converted) - 2 * 12 * 3000
-    assert len(rewrites.without_repetition(shared)) <= len(shared)
+    assert len(rewrites.arranged(shared)) <= len(shared)
 
 
 def test_weights_stay_aligned(converted):
-    shared = rewrites.without_repetition(converted)
+    shared = rewrites.arranged(converted)
     for buffer in flatbuffer.read(shared).buffers:
         if buffer.data is not None and len(buffer.data) > 64:
             assert shared.find(buffer.data.tobytes()) % flatbuffer.BUFFER_ALIGNMENT == 0
@@ -59,30 +59,30 @@ def test_the_answers_stay_equal_to_the_bit(converted):
     source = np.array([[5, 6, 7, 3]], np.int32)
     states = [
         open_interpreter(content, 1, "").get_signature_runner("encode")(source=source)
-        for content in (converted, rewrites.without_repetition(converted))
+        for content in (converted, rewrites.arranged(converted))
     ]
     for name in states[0]:
         np.testing.assert_array_equal(states[0][name], states[1][name])
 
 
 def test_a_graph_that_several_signatures_call_is_stored_once(converted):
-    model = flatbuffer.read(rewrites.without_repetition(converted))
+    model = flatbuffer.read(rewrites.arranged(converted))
     num_graphs = len(model.subgraphs)
     assert num_graphs < len(flatbuffer.read(converted).subgraphs)
-    rewrites.share_equal_graphs(model)
+    graphs.share_equal_graphs(model)
     assert len(model.subgraphs) == num_graphs
     callers = [
         graph
         for graph in model.subgraphs
         for operator in graph.operators
         if flatbuffer.graph_of(model, "encode")
-        in [getattr(operator.builtinOptions, field) for field in flatbuffer.called(operator)]
+        in [getattr(options, name) for options, name in graphs.called(operator)]
     ]
     assert len(callers) == 2  # `encode` itself and `generate`
 
 
 def test_graphs_that_differ_in_a_weight_stay_two(converted):
-    num_graphs = len(flatbuffer.read(rewrites.without_repetition(converted)).subgraphs)
+    num_graphs = len(flatbuffer.read(rewrites.arranged(converted)).subgraphs)
     model = flatbuffer.read(converted)
     encoder = model.subgraphs[flatbuffer.graph_of(model, "encode")]
     weight = next(t for t in encoder.tensors if model.buffers[t.buffer].data is not None)
@@ -90,5 +90,5 @@ def test_graphs_that_differ_in_a_weight_stay_two(converted):
     changed[0] += 1
     model.buffers.append(flatbuffer.schema.BufferT(data=changed))
     weight.buffer = len(model.buffers) - 1
-    rewrites.share_equal_graphs(model)
+    graphs.share_equal_graphs(model)
     assert len(model.subgraphs) == num_graphs + 1
