@@ -17,6 +17,7 @@ from .runtime.checks import is_unicode
 from .runtime.container import MAX_LENGTH, is_bundle, is_zip
 from .runtime.tokenizer import Tokenizers
 from .system.atomic import check_parents
+from .tflite_file.flatbuffer import MAX_SIZE
 from .tflite_file.targets import TARGETS
 from .tflite_file.versions import require_version
 
@@ -33,7 +34,19 @@ def check_model(model):
 
 
 def check_weights(model, quantizations):
-    """Raise ValueError unless all modes can store every weight of a model."""
+    """Raise ValueError unless all modes can store every weight of a model, and all in one file."""
+    sizes = {name: model.count_params() * mode.weight_bits / 8 for name, mode in MODES.items()}
+    for name in (name for name in quantizations if sizes[name] > MAX_SIZE):
+        fitting = [
+            f"{other} ({_gigabytes(size)})"
+            for other, size in sizes.items()
+            if size <= MAX_SIZE and MODES[other].is_static == MODES[name].is_static
+        ]
+        raise ValueError(
+            f"`quantization` must be a mode whose file has at most {_gigabytes(MAX_SIZE)}, the "
+            f"limit of the format: for this model {', '.join(fitting) or 'none'}. "
+            f"Received: quantization={name!r} ({_gigabytes(sizes[name])})"
+        )
     for variable in model.weights:
         for name in quantizations:
             maximum = MODES[name].max_weight
@@ -304,6 +317,10 @@ def _are_texts(value):
     return isinstance(value, (list, tuple)) and all(
         isinstance(text, str) and is_unicode(text) for text in value
     )
+
+
+def _gigabytes(size):
+    return f"{size / 1e9:.2f} GB"
 
 
 def _listed(values):

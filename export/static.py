@@ -85,6 +85,7 @@ def convert(
     checks.check_flags(integer_io=integer_io)
     batch = checks.check_batch(batch, quantization)
     limits = checks.length_limits(max_source_length, max_target_length, model.max_positions)
+    checks.check_weights(model, [quantization])
     mode, found = MODES[quantization], None
     if mode.needs_calibration:
         ids = {name: getattr(model, name) for name in ("start_id", "end_id", "pad_id")}

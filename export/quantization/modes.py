@@ -9,6 +9,10 @@ from functools import partial
 
 import numpy as np
 
+from ..runtime.container import BundleError
+from ..runtime.interpreter import open_interpreter
+from ..system.isolation import ConversionError
+from ..tflite_file.flatbuffer import MAX_SIZE
 from ..tflite_file.targets import check_target
 from ..tflite_file.versions import require_runs_on
 from . import apply
@@ -61,6 +65,7 @@ class Mode:
         name: Its name, the key in `MODES`.
         weights: Format of the weights, in words.
         activations: Format of the activations, in words.
+        weight_bits: Bits of a weight, at least: they decide which models fit into a file.
         quantize: Function of a float32 file's bytes, a calibration (None if the mode needs none) and
             `Options`. It returns the new bytes, and the format of each weight by name.
         tolerance: Default `Tolerance` of the parity check.
@@ -77,6 +82,7 @@ class Mode:
     name: str
     weights: str
     activations: str
+    weight_bits: int
     quantize: Callable
     tolerance: Tolerance
     min_runtime: tuple = (2, 9)
@@ -98,6 +104,7 @@ _MODES = (
         name="float32",
         weights="float32",
         activations="float32",
+        weight_bits=32,
         quantize=apply.quantize_weights,
         tolerance=Tolerance(1e-4, 0.999, 1.0, 0.1),  # a different order of summation
         is_exact=True,
@@ -106,6 +113,7 @@ _MODES = (
         name="float16",
         weights="float16",
         activations="float32",
+        weight_bits=16,
         quantize=partial(apply.quantize_weights, choose=apply.uniform_formats("float16")),
         tolerance=Tolerance(1e-2, 0.98, 0.9, 0.3),
         max_weight=float(np.finfo(np.float16).max),
@@ -114,6 +122,7 @@ _MODES = (
         name="int8",
         weights="int8, one scale per row",
         activations=_DYNAMIC_RANGE,
+        weight_bits=8,
         quantize=partial(apply.quantize_weights, choose=apply.eight_bit_formats),
         tolerance=Tolerance(0.1, 0.9, 0.9, 1.0),
     ),
@@ -121,6 +130,7 @@ _MODES = (
         name="int4",
         weights="int4, one scale per 32 values of a row",
         activations=_DYNAMIC_RANGE,
+        weight_bits=4,
         quantize=partial(apply.quantize_weights, choose=apply.uniform_formats("int4")),
         tolerance=Tolerance(0.5, 0.8, 0.8, 1.5),
         min_runtime=(2, 20),
@@ -130,6 +140,7 @@ _MODES = (
         name="mixed",
         weights="int4, and int8 where int4 loses most",
         activations=_DYNAMIC_RANGE,
+        weight_bits=4,
         quantize=partial(apply.quantize_weights, choose=apply.mixed_formats),
         tolerance=Tolerance(0.4, 0.85, 0.8, 1.5),
         min_runtime=(2, 20),
@@ -139,6 +150,7 @@ _MODES = (
         name="float32_static",
         weights="float32",
         activations="float32",
+        weight_bits=32,
         quantize=apply.keep,
         tolerance=Tolerance(1e-4, 0.999, 1.0, 0.1),
         min_runtime=(1, 0),
@@ -149,6 +161,7 @@ _MODES = (
         name="int8_static",
         weights="int8, one scale per row",
         activations="int8, one scale per tensor",
+        weight_bits=8,
         quantize=partial(apply.quantize_activations, bits=8),
         tolerance=Tolerance(1.0, 0.75, 0.7, 2.0),
         min_runtime=(2, 17),
@@ -160,6 +173,7 @@ _MODES = (
         name="int16x8",
         weights="int8, one scale per row",
         activations="int16, one scale per tensor",
+        weight_bits=8,
         quantize=partial(apply.quantize_activations, bits=16),
         tolerance=Tolerance(0.3, 0.9, 0.8, 1.5),
         min_runtime=(2, 17),
@@ -186,13 +200,22 @@ def quantize(content, quantization, calibration=None, **options):
 
     Raises:
         ValueError: A weight is not finite in its format.
-        ConversionError: The file cannot be run, an op has no integer kernel, or `max_divergence`,
-            `min_runtime` or `target` cannot be kept.
+        ConversionError: The file cannot be run, is too large, an op has no integer kernel, or
+            `max_divergence`, `min_runtime` or `target` cannot be kept.
     """
     mode, options = MODES[quantization], Options(**options)
     calibration = calibration if mode.needs_calibration else None
     result, formats = mode.quantize(content, calibration, options)
+    if len(result) > MAX_SIZE:
+        raise ConversionError(
+            f"A file must have at most {MAX_SIZE:,} bytes. Received: {len(result):,} bytes with "
+            f"quantization={quantization!r}"
+        )
     require_runs_on(result, options.min_runtime)
     if options.target is not None:
         check_target(result, options.target)
+    try:
+        open_interpreter(result, 1, "The exported file")
+    except BundleError as error:
+        raise ConversionError(str(error)) from error
     return result, formats

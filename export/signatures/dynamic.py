@@ -6,7 +6,7 @@ from seq2lite.zoo.lowering import lowered
 from seq2lite.zoo.search.beam import beam_search
 from seq2lite.zoo.search.greedy import greedy_search
 
-from .lowering import DYNAMIC, arg_max, call
+from .lowering import DYNAMIC, arg_max, call, step_outputs
 from .text import text_functions
 
 
@@ -55,7 +55,7 @@ class Signatures(tf.Module):
         @tf.function(autograph=False)
         def decode_step(token, **state):
             logits, state = model.decode_step(token, state)
-            return {"logits": logits, **state}
+            return step_outputs(logits, state)
 
         max_length = tf.TensorSpec((), tf.int32, name="max_length")
         with lowered(DYNAMIC):

@@ -27,6 +27,16 @@ def call(function, *arguments):
     return tf.cond(tf.greater_equal(tf.shape(arguments[0])[0], 0), called, never)
 
 
+def step_outputs(logits, state):
+    """Return the outputs of `decode_step`: `logits` and the state, by name."""
+    if "logits" in state:
+        raise ValueError(
+            "`model` must have no tensor named 'logits' in its state: `decode_step` returns it "
+            f"beside the logits. Received: a state of {', '.join(state)}"
+        )
+    return {"logits": logits, **state}
+
+
 def arg_max(logits):
     """`most_probable` as the single TFLite op ARG_MAX."""
     return tf.argmax(logits, axis=-1, output_type=tf.int32)

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from seq2lite.zoo.lowering import lowered
 
-from .lowering import static_lowering
+from .lowering import static_lowering, step_outputs
 
 
 class StaticSignatures(tf.Module):
@@ -54,7 +54,7 @@ class StaticSignatures(tf.Module):
                     )
             # Some runtimes cannot return their inputs.
             changed = {name: x for name, x in after.items() if x is not state[name]}
-            return {"logits": logits, **changed}
+            return step_outputs(logits, changed)
 
         source = tf.TensorSpec(spec.shape(batch, max_source_length), spec.dtype, name="source")
         token = tf.TensorSpec((batch,), tf.int32, name="token")

@@ -11,7 +11,8 @@ from ..system.isolation import ConversionError
 
 METADATA = b"TFLITE_METADATA"  # the key of the descriptions of a file's tensors
 BUFFER_ALIGNMENT = 16  # bytes; the schema requires it of weights (force_align)
-MAX_TABLES = 2_000_000_000  # bytes of weights in tables, whose offsets have 31 bits
+MAX_SIZE = 2_000_000_000  # bytes of the weights in tables: their offsets have 31 bits
+_LOCATION = b"buffer_location"  # the converter states in it that weights are behind the tables
 OP_NAMES = {
     number: name for name, number in vars(schema.BuiltinOperator).items() if name[0].isupper()
 }
@@ -37,6 +38,7 @@ def read(content):
                 )
             buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
         buffer.offset = buffer.size = 0
+    remove_metadata(model, _LOCATION)
     _refuse_unsupported(model)
     return model
 
@@ -47,7 +49,7 @@ def write(model):
     The weights of a file of more than 2 GB, the limit of its tables, are written behind them.
     """
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
-    return _write_tables(model) if size < MAX_TABLES else _write_large(model)
+    return _write_tables(model) if size < MAX_SIZE else _write_large(model)
 
 
 def _write_tables(model):

@@ -8,6 +8,7 @@ import pytest
 from random_models import randomize, small_model
 from seq2lite import export, zoo
 from seq2lite.export import checks
+from seq2lite.export.quantization import modes
 from seq2lite.export.runtime.tokenizer import Tokenizers
 from seq2lite.export.verification.reference import KerasReference
 from seq2lite.recipes.data.tokenizers import learn_tokenizer
@@ -49,3 +50,18 @@ def test_sources_are_padded_as_the_model_reads_them(pairs, tokenizer):
     reference = KerasReference(model, Tokenizers.of(tokenizer), pairs[:6], limits)
     assert reference.padding == reference.source[-1, -1] == 1 and 0 not in reference.source
     assert reference.runner.generate(reference.sources[:6]) == reference.texts
+
+
+@pytest.mark.parametrize("is_static", [False, True])
+def test_a_model_that_no_file_of_a_mode_can_hold_is_refused(is_static, monkeypatch):
+    """Before work begins, with the modes that can. Weights of the test are counted, not made."""
+    model = small_model("transformer")
+    monkeypatch.setattr(model, "count_params", lambda: 566_000_000)
+    names = [name for name, mode in modes.MODES.items() if mode.is_static == is_static]
+    fitting = [name for name in names if not name.startswith("float32")]
+    checks.check_weights(model, fitting)
+    listed = ", ".join(rf"{name} \([\d.]+ GB\)" for name in fitting)
+    with pytest.raises(
+        ValueError, match=rf"at most 2\.00 GB.*for this model {listed}\. Received: .*2\.26 GB"
+    ):
+        checks.check_weights(model, names)

@@ -156,6 +156,23 @@ def test_an_op_that_no_device_has_fails_by_name_and_writes_nothing(tmp_path):
     assert path.read_bytes() == b"earlier"
 
 
+def test_a_state_that_would_hide_the_logits_is_refused(tmp_path):
+    class Hiding(zoo.Seq2Seq):
+        def __init__(self):
+            super().__init__(vocabulary_size=VOCABULARY, pad_id=0, start_id=2, end_id=3)
+            self.table = self.add_weight(name="table", shape=(VOCABULARY, 8))
+
+        def encode(self, source):
+            return {"logits": tf.reduce_sum(tf.gather(self.table, source), axis=1)}
+
+        def step(self, token, state):
+            return tf.matmul(state["logits"], self.table, transpose_b=True), state
+
+    with pytest.raises(ValueError, match="`model` must have no tensor named 'logits'"):
+        export.to_tflite(Hiding(), tmp_path / "model.tflite")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("family", ["transformer_tiny", "rnn_tiny"])
 def test_the_int8_file_stores_each_weight_once_in_a_byte(family, tmp_path):
