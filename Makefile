@@ -13,7 +13,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .PHONY: demo test test-long lint format docs wheel benchmark presets fuzz mutants resume distributed clean
 
 demo: $(INSTALLED)
-	$(BIN)/python -m seq2lite.recipes.demo --overwrite
+	$(BIN)/seq2lite demo --overwrite
 
 test: $(TOOLS)
 	$(BIN)/python -m pytest
@@ -77,7 +77,7 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'seq2lite needs Python 3.11 or later. Received: ' + sys.version)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[fetch]'
+	$(BIN)/python -m pip install --quiet --editable '.[train,split,fetch]'
 	touch $@
 
 # Requirements of tests, benchmarks and lint, among them PyTorch, JAX and CTranslate2.
@@ -91,7 +91,7 @@ $(DOCS): $(INSTALLED)
 
 $(PACKAGE): $(INSTALLED)
 	mkdir -p $@
-	ln -sfn $(CURDIR)/seq2lite/__init__.py $(CURDIR)/seq2lite/py.typed $(CURDIR)/zoo $(CURDIR)/export $(CURDIR)/recipes $@
+	ln -sfn $(CURDIR)/seq2lite/* $(CURDIR)/zoo $(CURDIR)/export $(CURDIR)/recipes $@
 	touch $@
 
 clean:

@@ -1,9 +1,12 @@
 """Export of models as SavedModels, TFLite files and bundles, and the runtime of bundles.
 
-`load` needs only ai-edge-litert, NumPy and SentencePiece. The other names are imported at first use.
+`load` needs only ai-edge-litert, NumPy and SentencePiece. The names that need TensorFlow are imported at
+first use.
 """
 
 from importlib import import_module
+
+from seq2lite.extras import require_extra
 
 from .runtime.runner import BundleError, Runner, load
 from .runtime.tokenizer import Tokenizer
@@ -26,4 +29,5 @@ __all__ = ["BundleError", "Runner", "Tokenizer", "load", *_LAZY]
 def __getattr__(name):
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    require_extra("train", f"{__name__}.{name}", "keras", "tensorflow")
     return getattr(import_module(_LAZY[name], __name__), name)

@@ -1,8 +1,8 @@
 """Question generation: a text and an answer in it to the question.
 
-    python -m seq2lite.recipes.ask
-    python -m seq2lite.recipes.ask --train train-v1.1.json --valid dev-v1.1.json --output runs/mine
-    python -m seq2lite.recipes.ask --train my.tsv
+    seq2lite ask
+    seq2lite ask --train train-v1.1.json --valid dev-v1.1.json --output runs/mine
+    seq2lite ask --train my.tsv
 
 Data: JSON in SQuAD's format, or a file with a text, a tab and a question in each line. The default
 is a small set of questions and answers that is part of the package. From JSON, the model reads

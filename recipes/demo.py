@@ -1,6 +1,6 @@
 """Demo of both model families, from text to files that translate. `make demo` runs it.
 
-    python -m seq2lite.recipes.demo
+    seq2lite demo
 
 Trains the tiny Transformer and the tiny RNN on the package's English-Korean strings, and exports each
 as float32 and int8 bundles. Prints their scores, sizes and speeds, and translations by the int8 files.
@@ -18,7 +18,7 @@ from seq2lite import export
 from seq2lite.recipes import translate
 from seq2lite.recipes.data.pairs import read_pairs
 from seq2lite.recipes.options import option
-from seq2lite.recipes.run.command_line import run_recipe
+from seq2lite.recipes.run.command_line import command_here, run_recipe
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.report import print_table
 from seq2lite.recipes.training.options import Training
@@ -71,7 +71,7 @@ def train(config: Config) -> None:
     print_table(score_table(results))
     print_table(translation_table(files, pairs))
     best = results[best_family(results)].reports["int8"].path
-    print(f'Try: python -m seq2lite.export run {best} "Open File"')
+    print(f"Try: {command_here('run', str(best), 'Open File')}")
 
 
 def best_family(results: Mapping[str, RunResult]) -> str:

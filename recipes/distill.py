@@ -1,7 +1,7 @@
 """Distillation: a smaller, faster student trained on the outputs of a teacher.
 
-    python -m seq2lite.recipes.translate --preset transformer_small --output runs/teacher
-    python -m seq2lite.recipes.distill --teacher runs/teacher --output runs/student
+    seq2lite translate --preset transformer_small --output runs/teacher
+    seq2lite distill --teacher runs/teacher --output runs/student
 
 Sequence-level knowledge distillation (Kim and Rush 2016, https://arxiv.org/abs/1606.07947, section
 3.2): the teacher decodes the training sources with beam search, and the student is trained on these
@@ -57,7 +57,12 @@ from seq2lite.recipes.run.folder import DISTILLED, open_run
 from seq2lite.recipes.run.model import ModelOptions, build_model
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.report import write_report
-from seq2lite.recipes.training.artifacts import MODEL, TARGET_TOKENIZER, TOKENIZER
+from seq2lite.recipes.training.artifacts import (
+    MODEL,
+    TARGET_TOKENIZER,
+    TOKENIZER,
+    load_tokenizer,
+)
 from seq2lite.recipes.training.fit import fit
 from seq2lite.recipes.training.result import RunResult
 
@@ -165,12 +170,7 @@ def load_teacher(config: Config) -> Teacher:
             f"tokenizer.model in the same folder, or a bundle. Received: {config.teacher}"
         )
     model = keras.saving.load_model(file)
-    tokenizer: export.Tokenizer | tuple[export.Tokenizer, export.Tokenizer]
-    if (target := file.parent / TARGET_TOKENIZER).is_file():
-        source = export.Tokenizer(file.parent / TOKENIZER)
-        tokenizer = source, export.Tokenizer(target, model.start_id)
-    else:
-        tokenizer = export.Tokenizer(file.parent / TOKENIZER, model.start_id)
+    tokenizer = load_tokenizer(file.parent, model.start_id)
     decode = Decoder(tokenizer, config.search, config.data.max_lengths)
     return Teacher(lambda texts: decode(model, texts), tokenizer, 4 * model.count_params() / 1e6)
 

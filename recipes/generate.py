@@ -1,6 +1,6 @@
 """Text generation: the beginning of a sentence to its continuation.
 
-    python -m seq2lite.recipes.generate --train my.txt --output runs/mine
+    seq2lite generate --train my.txt --output runs/mine
 
 Data: plain text, one paragraph in each line. The default, the English side of the package's
 translation data, is small. Each example consists of the words before a place in a

@@ -1,11 +1,11 @@
 """Pronunciation: the spelling of a word to its phones (grapheme to phoneme).
 
-    python -m seq2lite.recipes.pronounce
-    python -m seq2lite.recipes.pronounce --train my.tsv --output runs/mine
+    seq2lite pronounce
+    seq2lite pronounce --train my.tsv --output runs/mine
 
 Data: a file with a word, a tab and its phones in each line, with spaces between the phones. A word
 with several pronunciations has several lines. The default is a part of CMUdict, which is part of the
-package; `python -m seq2lite.recipes.fetch g2p` fetches all of it.
+package; `seq2lite fetch g2p` fetches all of it.
 
 Output, in the folder `--output`: `report.md` with word and phone error rates, curves and examples;
 `model.keras`; and a bundle for each quantization mode, such as `int8/`. To resume a stopped run, give

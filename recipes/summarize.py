@@ -1,8 +1,8 @@
 """Summarization: a text to a summary of one line.
 
-    python -m seq2lite.recipes.summarize
-    python -m seq2lite.recipes.fetch summarize --output data/summarize
-    python -m seq2lite.recipes.summarize --train data/summarize/train.tsv.gz \\
+    seq2lite summarize
+    seq2lite fetch summarize --output data/summarize
+    seq2lite summarize --train data/summarize/train.tsv.gz \\
         --valid data/summarize/valid.tsv.gz --output runs/mine
 
 Data: a file with a text, a tab and its summary in each line, or a file of texts and a file of

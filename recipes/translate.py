@@ -1,8 +1,8 @@
 """Machine translation: a sentence to its translation.
 
-    python -m seq2lite.recipes.translate
-    python -m seq2lite.recipes.translate --train my.tsv --output runs/mine
-    python -m seq2lite.recipes.translate --train my.en my.de --valid valid.en valid.de --languages en de
+    seq2lite translate
+    seq2lite translate --train my.tsv --output runs/mine
+    seq2lite translate --train my.en my.de --valid valid.en valid.de --languages en de
 
 Data: a file with a source, a tab and its target in each line, or a file of sources and a file of
 targets. The default data are 12,722 English-Korean strings of Visual Studio Code's interface, which are

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from seq2lite.recipes.__main__ import RECIPES
+from seq2lite.commands.table import RECIPES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

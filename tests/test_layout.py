@@ -14,12 +14,14 @@ ROOMS = ("zoo", "export", "recipes")  # each may import those before it
 BOTTOM = "export.runtime"  # all may import it
 BACKENDS = {"tensorflow", "tensorflow_text", "jax", "torch"}
 MAX_LINES, MAX_FILES = 350, 16
-FILES = sorted(file for room in ROOMS for file in (ROOT / room).rglob("*.py"))
+TOP = ROOT / "seq2lite"  # the commands, which may import all rooms
+FILES = sorted(file for room in (*ROOMS, TOP) for file in (ROOT / room).rglob("*.py"))
 
 
 def module_name(file):
     """Dotted name of a file of the package, without `seq2lite.`."""
-    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    return name.removeprefix("seq2lite.")
 
 
 MODULES = {module_name(file): file for file in FILES}
@@ -184,7 +186,14 @@ def test_files_and_folders_stay_small():
 def test_every_folder_is_a_package_of_the_wheel():
     setup = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
     folders = {".".join(file.parent.relative_to(ROOT).parts) for file in FILES}
-    assert set(setup["packages"]) == {"seq2lite", *(f"seq2lite.{folder}" for folder in folders)}
+    names = {f"seq2lite.{folder.removeprefix('seq2lite').removeprefix('.')}" for folder in folders}
+    assert set(setup["packages"]) == {name.removesuffix(".") for name in names}
+
+
+def test_nothing_imports_the_commands():
+    for name, imported in GRAPH.items():
+        if room_of(name) in ROOMS:
+            assert "commands" not in {room_of(module) for module in imported}, name
 
 
 def test_export_opens_without_tensorflow_and_keras():

@@ -1,5 +1,9 @@
 """Sequence-to-sequence models in Keras: the RNN Seq2Seq and the Transformer, behind one contract."""
 
+from seq2lite.extras import require_extra
+
+require_extra("train", __name__, "keras")
+
 from .contract import Seq2Seq, SourceSpec
 from .layers.embedding import TokenEmbedding
 from .presets import build, list_presets

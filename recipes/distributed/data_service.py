@@ -1,7 +1,7 @@
 """A tf.data service that prepares batches for trainings on other hosts.
 
     python -m seq2lite.recipes.distributed.data_service --host 10.0.0.3 --port 5000 --worker-port 5001
-    python -m seq2lite.recipes.translate --data-service grpc://10.0.0.3:5000
+    seq2lite translate --data-service grpc://10.0.0.3:5000
 
 It needs no data files: a training sends its data. One worker prepares the batches in order, so a
 training with a service has the same batches as without one, and resumes as exactly. For more

@@ -1,18 +1,25 @@
 """The bundles that a run exports."""
 
 import dataclasses
-from typing import TYPE_CHECKING
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from seq2lite.export import to_bundle
-from seq2lite.export.system.atomic import write_atomically
+import keras
+
+from seq2lite.export import Report, to_bundle
+from seq2lite.export.system.atomic import write_atomically, write_text
 
 from ..data.splits import spread
-from ..training.artifacts import MODEL
+from ..training.artifacts import MODEL, load_tokenizer
 from ..training.result import RunResult
 
 if TYPE_CHECKING:  # a real import would be a circle
     from ..run.config import RecipeConfig
 
+EXPORT = "export.json"  # in a run folder: arguments of `to_bundle`, to export the run again
 NUM_CALIBRATION = 256  # training sources that 4-bit weights and integer files are calibrated on
 
 
@@ -27,21 +34,68 @@ def export_model(result: RunResult, config: "RecipeConfig") -> RunResult:
         The `RunResult` with the `export.Report` of each bundle.
     """
     data, modes = result.data, config.run.quantizations
+    max_source_length, max_target_length = config.data.max_lengths
+    arguments: dict[str, Any] = {
+        "max_source_length": max_source_length,
+        "max_target_length": max_target_length,
+        "languages": config.run.languages or config.data.default_languages or None,
+        **dataclasses.asdict(config.search),
+        "calibration": [source for source, _ in spread(data.train.pairs, NUM_CALIBRATION)],
+        "held_out": list(data.valid.pairs),
+    }
     write_atomically(result.folder / MODEL, lambda partial: result.model.save(partial))
+    write_text(result.folder / EXPORT, json.dumps(arguments, ensure_ascii=False, indent=0))
     if not modes:
         return result
-    max_source_length, max_target_length = config.data.max_lengths
     reports = to_bundle(
         result.model,
         result.folder,
         data.tokenizer,
-        data.valid.pairs,
         quantization=modes,
-        calibration=[source for source, _ in spread(data.train.pairs, NUM_CALIBRATION)],
-        max_source_length=max_source_length,
-        max_target_length=max_target_length,
-        languages=config.run.languages or config.data.default_languages or None,
         measure=config.run.measure,
-        **dataclasses.asdict(config.search),
+        **arguments,
     )
     return dataclasses.replace(result, reports=reports)
+
+
+def export_run(
+    folder: str | os.PathLike,
+    quantizations: Sequence[str],
+    output: str | os.PathLike | None = None,
+    **options: Any,
+) -> dict[str, Report]:
+    """Export the model of a run folder again, with the held-out and calibration text of the run.
+
+    Args:
+        folder: Folder of a run that is finished, or has been exported with `--finish`.
+        quantizations: Quantization modes, one bundle each.
+        output: Folder of the bundles, or a .zip for a single mode. Default: the run folder.
+        options: Other arguments of `to_bundle`. Default: those of the run.
+
+    Returns:
+        The `export.Report` of each bundle, by quantization mode.
+
+    Raises:
+        ValueError: The folder does not contain an exported run, or an argument is invalid.
+        ConversionError: The model cannot be converted.
+        ParityError: The outputs of a file differ from Keras by more than the tolerance.
+    """
+    folder = Path(folder)
+    if not folder.is_dir() or not (folder / MODEL).is_file() or not (folder / EXPORT).is_file():
+        raise ValueError(
+            f"`run` must be the folder of a finished run, with {MODEL} and {EXPORT}. Received: "
+            f"{folder}. To finish a run, give its command again; add --finish to export the best "
+            "checkpoint so far"
+        )
+    model = keras.saving.load_model(folder / MODEL, compile=False)
+    arguments = json.loads((folder / EXPORT).read_text("utf-8"))
+    output = folder if output is None else Path(output)
+    is_zip = output.suffix == ".zip" and len(quantizations) == 1
+    reports = to_bundle(
+        model,
+        output,
+        load_tokenizer(folder, model.start_id),
+        quantization=quantizations[0] if is_zip else tuple(quantizations),
+        **{**arguments, **options},
+    )
+    return {quantizations[0]: reports} if is_zip else reports

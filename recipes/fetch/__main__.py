@@ -1,7 +1,7 @@
 """Fetch a data set: download public packages, extract and clean their text, split it without leaks.
 
-    python -m seq2lite.recipes.fetch list
-    python -m seq2lite.recipes.fetch en-ko --output data/en-ko
+    seq2lite fetch list
+    seq2lite fetch en-ko --output data/en-ko
 
 A data set has one table for each split (`train.tsv.gz`, `valid.tsv.gz`, `test*.tsv.gz`) with the
 columns source, target and origin, and the files `LICENCES.md`, `README.md` and `SHA256SUMS`.
@@ -101,7 +101,7 @@ def _print_list() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m seq2lite.recipes.fetch",
+        prog="seq2lite fetch",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -208,7 +208,7 @@ def _licenses(data: DataSet) -> str:
 
 
 def _readme(name: str, data: DataSet) -> str:
-    lines = [f"# {name}: {data.title}", "", f"Built by `python -m seq2lite.recipes.fetch {name}`"]
+    lines = [f"# {name}: {data.title}", "", f"Built by `seq2lite fetch {name}`"]
     lines += [f"from {data.edition}. Licenses: [{LICENCES}]({LICENCES}).", ""]
     lines += ["| file | rows |", "|---|---|"]
     lines += [f"| {part}.tsv.gz | {len(rows):,} |" for part, rows in data.splits.items()]

@@ -4,9 +4,11 @@ import argparse
 import dataclasses
 import os
 import shlex
+import shutil
 import sys
 import typing
 from collections.abc import Callable
+from pathlib import Path
 
 from seq2lite.export.system.isolation import ConversionError
 from seq2lite.export.verification.parity import ParityError
@@ -69,10 +71,10 @@ def export_command(config: RecipeConfig) -> str:
         >>> from seq2lite.recipes import translate
         >>> from seq2lite.recipes.run.command_line import export_command
         >>> export_command(translate.Config.of(epochs=3))
-        'KERAS_BACKEND=tensorflow python -m seq2lite.recipes.translate --epochs 3 --finish'
+        'KERAS_BACKEND=tensorflow seq2lite translate --epochs 3 --finish'
     """
     flags = _flags(replace(config, finish=True, overwrite=False), type(config)())  # type: ignore[call-arg]
-    command = shlex.join(["python", *_module_arguments(type(config)), *flags])
+    command = shlex.join([*program(type(config)), *flags])
     return f"KERAS_BACKEND=tensorflow {command}"
 
 
@@ -106,13 +108,53 @@ def _export_under_tensorflow(command):
 
 def _module_arguments(owned):
     """Return what follows `python` in the command line of a recipe, given its `train` or Config."""
-    return program() if owned.__module__ == "__main__" else ["-m", owned.__module__]
-
-
-def program() -> list[str]:
-    """Return what follows `python` in the command line of this process, without flags."""
+    if owned.__module__ != "__main__":
+        return ["-m", owned.__module__]
     spec = sys.modules["__main__"].__spec__
     return ["-m", spec.name] if spec else [sys.argv[0]]
+
+
+def program(owned: object) -> list[str]:
+    """Return the command of a recipe without its flags, such as `seq2lite translate`.
+
+    Args:
+        owned: The recipe's `train` or Config.
+    """
+    return _as_typed(_module_arguments(owned))
+
+
+def process_command() -> list[str]:
+    """Return the command of this process as a user types it, flags included."""
+    spec, flags = sys.modules["__main__"].__spec__, sys.argv[1:]
+    if Path(sys.argv[0]).stem == "seq2lite" or (spec and spec.name == "seq2lite.__main__"):
+        return ["seq2lite", *flags]
+    return [*_as_typed(["-m", spec.name] if spec else [sys.argv[0]]), *flags]
+
+
+def command_here(*arguments: str) -> str:
+    """Return a `seq2lite` command that can be pasted where this process runs.
+
+    It starts this environment's own script, because the environment may not be active.
+    """
+    script = Path(sys.executable).with_name("seq2lite")
+    if (found := shutil.which("seq2lite")) and Path(found) == script:
+        command = ["seq2lite"]
+    elif script.is_file():
+        command = [_relative(script)]
+    else:
+        command = [_relative(Path(sys.executable)), "-m", "seq2lite"]
+    return shlex.join([*command, *arguments])
+
+
+def _relative(path):
+    """Return a path relative to the current folder, if it lies there."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _as_typed(arguments):
+    """Return a command, given what follows `python` in it; recipes are commands of `seq2lite`."""
+    package, _, name = arguments[-1].rpartition(".")
+    return ["seq2lite", name] if package == "seq2lite.recipes" else ["python", *arguments]
 
 
 def parse_config(
@@ -129,7 +171,7 @@ def parse_config(
         An instance of `config_class`.
     """
     parser = argparse.ArgumentParser(
-        prog=" ".join(["python", *program()]),
+        prog=" ".join(program(config_class)),
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

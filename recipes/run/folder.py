@@ -13,6 +13,7 @@ from seq2lite.export.system.atomic import write_text
 
 from ..distributed import processes
 from ..distributed.backend import can_export
+from ..evaluation.bundles import EXPORT
 from ..training import checkpoints
 from ..training.artifacts import MODEL, TARGET_TOKENIZER, TOKENIZER
 from .command_line import export_command
@@ -23,7 +24,7 @@ DISTILLED = "distilled"  # folder of a teacher's outputs
 
 # Everything that a run writes, and that `overwrite` removes.
 _FILES = {RECORD, DONE, checkpoints.FOLDER, DISTILLED, "tensorboard", *QUANTIZATIONS}
-_FILES |= {TOKENIZER, TARGET_TOKENIZER, MODEL}
+_FILES |= {TOKENIZER, TARGET_TOKENIZER, MODEL, EXPORT}
 _FILES |= {"report.md", "curves.png", "history.json", "scores.json"}
 
 

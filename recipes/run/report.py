@@ -4,7 +4,6 @@ import inspect
 import json
 import platform
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +20,7 @@ from ..data.pairs import PART
 from ..evaluation.metrics import signatures
 from ..training.history import History
 from ..training.result import RunResult
-from .command_line import program
+from .command_line import process_command
 from .record import Run
 
 PACKAGES = (
@@ -200,10 +199,10 @@ def _report(result, run):
 
 def _command(record):
     """Yield the command of this process as a block of Markdown."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--finish"]
+    command = [argument for argument in process_command() if argument != "--finish"]
     prefix = "KERAS_BACKEND=jax " if record["backend"] == "jax" else ""
     yield "```sh"
-    yield prefix + shlex.join(["python", *program(), *arguments])
+    yield prefix + shlex.join(command)
     yield "```\n"
 
 

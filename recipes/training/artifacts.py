@@ -37,3 +37,15 @@ def keep_tokenizer(
                 "another one, perhaps learned by another release of sentencepiece. Install that "
                 "release, or give another --output"
             )
+
+
+def load_tokenizer(folder: Path, start_id: int) -> Tokenizer | tuple[Tokenizer, Tokenizer]:
+    """Load the tokenizer of a run folder: one for both sides, or one for each.
+
+    Args:
+        folder: The run folder.
+        start_id: Id with which targets start, as the model states it.
+    """
+    if (target := folder / TARGET_TOKENIZER).is_file():
+        return Tokenizer(folder / TOKENIZER), Tokenizer(target, start_id)
+    return Tokenizer(folder / TOKENIZER, start_id)

@@ -199,7 +199,7 @@ def test_a_recipes_command_in_two_processes_ends_with_a_bundle(a_recipe, compile
     assert [process.returncode for process in processes] == [0, 0], printed
     assert len(export.load(tmp_path / "first" / "int8").generate(["Open"])) == 1
     report = (tmp_path / "first" / "report.md").read_text("utf-8")
-    assert "\nKERAS_BACKEND=jax python -m seq2lite.recipes.translate " in report
+    assert "\nKERAS_BACKEND=jax seq2lite translate " in report
     assert '| backend | "jax" |' in report
     assert "| processes | 2 |" in report
     assert not (tmp_path / "second").exists()

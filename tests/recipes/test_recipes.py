@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from seq2lite import export
-from seq2lite.recipes import __main__ as recipes
+from seq2lite.commands import cp
 from seq2lite.recipes import ask, distill, generate, pronounce, summarize, translate
 from seq2lite.recipes.data.load import load_data
 from seq2lite.recipes.data.pairs import Pairs
@@ -348,27 +348,9 @@ def test_a_bundle_samples_by_the_seed(a_tiny_transformer, tmp_path, pairs):
     assert outputs[0] == outputs[1] != outputs[2]
 
 
-def test_every_recipe_is_listed_with_a_description(capsys):
-    recipes.main(["list"])
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(recipes.RECIPES)
-    assert all(len(line) > 30 for line in lines)
-
-
-@pytest.mark.parametrize("name", recipes.RECIPES)
-def test_a_copy_is_the_recipe_and_nothing_is_overwritten(name, tmp_path, capsys):
-    path = tmp_path / "my.py"
-    recipes.main(["cp", name, str(path)])
-    before = path.read_text("utf-8")
-    assert before == recipes._source(name)
-    with pytest.raises(SystemExit) as error:
-        recipes.main(["cp", name, str(path)])
-    assert "`path` must not exist" in str(error.value) and path.read_text("utf-8") == before
-
-
 @pytest.mark.long
 def test_a_copy_runs(tmp_path):
-    recipes.main(["cp", "translate", str(tmp_path / "my.py")])
+    cp.main(["translate", str(tmp_path / "my.py")])
     done = subprocess.run(
         [sys.executable, "my.py", "--epochs", "0"],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,

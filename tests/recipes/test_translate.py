@@ -12,6 +12,7 @@ import pytest
 
 from random_models import SMALL_PRESETS
 from seq2lite import export, zoo
+from seq2lite.__main__ import main
 from seq2lite.export.runtime.text import pad
 from seq2lite.recipes import distill, translate
 from seq2lite.recipes.data.pairs import read_pairs
@@ -31,7 +32,7 @@ def recipe(*arguments, **options):
 
 
 RUN_FILES = [
-    "curves.png", "done", "history.json", "model.keras", "report.md", "scores.json",
+    "curves.png", "done", "export.json", "history.json", "model.keras", "report.md", "scores.json",
     "seq2lite-run.json", "tokenizer.model",
 ]  # fmt: skip
 
@@ -200,8 +201,31 @@ def test_a_stopped_run_resumes_after_its_last_evaluation(pairs, tmp_path):
     assert found == sorted([*RUN_FILES, "int8"])
     command = " ".join(map(str, command))
     report = (tmp_path / "run" / "report.md").read_text("utf-8")
-    assert f"\npython -m seq2lite.recipes.translate {command}\n" in report
+    assert f"\nseq2lite translate {command}\n" in report
     assert len(export.load(tmp_path / "run" / "int8").generate(["Open File"])) == 1
+
+
+def test_a_finished_run_is_exported_again_in_other_modes(trained, tmp_path, capsys):
+    config, _ = trained
+    run, output = Path(config.run.output), tmp_path / "again"
+    again = ["export", str(run), "--quantizations", "float32", "int8", "--no-measure"]
+    assert main([*again, "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert f"{output / 'int8'}: int8, " in printed and "held-out sentences" in printed
+    first, second = run / "float32", output / "float32"
+    for name in ("model.tflite", "tokenizer.model", "golden.json"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert (output / "int8" / "bundle.json").is_file()
+    single = tmp_path / "one.zip"
+    assert main([*again[:4], "--no-measure", "--output", str(single)]) == 0
+    assert export.load(single).generate(["Open"]) == export.load(first).generate(["Open"])
+
+
+def test_an_unfinished_run_cannot_be_exported_again(tmp_path, capsys):
+    assert main(["export", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: `run` must be the folder of a finished run")
+    assert f"Received: {tmp_path}" in error and "--finish" in error
 
 
 SMALL = ["--train", "pairs.tsv", "--vocabulary-size", "900"]

@@ -1,5 +1,7 @@
-"""`python -m seq2lite.export`, as a user calls it."""
+"""`seq2lite run`, `check` and `info`, as a user calls them."""
 
+import io
+import json
 import os
 import shutil
 import signal
@@ -10,12 +12,13 @@ import warnings
 import pytest
 
 from seq2lite import export
-from seq2lite.export.__main__ import main
+from seq2lite.__main__ import main
+from seq2lite.commands.run import read_groups
 
 
 def command(*arguments, stdin=None):
     return subprocess.run(
-        [sys.executable, "-m", "seq2lite.export", *map(str, arguments)],
+        [sys.executable, "-m", "seq2lite", *map(str, arguments)],
         input=stdin,
         capture_output=True,
         timeout=120,
@@ -26,7 +29,7 @@ def command(*arguments, stdin=None):
 def open_pipe(bundle):
     """`run`, as a part of a pipe."""
     pipe = subprocess.PIPE
-    command = [sys.executable, "-m", "seq2lite.export", "run", bundle]
+    command = [sys.executable, "-m", "seq2lite", "run", bundle]
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
 
 
@@ -123,6 +126,74 @@ def test_check_compares_with_the_golden_answers(bundle):
     assert done.stdout.startswith(b"8 golden sentences")
 
 
+def test_groups_are_the_lines_that_are_there():
+    """A fast pipe gives large groups; a slow one gives a group for each line."""
+    lines = [f"text {number}" for number in range(5000)]
+    groups = list(read_groups(io.BytesIO("\n".join(lines).encode())))
+    assert [line for group in groups for line in group] == lines
+    assert len(groups[0]) > 100 and len(groups) > 2
+    slow = io.BufferedReader(Slow(b"one\n", b"t", b"wo\r\nthree\n\n", b"\xea", b"\xb0\x80"))
+    assert list(read_groups(slow)) == [["one"], ["two", "three", ""], ["\uac00"]]
+
+
+class Slow(io.RawIOBase):
+    """A stream that gives one part at a time."""
+
+    def __init__(self, *parts):
+        self.parts = list(parts)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        part = self.parts.pop(0) if self.parts else b""
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def test_a_long_input_keeps_its_order_and_the_lines_before_a_fault_are_answered(bundle):
+    texts = [f"Open File {number}" * (number % 3 + 1) for number in range(40)]
+    expected = export.load(bundle).generate(texts, max_length=3)
+    content = "\n".join(texts).encode()
+    done = command("run", bundle, "--max-length", "3", stdin=content + b"\n\xff\nlast")
+    assert done.stdout.decode().split("\n") == [*expected, ""]
+    assert done.returncode == 1
+    assert "standard input, line 41: must be UTF-8" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("part", ["", "model.tflite"])
+def test_info_describes_a_bundle_and_a_file(bundle, part, capsys):
+    assert main(["info", str(bundle / part)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    facts = {line.split("  ")[1]: line.split()[-1] for line in lines if line.startswith("  ")}
+    description = json.loads((bundle / "bundle.json").read_text("utf-8"))
+    assert facts["quantization mode"] == description["quantization"]
+    assert facts["minimum runtime"] == description["min_runtime"]
+    assert facts["languages"] == description["languages"][-1]
+    signatures = [line.split()[1] for line in lines if line.startswith("signature ")]
+    assert signatures == list(description["signatures"])
+    assert any("tokens" in line and "int32 (any, any)" in line for line in lines)
+
+
+def test_info_needs_no_tensorflow(bundle):
+    code = (
+        "import sys; from seq2lite.__main__ import main; main(['info', sys.argv[1]]);"
+        "sys.exit(bool({'tensorflow', 'keras'} & {*sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, bundle], timeout=60, check=False)
+    assert done.returncode == 0
+
+
+def test_info_refuses_what_is_no_tflite_file(bundle, tmp_path, capsys):
+    for content, message in [
+        (b"other", "`path` must be a bundle or a TFLite file. Received: "),
+        ((bundle / "model.tflite").read_bytes()[:5000], "must be a valid TFLite file"),
+    ]:
+        (tmp_path / "file.tflite").write_bytes(content)
+        assert main(["info", str(tmp_path / "file.tflite")]) == 1
+        assert message in capsys.readouterr().err
+
+
 def truncated(bundle, tmp_path):
     copy = shutil.copytree(bundle, tmp_path / "truncated")
     os.truncate(copy / "model.tflite", 5000)
@@ -146,7 +217,7 @@ def test_a_mistake_is_one_sentence_and_a_status(bundle, tmp_path, arguments, std
         bundle if a is None else a(bundle, tmp_path) if callable(a) else a for a in arguments
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "seq2lite.export", *arguments],
+        [sys.executable, "-m", "seq2lite", *arguments],
         input=stdin,
         capture_output=True,
         timeout=120,

@@ -1,0 +1,73 @@
+"""The console command `seq2lite`; `python -m seq2lite` is the same.
+
+A command is a module with a function `main(arguments)`, which is imported when it is called. So
+`--help` and a misspelled command need neither TensorFlow nor Keras.
+"""
+
+import difflib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+
+from seq2lite import __version__
+from seq2lite.commands.table import COMMANDS, GROUPS, summary
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status.
+
+    Args:
+        arguments: The command and its arguments. Default: those of this process.
+    """
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help"):
+        print(_help())
+    elif name == "--version":
+        print(f"seq2lite {__version__}")
+    elif name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        advice = f"Did you mean {close[0]}?" if close else "`seq2lite --help` describes each"
+        print(
+            f"error: the command must be one of {', '.join(COMMANDS)}. Received: {name}. {advice}",
+            file=sys.stderr,
+        )
+        return 2
+    else:
+        with warnings.catch_warnings():
+            warnings.showwarning = _print_warning
+            return _run(COMMANDS[name], rest)
+    return 0
+
+
+def _help():
+    lines = ["usage: seq2lite COMMAND …", "", "`seq2lite COMMAND --help` lists its options."]
+    for title, commands in GROUPS.items():
+        lines += ["", f"{title}:"]
+        lines += [f"  {name:<11}{summary(module)}" for name, module in commands.items()]
+    lines += ["", "Training and export need the extra `train`: pip install 'seq2lite[train]'"]
+    return "\n".join(lines)
+
+
+def _run(module, arguments):
+    """Run a command; a user's mistake is one sentence on standard error and status 1."""
+    try:
+        return import_module(module).main(arguments) or 0
+    except BrokenPipeError:
+        # The reader has closed the pipe, for example `head`; that is not an error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _print_warning(message, *_, **__):
+    print(f"warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Generate a target for each text, with a bundle.
+
+seq2lite run runs/mine/int8 "Open File" "Close"
+seq2lite run runs/mine/int8 < texts.txt > targets.txt
+
+Prints one line for each text, in the same order. Without texts, reads standard input, one text per
+line.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+from seq2lite.export.runtime.runner import load
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command line."""
+    options = _parser().parse_intermixed_args(arguments)
+    runner = load(options.bundle, num_threads=options.threads)
+    groups = [options.text] if options.text else read_groups(sys.stdin.buffer)
+    number = 0
+    for texts in groups:
+        if not options.beams:
+            for target in runner.generate(texts, max_length=options.max_length):
+                _print(target)
+            continue
+        for beams in runner.generate_beam(texts, max_length=options.max_length):
+            number += 1
+            for target, score in beams:
+                _print(f"{number}", target, f"{score:.4f}")
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="seq2lite run",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("bundle", help="folder or zip")
+    add("text", nargs="*", help="source texts; default: lines of standard input")
+    add("--threads", type=int, default=1, help="threads of the interpreter (default: 1)")
+    add("--max-length", type=int, default=None, help="maximum number of tokens of a target")
+    add(
+        "--beams",
+        action="store_true",
+        help="use beam search and print all its targets, the best first, as tab-separated lines: "
+        "number of the text, target, score",
+    )
+    return parser
+
+
+def read_groups(file: BinaryIO, size: int = 1 << 14) -> Iterator[list[str]]:
+    """Yield the lines of a file in groups: those that are there when the next group is wanted.
+
+    A file or a fast pipe gives groups of many lines, which are computed in batches. A terminal gives
+    groups of one line, so each line is answered before the next one is typed.
+
+    Args:
+        file: Binary file.
+        size: Maximum number of bytes of a group, unless a line is longer.
+
+    Raises:
+        ValueError: A line is not UTF-8. The lines before it have been yielded.
+    """
+    number, rest = 0, b""
+    while chunk := file.read1(size):  # type: ignore[attr-defined]
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from _decoded(lines, number)
+        number += len(lines)
+    if rest:
+        yield from _decoded([rest], number)
+
+
+def _decoded(lines, number):
+    """Yield a group of lines as text; `number` lines stand before them."""
+    texts, problem = [], None
+    for line in lines:
+        try:
+            texts.append(line.decode().removesuffix("\r"))
+        except UnicodeDecodeError as error:
+            place = f"standard input, line {number + len(texts) + 1}"
+            problem = ValueError(f"{place}: must be UTF-8. Received: {line[:40]!r}"), error
+            break
+    if texts:
+        yield texts
+    if problem:
+        raise problem[0] from problem[1]
+
+
+def _print(*columns):
+    """Print tab-separated columns as one line; line breaks and tabs within them become spaces."""
+    if len(columns) > 1:
+        columns = [column.replace("\t", " ") for column in columns]
+    print(*(" ".join(column.splitlines()) for column in columns), sep="\t", flush=True)

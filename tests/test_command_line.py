@@ -1,0 +1,122 @@
+"""The console command `seq2lite`: dispatch, help, lists, copies, and missing extras."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from seq2lite.__main__ import main
+from seq2lite.commands.list import modes, presets
+from seq2lite.commands.table import COMMANDS, RECIPES, source_of, summary
+
+
+def command(*arguments):
+    """Run `python -m seq2lite`; its standard error ends with the names of the heavy modules."""
+    code = (
+        "import sys; from seq2lite.__main__ import main; status = main(sys.argv[1:]);"
+        "print(*sorted({'tensorflow', 'keras', 'ai_edge_litert'} & {*sys.modules}), file=sys.stderr);"
+        "sys.exit(status)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["--help"], 0), ([], 0), (["--version"], 0), (["list"], 0), (["lst"], 2)],
+)
+def test_help_lists_and_misspellings_answer_at_once_and_import_nothing_heavy(arguments, status):
+    start = time.perf_counter()
+    done = command(*arguments)
+    assert time.perf_counter() - start < 5  # 0.2 s on an idle machine
+    assert done.returncode == status
+    assert done.stderr.splitlines()[-1] == ""
+
+
+def test_a_misspelled_command_is_answered_with_the_nearest_one(capsys):
+    assert main(["transalte"]) == 2
+    assert "Received: transalte. Did you mean translate?" in capsys.readouterr().err
+    assert main(["xyzzy"]) == 2
+    assert "Received: xyzzy. `seq2lite --help`" in capsys.readouterr().err
+
+
+def test_the_help_describes_every_command(capsys):
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for name, module in COMMANDS.items():
+        assert f"\n  {name} " in printed and summary(module) in printed
+
+
+def test_every_command_has_a_function_main():
+    for module in COMMANDS.values():
+        assert "\ndef main(" in source_of(module)
+
+
+def test_the_list_has_every_recipe_preset_and_quantization_mode(capsys):
+    from seq2lite import export, zoo
+
+    assert main(["list"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert [line[0] for line in lines] == [*RECIPES, *zoo.list_presets(), *export.QUANTIZATIONS]
+    assert all(len(line) > 1 for line in lines)
+    assert [name for name, _ in presets()] == zoo.list_presets()
+    assert dict(modes())["int8_static"] == "int8, one scale per row; static shapes"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_copy_is_the_recipe_and_nothing_is_overwritten(name, tmp_path, capsys):
+    path = tmp_path / "my.py"
+    assert main(["cp", name, str(path)]) == 0
+    before = path.read_text("utf-8")
+    assert before == source_of(f"seq2lite.recipes.{name}")
+    assert main(["cp", name, str(path)]) == 1
+    assert "`path` must not exist" in capsys.readouterr().err
+    assert path.read_text("utf-8") == before
+
+
+HIDDEN = "import sys; sys.modules.update(dict.fromkeys(['tensorflow', 'keras']));"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import seq2lite.zoo",
+        "from seq2lite.zoo.rnn.model import RNNSeq2Seq",
+        "from seq2lite.recipes.translate import train",
+        "from seq2lite.export import to_bundle",
+        "from seq2lite.export import static",
+        "from seq2lite.export.bundle import to_bundle",
+        "from seq2lite.__main__ import main; sys.exit(main(['translate']))",
+        "from seq2lite.__main__ import main; sys.exit(main(['demo', '--help']))",
+        "from seq2lite.__main__ import main; sys.exit(main(['export', 'runs/mine']))",
+    ],
+)
+def test_without_tensorflow_the_command_that_installs_it_is_named(code):
+    done = subprocess.run(
+        [sys.executable, "-c", HIDDEN + code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert "not installed. Install the extra `train`: pip install 'seq2lite[train]'" in last
+    if "main" in code:
+        assert done.stderr.count("\n") == 1
+
+
+def test_the_runner_and_its_commands_need_no_extra(tmp_path):
+    code = HIDDEN + (
+        "sys.modules.update(dict.fromkeys(['rich', 'matplotlib', 'sacrebleu', 'scipy']));"
+        "import seq2lite.export, seq2lite.commands.run, seq2lite.commands.check, seq2lite.commands.info"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
