@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from numbers import Integral, Real
 
+import numpy as np
+
 
 def require(holds: bool, expected: str, **received: object) -> None:
     """Raise ValueError unless `holds`, an argument's condition, which `expected` describes.
@@ -42,6 +44,22 @@ def checked_texts(texts: Sequence[str]) -> Sequence[str]:
     for text in texts:
         require(is_unicode(text), "valid Unicode, without unpaired surrogates", texts=text)
     return texts
+
+
+def require_no_start(name: str, ids: np.ndarray, start_id: int, end_id: int, pad_id: int) -> None:
+    """Raise ValueError if a row of ids `(batch, length)` begins with the start, which is added to it."""
+    # A start id that also ends or pads is allowed where no token follows.
+    is_special = start_id in (pad_id, end_id)
+    has_start = ids[:, :1] == start_id
+    has_start &= (ids[:, 1:] != pad_id).any(axis=1, keepdims=True) | (not is_special)
+    expected = f"without start_id={start_id} in front, which is added"
+    require(not has_start.any(), expected, **{name: ids[has_start.any(axis=1)].tolist()})
+
+
+def require_below(name: str, ids: np.ndarray | None, vocabulary_size: int) -> None:
+    """Raise ValueError unless all ids, if any, are in the vocabulary."""
+    is_valid = ids is None or not ids.size or ids.max() < vocabulary_size
+    require(is_valid, f"ids in [0, {vocabulary_size})", **{name: ids})
 
 
 def is_number(value: object, kind: type = Real) -> bool:

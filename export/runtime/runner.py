@@ -16,7 +16,7 @@ from .container import (
     Container,
     read_container,
 )
-from .host_search import check_sampling
+from .host_sampling import check_sampling
 from .interpreter import interpreter_search, open_interpreter, signature_runners
 from .model_file import host_search, search_of
 from .text import batches_by_length, decode, pad, source_ids

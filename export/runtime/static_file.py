@@ -40,7 +40,7 @@ class StaticFile:
         self.batch, self.max_source_length = (int(size) for size in self._source["shape"][:2])
         written = self._decode_step.get_input_details().get("written")
         self.max_tokens = None if written is None else int(written["shape"][-1])
-        self._logits = self._decode_step.get_output_details()["logits"]
+        self._outputs = self._decode_step.get_output_details()
 
     def encode(self, source: np.ndarray) -> dict:
         """Encode `source (batch, length)`, ids or features, and return the initial state."""
@@ -62,15 +62,17 @@ class StaticFile:
     def decode_step(self, token: np.ndarray, **state: np.ndarray) -> dict:
         """Take int32 ids `(batch,)` and the state; return the next state and float32 `logits`."""
         state = {**state, **self._run(self._decode_step, token=token, **state)}
-        if state["logits"].dtype != np.float32:
-            scale, zero_point = self._logits["quantization"]
-            state["logits"] = (state["logits"].astype(np.float32) - zero_point) * scale
+        for name in {"logits", "attention"} & state.keys():
+            if state[name].dtype != np.float32:
+                scale, zero_point = self._outputs[name]["quantization"]
+                state[name] = (state[name].astype(np.float32) - zero_point) * scale
         return state
 
     def search(self, start_id: int, end_id: int, pad_id: int) -> HostSearch:
         """Return a `HostSearch` over this file."""
         ids = {"start_id": start_id, "end_id": end_id, "pad_id": pad_id}
-        return HostSearch(self.encode, self.decode_step, **ids, max_tokens=self.max_tokens)
+        sizes = {"max_tokens": self.max_tokens, "batch": self.batch}
+        return HostSearch(self.encode, self.decode_step, **ids, **sizes)
 
     def _run(self, signature, **inputs):
         try:

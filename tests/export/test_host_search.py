@@ -1,7 +1,9 @@
 """Search on the host: the zoo's tokens, over any two calls."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from random_models import random_ids, small_model
 from seq2lite import zoo
@@ -29,13 +31,14 @@ def source(model):
     return ids
 
 
-def host_search(model):
+def host_search(model, **options):
     return HostSearch(
         model.encode,
         lambda token, **state: _with_logits(*model.decode_step(token, state)),
         start_id=model.start_id,
         end_id=model.end_id,
         pad_id=model.pad_id,
+        **options,
     )
 
 
@@ -43,14 +46,141 @@ def _with_logits(logits, state):
     return {"logits": np.asarray(logits), **state}
 
 
-def test_greedy_tokens_equal_those_of_the_zoo(model, source):
-    tokens, lengths = host_search(model).greedy(source, 9)
-    expected, expected_lengths = zoo.greedy_search(model, source, 9)
-    np.testing.assert_array_equal(tokens, expected)
-    np.testing.assert_array_equal(lengths, expected_lengths)
+PREFIX = np.array([[9, 9, 9], [6, 0, 0], [0, 0, 0], [5, 6, 0]])
+CONSTRAINED = (
+    {},
+    {"prefix": PREFIX},
+    {"min_length": 5, "repetition_penalty": 1.4},
+    {"no_repeat_ngram": 2, "banned_tokens": [7, 8], "prefix": PREFIX},
+)
 
 
-@pytest.mark.parametrize("options", SAMPLING, ids=str)
+@pytest.mark.parametrize("options", CONSTRAINED, ids=str)
+def test_greedy_tokens_equal_those_of_the_zoo(model, source, options):
+    expected, expected_lengths = zoo.greedy_search(model, source, 9, **options)
+    for batch in (None, 3):
+        tokens, lengths = host_search(model, batch=batch).greedy(source, 9, **options)
+        np.testing.assert_array_equal(tokens, expected)
+        np.testing.assert_array_equal(lengths, expected_lengths)
+    if "prefix" in options:
+        options = {**options, "prefix": PREFIX[1:2]}
+    row = host_search(model).stream(source[1:2], 9, **options)
+    assert list(row) == list(tokens[1, : lengths[1]])
+
+
+@pytest.mark.parametrize("options", CONSTRAINED, ids=str)
+@pytest.mark.parametrize(
+    "beam", [{}, {"num_beams": 1}, {"num_beams": 5, "num_hypotheses": 5, "length_penalty": 1.5}]
+)
+def test_beams_equal_those_of_the_zoo(model, source, beam, options):
+    expected = zoo.beam_search(model, source, 9, **beam, **options)
+    for batch in (None, 3):
+        found = host_search(model, batch=batch).beam(source, 9, **beam, **options)
+        for array, value in zip(found[:2], expected[:2], strict=True):
+            np.testing.assert_array_equal(array, value)
+        np.testing.assert_allclose(found[2], expected[2], atol=2e-5)
+
+
+class Toy(zoo.Seq2Seq):
+    """A model whose logits depend on the source, the position and the last two tokens alone."""
+
+    def __init__(self, seed, size):
+        ids = {"pad_id": 0, "start_id": 1, "end_id": 2}
+        super().__init__(vocabulary_size=size, source_vocabulary_size=100, **ids)
+        table = np.random.default_rng(seed).normal(0, 2, (7, size, size, size))
+        table[..., :2] = -1e4  # neither padding nor start
+        self.table = keras.ops.convert_to_tensor(table, "float32")
+
+    def encode(self, source):
+        first = source[:, 0] % 7
+        return {"first": first, "before": keras.ops.ones_like(first)}
+
+    def step(self, token, state):
+        places = keras.ops.stack([state["first"], state["before"], token], axis=1)
+        return tf.gather_nd(self.table, places), {**state, "before": token}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_beams_of_random_models_equal_those_of_the_zoo(seed):
+    """Every search length, beam size, number of targets and length penalty, with constraints or not."""
+    rng = np.random.default_rng(seed)
+    model = Toy(seed, int(rng.integers(5, 12)))
+    search = host_search(model)
+    for _ in range(5):
+        num_beams = int(rng.integers(1, 7))
+        options = {
+            "num_beams": num_beams,
+            "num_hypotheses": int(rng.integers(1, num_beams + 1)),
+            "length_penalty": float(rng.choice([-0.7, 0, 0.6, 1, 2])),
+        }
+        if rng.random() < 0.5:
+            options |= {
+                "no_repeat_ngram": int(rng.integers(4)),
+                "repetition_penalty": float(rng.choice([0.5, 1, 1.5])),
+                "min_length": int(rng.integers(3)),
+            }
+        source = rng.integers(3, 90, (int(rng.integers(1, 4)), 1))
+        max_length = int(rng.integers(2, 12))
+        tokens, lengths, scores = search.beam(source, max_length, **options)
+        expected = zoo.beam_search(model, source, max_length, **options)
+        np.testing.assert_array_equal(lengths, expected[1], err_msg=str(options))
+        np.testing.assert_array_equal(tokens, expected[0], err_msg=str(options))
+        np.testing.assert_allclose(scores, expected[2], rtol=1e-5, atol=1e-5)
+
+
+def test_scores_equal_those_of_the_zoo(model, source):
+    target = random_ids(np.random.default_rng(2), [6, 3, 1, 4])
+    target[np.arange(4), [5, 2, 0, 3]] = [model.end_id, model.end_id, model.end_id, 8]
+    expected = zoo.score(model, source, target)
+    for batch in (None, 3):
+        total, each, attention = host_search(model, batch=batch).score(source, target)
+        assert attention is None
+        np.testing.assert_allclose(total, expected[0], atol=2e-5)
+        np.testing.assert_allclose(each, expected[1], atol=1e-5)
+        assert not each[target == model.pad_id].any()
+
+
+def test_scores_come_with_the_attention_that_a_step_returns(model, source):
+    def decode_step(token, **state):
+        logits, state, weights = model.step(token, state, return_attention=True)
+        return {**_with_logits(logits, model.grow(state, 1)), "attention": np.asarray(weights)}
+
+    target = random_ids(np.random.default_rng(2), [6, 3, 1, 4])
+    given = np.concatenate([np.full((4, 1), model.start_id), target[:, :-1]], axis=1)
+    expected = model({"source": source, "target": given}, return_attention=True)[1]
+    search = host_search(model)
+    search.decode_step = decode_step
+    np.testing.assert_allclose(search.score(source, target)[2], expected, atol=1e-5)
+    tokens, _ = search.greedy(source, 9)
+    np.testing.assert_array_equal(tokens, zoo.greedy_search(model, source, 9)[0])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s, x: s.score(x, np.array([[2, 4, 3]])), "`target` must be without start_id=2"),
+        (lambda s, x: s.greedy(x, 5, prefix=[[2, 4]]), "`prefix` must be without start_id=2"),
+        (lambda s, x: s.greedy(x, 5, prefix=[[4] * 6]), "`prefix` must be at most max_length=5"),
+        (lambda s, x: s.greedy(x, 5, prefix=[[5]]), r"`prefix` must be ids in \[0, 5\)"),
+        (lambda s, x: s.score(x, [[4, 5]]), r"`target` must be ids in \[0, 5\)"),
+        (lambda s, x: s.score(x, [4, 5]), r"`target` must be ids of shape \(batch=1, length\)"),
+        (lambda s, x: s.beam(x, 5, num_hypotheses=5), "`num_hypotheses` must be at most num_beams"),
+        (lambda s, x: s.beam(x, 5, length_penalty=np.inf), "`length_penalty` must be a finite"),
+        (lambda s, x: s.beam(x, 5, num_beams=0), "`num_beams` must be a positive integer"),
+        (lambda s, x: s.beam(x, 5, banned_tokens=[5]), "`banned_tokens` must be ids in"),
+        (lambda s, x: s.sample(x, 5, min_length=6), "`min_length` must be at most max_length=5"),
+        (lambda s, x: s.stream(np.zeros((2, 1)), 5), "`source` must be one source"),
+        (lambda s, x: s.stream(x, 5, no_repeat_ngram=-1), "`no_repeat_ngram` must be"),
+    ],
+)
+def test_arguments_out_of_range_are_named_before_work_begins(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(scripted([[0.2, 0.2, 0.2, 0.0001, 0.3999]]), np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize(
+    "options", [*SAMPLING, {"prefix": PREFIX, "min_length": 4, "no_repeat_ngram": 1}], ids=str
+)
 def test_sampled_tokens_equal_those_of_the_zoo_for_the_same_draws(model, source, options):
     draws = np.random.default_rng(1).random((4, 9), np.float32)
     tokens, lengths = host_search(model).sample(source, 9, draws=draws, **options)
@@ -117,7 +247,7 @@ def test_options_out_of_range_are_refused_by_name(option, value):
 @pytest.mark.parametrize("length", [0, -1, 2.0, True, None])
 def test_lengths_out_of_range_are_refused(length):
     search, source = scripted([[1.0, 1.0]]), np.zeros((1, 1))
-    for run in (search.greedy, search.sample):
+    for run in (search.greedy, search.sample, search.beam, search.stream):
         with pytest.raises(ValueError, match="`max_length` must be a positive integer"):
             run(source, length)
 
@@ -138,13 +268,16 @@ def test_draws_of_another_shape_are_refused():
 def test_it_imports_neither_tensorflow_nor_keras():
     from pathlib import Path
 
-    from seq2lite.export.runtime import host_search
+    from seq2lite.export.runtime import (
+        checks,
+        constraints,
+        host_beam,
+        host_sampling,
+        host_search,
+    )
 
-    imports = [
-        line
-        for line in Path(host_search.__file__).read_text().splitlines()
-        if line.startswith(("import", "from"))
-    ]
-    standard = ["from collections.abc import Callable", "from numbers import Integral"]
-    own = ["from .checks import is_number, require, require_positive"]
-    assert imports == [*standard, "import numpy as np", *own]
+    for module in (host_search, host_beam, host_sampling, constraints, checks):
+        lines = Path(module.__file__).read_text().splitlines()
+        imported = {line.split()[1] for line in lines if line.startswith(("import", "from"))}
+        standard = {"math", "collections.abc", "dataclasses", "numbers"}
+        assert {name for name in imported if name[0] != "."} - standard <= {"numpy"}

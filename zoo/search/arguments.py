@@ -5,6 +5,8 @@ from numbers import Integral
 
 from keras import ops
 
+from seq2lite.export.runtime import checks
+
 from ..checks import as_tensor, has_shape, is_number, require, require_sizes
 from ..contract import Seq2Seq
 
@@ -47,11 +49,24 @@ def checked_arguments(model, source, max_length, prefix):
     what = "ids of shape (batch, prefix_length), a row for each source"
     prefix = as_tensor("prefix", prefix, "int32", what, model.vocabulary_size)
     require(has_shape(prefix, batch, None), what, prefix=prefix)
+    require_no_start("prefix", prefix, model)
     length = ops.shape(prefix)[1]
     if isinstance(length, int) and is_number(max_length):
         require(length <= max_length, f"at most max_length={max_length} long", prefix=prefix)
     rest = ops.full((batch, max_length - length), model.pad_id, dtype="int32")
     return source, ops.concatenate([prefix, rest], axis=1)
+
+
+def require_no_start(option, ids, model):
+    """Raise ValueError if a row of ids begins with the start, which a search adds itself.
+
+    Tensors in a graph have no values and are not checked.
+    """
+    try:
+        ids = ops.convert_to_numpy(ids)
+    except (NotImplementedError, TypeError, ValueError):  # TensorFlow, JAX, Keras
+        return
+    checks.require_no_start(option, ids, model.start_id, model.end_id, model.pad_id)
 
 
 def check_beams(model, num_beams, num_hypotheses, length_penalty, coverage_penalty):

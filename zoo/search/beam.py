@@ -1,11 +1,14 @@
 """Beam search with the length and coverage penalties of Wu et al. 2016."""
 
+from collections.abc import Sequence
+
 from keras import ops
 
 from ..contract import Seq2Seq
 from ..lowering import current_lowering
 from ..shapes import Tensor
 from .arguments import check_beams, checked_arguments
+from .constraints import constraint
 from .loop import log_probabilities, search_loop, trimmed
 from .scoring import attention_of
 
@@ -26,6 +29,10 @@ def beam_search(
     length_penalty: float = 0.6,
     coverage_penalty: float = 0.0,
     prefix: Tensor | None = None,
+    min_length: int = 0,
+    no_repeat_ngram: int = 0,
+    repetition_penalty: float = 1.0,
+    banned_tokens: Sequence[int] = (),
     return_attention: bool = False,
 ) -> tuple[Tensor, ...]:
     """Keep the `num_beams` most probable hypotheses at each step and return the best targets.
@@ -53,6 +60,8 @@ def beam_search(
             every part of the source. A positive value requires a model with attention.
         prefix: int32 ids `(batch, prefix_length)` that the targets must begin with, padded at the end
             with `pad_id`, at most `max_length` long. Scores include its probability. Default: none.
+        min_length, no_repeat_ngram, repetition_penalty, banned_tokens: Constraints, as in
+            `greedy_search`. They change the log-probabilities, and so the scores.
         return_attention: Whether to return attention weights; the model must have attention.
             Default: False.
 
@@ -76,6 +85,14 @@ def beam_search(
     """
     source, prefix = checked_arguments(model, source, max_length, prefix)
     check_beams(model, num_beams, num_hypotheses, length_penalty, coverage_penalty)
+    constrain = constraint(
+        model,
+        max_length,
+        min_length=min_length,
+        no_repeat_ngram=no_repeat_ngram,
+        repetition_penalty=repetition_penalty,
+        banned_tokens=banned_tokens,
+    )
     model.require_attention(return_attention)
     batch, size = ops.shape(source)[0], model.vocabulary_size
     is_token = ops.cast(model.source_mask(source), "float32")
@@ -113,12 +130,17 @@ def beam_search(
             coverage = coverage + ops.cast(weights, "float32")
         else:
             logits, after = model.step(last, state)
-        each = log_probabilities(logits)
-        each = ops.reshape(each, (-1, num_beams, size))
+        each = unconstrained = ops.reshape(log_probabilities(logits), (-1, num_beams, size))
+        if constrain is not None:
+            each = constrain(ops.reshape(each, (-1, size)), tokens, step)
+            each = ops.reshape(ops.maximum(each, IMPOSSIBLE), (-1, num_beams, size))
         if prefix is not None:
             forced = ops.expand_dims(ops.take(prefix, step, axis=1), 1)
             is_other = ops.not_equal(forced, ops.expand_dims(ops.arange(size, dtype="int32"), 0))
             is_other = ops.logical_and(is_other, ops.not_equal(forced, model.pad_id))
+            if constrain is not None:
+                is_free = ops.expand_dims(ops.equal(forced, model.pad_id), 1)
+                each = ops.where(is_free, each, unconstrained)
             each = ops.where(ops.expand_dims(is_other, 1), IMPOSSIBLE, each)
 
         # The candidates of all hypotheses of a sentence, the most probable first.

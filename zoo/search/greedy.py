@@ -1,12 +1,13 @@
 """Greedy search."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from keras import ops
 
 from ..contract import Seq2Seq
 from ..shapes import Tensor
 from .arguments import checked_arguments
+from .constraints import constraint
 from .loop import one_at_a_time
 from .scoring import attention_of
 
@@ -27,6 +28,10 @@ def greedy_search(
     max_length: int | Tensor,
     *,
     prefix: Tensor | None = None,
+    min_length: int = 0,
+    no_repeat_ngram: int = 0,
+    repetition_penalty: float = 1.0,
+    banned_tokens: Sequence[int] = (),
     choose: Callable[[Tensor], Tensor] = most_probable,
     return_attention: bool = False,
 ) -> tuple[Tensor, ...]:
@@ -39,7 +44,16 @@ def greedy_search(
         max_length: Maximum number of tokens to generate, an int or an int32 scalar tensor. The JAX
             backend requires an int.
         prefix: int32 ids `(batch, prefix_length)` that the targets must begin with, padded at the end
-            with `pad_id`, at most `max_length` long. Default: none.
+            with `pad_id`, at most `max_length` long. Default: none. The constraints below do not
+            change the prefix.
+        min_length: Minimum number of tokens before the end, the prefix included. Default 0.
+        no_repeat_ngram: No sequence of this many tokens occurs twice in a target, its start token
+            included. Default 0: no constraint.
+        repetition_penalty: Divisor of the positive logits, and factor of the negative ones, of tokens
+            that the target contains, the start token included (Keskar et al. 2019,
+            https://arxiv.org/abs/1909.05858). A positive number; above 1 it disfavors repetition.
+            Default 1: no penalty.
+        banned_tokens: Ids that are never generated. Default: none.
         choose: Function from logits `(batch, vocabulary_size)` to int32 ids `(batch,)`. `export`
             passes the equivalent TFLite op. Default: `most_probable`.
         return_attention: Whether to return attention weights; the model must have attention.
@@ -64,8 +78,16 @@ def greedy_search(
     """
     source, prefix = checked_arguments(model, source, max_length, prefix)
     model.require_attention(return_attention)
+    constrain = constraint(
+        model,
+        max_length,
+        min_length=min_length,
+        no_repeat_ngram=no_repeat_ngram,
+        repetition_penalty=repetition_penalty,
+        banned_tokens=banned_tokens,
+    )
     tokens, lengths = one_at_a_time(
-        model, source, max_length, prefix, lambda logits, step: choose(logits)
+        model, source, max_length, prefix, constrain, lambda logits, step: choose(logits)
     )
     if return_attention:
         return tokens, lengths, attention_of(model, source, tokens)

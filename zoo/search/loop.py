@@ -74,10 +74,11 @@ def trimmed(tokens, lengths):
     return tokens if STATIC_SHAPES else tokens[..., : ops.maximum(ops.max(lengths), 1)]
 
 
-def one_at_a_time(model, source, max_length, prefix, choose):
+def one_at_a_time(model, source, max_length, prefix, constrain, choose):
     """Generate one token per step.
 
     `choose` maps logits `(batch, vocabulary_size)` and the number of the step to ids `(batch,)`.
+    `prefix` is that of `checked_arguments`, and `constrain` that of `constraint`.
     """
     batch = ops.shape(source)[0]
 
@@ -86,6 +87,8 @@ def one_at_a_time(model, source, max_length, prefix, choose):
 
     def advance(step, state, token, running, lengths, tokens):
         logits, state = model.step(token, state)
+        if constrain is not None:
+            logits = constrain(logits, tokens, step)
         token = choose(logits, step)
         if prefix is not None:
             forced = ops.take(prefix, step, axis=1)

@@ -1,5 +1,6 @@
 """Sampling from the model's distribution."""
 
+from collections.abc import Sequence
 from math import inf
 from numbers import Integral
 
@@ -10,6 +11,7 @@ from ..checks import has_shape, is_number, require
 from ..contract import Seq2Seq
 from ..shapes import Tensor
 from .arguments import checked_arguments
+from .constraints import constraint
 from .loop import one_at_a_time
 
 MIN_TEMPERATURE = 2.0**-126  # the smallest normal float32; devices flush smaller numbers to zero
@@ -26,6 +28,10 @@ def sample(
     seed: int | None = None,
     draws: Tensor | None = None,
     prefix: Tensor | None = None,
+    min_length: int = 0,
+    no_repeat_ngram: int = 0,
+    repetition_penalty: float = 1.0,
+    banned_tokens: Sequence[int] = (),
 ) -> tuple[Tensor, Tensor]:
     """Sample each token from the model's distribution, until each sentence ends.
 
@@ -45,6 +51,8 @@ def sample(
         draws: Uniform random numbers in [0, 1), float32 `(batch, max_length)`, one for each token,
             instead of `seed`. For graphs whose caller supplies the randomness.
         prefix: Ids that the targets must begin with, as in `greedy_search`.
+        min_length, no_repeat_ngram, repetition_penalty, banned_tokens: Constraints, as in
+            `greedy_search`. They change the logits before `temperature`.
 
     Returns:
         `tokens` and `lengths`, as in `greedy_search`.
@@ -62,6 +70,14 @@ def sample(
         8
     """
     source, prefix = checked_arguments(model, source, max_length, prefix)
+    constrain = constraint(
+        model,
+        max_length,
+        min_length=min_length,
+        no_repeat_ngram=no_repeat_ngram,
+        repetition_penalty=repetition_penalty,
+        banned_tokens=banned_tokens,
+    )
     what = f"a positive float32 number, at least {MIN_TEMPERATURE:.4g}"
     is_valid = is_number(temperature) and MIN_TEMPERATURE <= temperature < inf
     require(is_valid, what, temperature=temperature)
@@ -86,7 +102,7 @@ def sample(
         logits = (logits - ops.max(logits, axis=-1, keepdims=True)) / temperature
         return _drawn(logits, draw, top_k, top_p)
 
-    return one_at_a_time(model, source, max_length, prefix, choose)
+    return one_at_a_time(model, source, max_length, prefix, constrain, choose)
 
 
 def _drawn(logits, draw, top_k, top_p):

@@ -5,7 +5,7 @@ from keras import ops
 from ..checks import as_tensor, has_shape, require
 from ..contract import Seq2Seq
 from ..shapes import Tensor
-from .arguments import checked_source
+from .arguments import checked_source, require_no_start
 
 
 def score(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -22,7 +22,8 @@ def score(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Tenso
         float32 `(batch, target_length)`, zero at padding.
 
     Raises:
-        ValueError: `source` or `target` has another shape.
+        ValueError: `source` or `target` has another shape, or a row of `target` begins with `start_id`.
+            The ids of a tensor in a graph are not checked.
 
     Example:
         >>> import numpy as np
@@ -36,6 +37,7 @@ def score(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Tenso
     what = "ids of shape (batch, target_length), a row for each source"
     target = as_tensor("target", target, "int32", what, model.vocabulary_size)
     require(has_shape(target, ops.shape(source)[0], None), what, target=target)
+    require_no_start("target", target, model)
     given = ops.concatenate([_start_tokens(model, target), target[:, :-1]], axis=1)
     logits = model({"source": source, "target": given}, training=False)
     each = ops.log_softmax(ops.cast(logits, "float32"))

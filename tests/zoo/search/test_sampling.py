@@ -81,6 +81,22 @@ def test_a_score_is_the_sum_of_log_probabilities_and_padding_adds_none(model, so
     np.testing.assert_allclose(wider, total, atol=1e-5)
 
 
+@pytest.mark.parametrize("start_id", [START, PAD, END])
+def test_a_target_with_the_start_in_front_is_refused(start_id):
+    """A start id that also ends or pads may stand alone: an empty target."""
+    model, source = model_of("gru-None-bi", start_id=start_id), np.array([[5, 3]])
+    target = np.array([[start_id, 7, END]])
+    message = f"`target` must be without start_id={start_id} in front.* Received: target=.*7"
+    with pytest.raises(ValueError, match=message):
+        zoo.score(model, source, target)
+    with pytest.raises(ValueError, match=message):
+        zoo.score(model, source, keras.ops.convert_to_tensor(target))
+    with pytest.raises(ValueError, match="`prefix` must be without start_id"):
+        zoo.greedy_search(model, source, 4, prefix=target)
+    zoo.score(model, source, target[:, 1:])
+    zoo.score(model, source, np.array([[END, PAD]]))
+
+
 def test_a_search_gives_the_attention_of_each_token_and_of_the_end(source):
     model = model_of("lstm-luong")
     tokens, _, weights = zoo.greedy_search(model, source, 6, return_attention=True)

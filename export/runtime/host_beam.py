@@ -1,0 +1,125 @@
+"""Beam search on the host, in NumPy."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from .checks import is_number, require, require_positive
+
+# Log-probability of impossible targets, as in `zoo.beam_search`.
+IMPOSSIBLE = np.float32(-1e9)
+
+
+def check_beams(num_beams: int, num_hypotheses: int, length_penalty: float) -> None:
+    """Raise ValueError unless the arguments are those of `HostSearch.beam`."""
+    require_positive(num_beams=num_beams, num_hypotheses=num_hypotheses)
+    expected = f"at most num_beams={num_beams}"
+    require(num_hypotheses <= num_beams, expected, num_hypotheses=num_hypotheses)
+    is_valid = is_number(length_penalty) and math.isfinite(length_penalty)
+    require(is_valid, "a finite number", length_penalty=length_penalty)
+
+
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Return the log-softmax of logits `(rows, vocabulary_size)` in float32."""
+    logits = logits.astype(np.float32)
+    logits = logits - logits.max(axis=-1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+
+
+def beam_search(
+    state: dict,
+    advance: Callable,
+    constrain: Callable,
+    batch: int,
+    max_length: int,
+    *,
+    num_beams: int,
+    num_hypotheses: int,
+    length_penalty: float,
+    start_id: int,
+    end_id: int,
+    pad_id: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keep the most probable hypotheses at each step, as `zoo.beam_search` does.
+
+    Args:
+        state: The state that `encode` returned, a row for each sentence.
+        advance: Function of tokens `(rows,)` and the state that returns logits and the next state.
+            Entries that a step does not change are the same objects in both.
+        constrain: Function of log-probabilities `(rows, vocabulary_size)` and the tokens so far, start
+            included, `(rows, length)`. It returns the log-probabilities under constraints.
+        batch: Number of sentences.
+        max_length: Maximum number of tokens of a target, its end included.
+        num_beams: Beam size.
+        num_hypotheses: Number of targets to return for each sentence.
+        length_penalty: Exponent of the length penalty.
+        start_id: Id that begins a target.
+        end_id: Id that ends a target.
+        pad_id: Id that fills the rest of a target.
+
+    Returns:
+        `tokens (batch, num_hypotheses, length)`, `lengths` and `scores (batch, num_hypotheses)`.
+    """
+
+    def penalty(length):
+        return (np.float32(5 + length) / np.float32(6)) ** np.float32(length_penalty)
+
+    state = {name: np.repeat(np.asarray(x), num_beams, axis=0) for name, x in state.items()}
+    constant = set(
+        state
+    )  # entries that no step has changed: equal for all hypotheses of a sentence
+    sentence = np.arange(batch)[:, None]
+    # The start, then the tokens of each hypothesis.
+    tokens = np.full((batch, num_beams, 1 + max_length), pad_id, np.int32)
+    tokens[:, :, 0] = start_id
+    total = np.full((batch, num_beams), IMPOSSIBLE)
+    total[:, 0] = 0
+    best_scores = np.full((batch, num_hypotheses), 2 * IMPOSSIBLE)
+    best_tokens = np.full((batch, num_hypotheses, 1 + max_length), pad_id, np.int32)
+    lengths = np.zeros((batch, num_hypotheses), np.int32)
+    for step in range(max_length):
+        # Log-probabilities only decrease, and the largest divisor gives the best possible score.
+        longest = max_length if length_penalty >= 0 else step + 1
+        if not (best_scores[:, -1] < total.max(axis=1) / penalty(longest)).any():
+            break
+        history = tokens[:, :, : step + 1].reshape(-1, step + 1)
+        logits, after = advance(history[:, -1], state)
+        each = np.maximum(constrain(log_probabilities(logits), history), IMPOSSIBLE)
+        size = each.shape[1]
+
+        # The candidates of all hypotheses of a sentence; at most half of them end.
+        each = total[:, :, None] + each.reshape(batch, num_beams, size)
+        total, index = _top_k(each.reshape(batch, -1), 2 * num_beams)
+        beam, token = index // size, index % size
+        ends = token == end_id
+        candidates = tokens[sentence, beam]
+        candidates[:, :, step + 1] = np.where(ends, pad_id, token)
+
+        # Among the first num_beams candidates, those that end, or reach max_length, are complete.
+        is_complete = (ends | (step + 1 == max_length)) & (total > IMPOSSIBLE / 2)
+        is_complete[:, num_beams:] = False
+        scores = np.where(is_complete, total / penalty(step + 1), 2 * IMPOSSIBLE)
+        best_scores, best = _top_k(np.concatenate([best_scores, scores], axis=1), num_hypotheses)
+        best_tokens = np.concatenate([best_tokens, candidates], axis=1)[sentence, best]
+        lengths = np.concatenate([lengths, step + 1 - ends], axis=1)[sentence, best]
+
+        # The best candidates that have not ended stay active.
+        total, active = _top_k(np.where(ends, 2 * IMPOSSIBLE, total), num_beams)
+        tokens = candidates[sentence, active]
+        rows = (sentence * num_beams + beam[sentence, active]).ravel()
+        constant = {name for name in constant if after[name] is state[name]}
+        state = {name: x if name in constant else np.asarray(x)[rows] for name, x in after.items()}
+    tokens = best_tokens[:, :, 1 : 1 + max(1, lengths.max())]
+    return tokens, lengths.astype(np.int32), best_scores
+
+
+def _top_k(x, k):
+    """Return the largest `k` numbers of each row and their indices, ties by index."""
+    smallest = np.partition(x, x.shape[1] - k, axis=1)[:, -k, None]
+    rows = []
+    for row, is_smaller in zip(x, x < smallest, strict=True):
+        found = np.flatnonzero(~is_smaller)
+        rows.append(found[np.argsort(-row[found], kind="stable")[:k]])
+    index = np.stack(rows)
+    return np.take_along_axis(x, index, axis=1), index
