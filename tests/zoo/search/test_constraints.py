@@ -54,7 +54,7 @@ class Ids:
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_scores_equal_those_of_hugging_face(options):
-    """Of histories with repeated n-grams, of every length, and scores of both signs."""
+    """Histories of every length contain repeated n-grams; scores have both signs."""
     rng = np.random.default_rng(0)
     constrain = constraint(Ids, 12, **options)
     on_host = Constraints(**options)
