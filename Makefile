@@ -39,15 +39,19 @@ format: $(TOOLS)
 docs: $(DOCS) $(PACKAGE)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# Builds the wheel and runs it in an environment of its own, with the dependencies of $(VENV).
+# Builds the wheel and runs it in two new environments: with the dependencies of $(VENV), where it
+# exports a bundle, and with the base dependencies alone, where it runs that bundle.
 wheel: $(TOOLS)
-	rm -rf dist build $(VENV)-wheel
+	rm -rf dist build $(VENV)-wheel $(VENV)-runner
 	$(BIN)/python -m build --wheel --outdir dist .
 	$(PYTHON) -m venv $(VENV)-wheel
 	$(VENV)-wheel/bin/python -m pip install --quiet --no-deps dist/*.whl
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
 	  > "$$($(VENV)-wheel/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/dependencies.pth"
-	cd / && $(CURDIR)/$(VENV)-wheel/bin/python $(CURDIR)/tests/wheel_check.py
+	cd / && $(CURDIR)/$(VENV)-wheel/bin/python $(CURDIR)/tests/wheel_check.py $(CURDIR)/build/bundle
+	$(PYTHON) -m venv $(VENV)-runner
+	$(VENV)-runner/bin/python -m pip install --quiet dist/*.whl
+	cd / && $(CURDIR)/$(VENV)-runner/bin/python $(CURDIR)/tests/runner_check.py $(CURDIR)/build/bundle
 
 benchmark: $(TOOLS)
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
@@ -95,4 +99,4 @@ $(PACKAGE): $(INSTALLED)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-wheel build dist runs site *.egg-info
+	rm -rf $(VENV) $(VENV)-wheel $(VENV)-runner build dist runs site *.egg-info

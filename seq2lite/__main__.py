@@ -22,23 +22,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command and its arguments. Default: those of this process.
     """
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    with warnings.catch_warnings():
+        warnings.showwarning = _print_warning
+        try:
+            return _run(name, rest) or 0
+        except BrokenPipeError:
+            # The reader has closed the pipe, for example `head`; that is not an error.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except KeyboardInterrupt:
+            return 130
+        except (ValueError, OSError, ImportError) as error:  # a user's mistake: one sentence
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+
+def _run(name, arguments):
+    """Run a command and return its exit status, or None."""
     if name in ("-h", "--help"):
-        print(_help())
-    elif name == "--version":
-        print(f"seq2lite {__version__}")
-    elif name not in COMMANDS:
-        close = difflib.get_close_matches(name, COMMANDS, n=1)
-        advice = f"Did you mean {close[0]}?" if close else "`seq2lite --help` describes each"
-        print(
-            f"error: the command must be one of {', '.join(COMMANDS)}. Received: {name}. {advice}",
-            file=sys.stderr,
-        )
-        return 2
-    else:
-        with warnings.catch_warnings():
-            warnings.showwarning = _print_warning
-            return _run(COMMANDS[name], rest)
-    return 0
+        print(_help(), flush=True)
+        return 0
+    if name == "--version":
+        print(f"seq2lite {__version__}", flush=True)
+        return 0
+    if name in COMMANDS:
+        return import_module(COMMANDS[name]).main(arguments)
+    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    advice = f"Did you mean {close[0]}?" if close else "`seq2lite --help` describes each"
+    print(
+        f"error: the command must be one of {', '.join(COMMANDS)}. Received: {name}. {advice}",
+        file=sys.stderr,
+    )
+    return 2
 
 
 def _help():
@@ -48,21 +63,6 @@ def _help():
         lines += [f"  {name:<11}{summary(module)}" for name, module in commands.items()]
     lines += ["", "Training and export need the extra `train`: pip install 'seq2lite[train]'"]
     return "\n".join(lines)
-
-
-def _run(module, arguments):
-    """Run a command; a user's mistake is one sentence on standard error and status 1."""
-    try:
-        return import_module(module).main(arguments) or 0
-    except BrokenPipeError:
-        # The reader has closed the pipe, for example `head`; that is not an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
 
 
 def _print_warning(message, *_, **__):

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
         lines = describe_file(path, path.read_bytes())
     else:
         lines = describe_bundle(path)
-    print("\n".join(lines))
+    print("\n".join(lines), flush=True)
 
 
 def describe_bundle(path: Path) -> Iterator[str]:

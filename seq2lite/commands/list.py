@@ -43,4 +43,4 @@ def _print(title, lines):
     print(f"{title}:")
     for name, text in lines.items():
         print(f"  {name:<{width}}{text}")
-    print()
+    print(flush=True)
