@@ -16,10 +16,8 @@ from .checks import (
     require_one_of,
     require_sizes,
 )
+from .layers.softmax import mask_bias
 from .shapes import Tensor
-
-# Within float16's range (at least -65504), and low enough that exp of it is exactly zero.
-PADDING_BIAS = -3e4
 
 
 @dataclass(frozen=True)
@@ -188,10 +186,10 @@ class Seq2Seq(keras.Model):
             source: A source as in `source_spec`.
 
         Returns:
-            `(batch, source_length)` in the compute dtype; exp of it is exactly zero at padding.
+            `(batch, source_length)` in the compute dtype. Attention weights are exactly zero at
+            padding, whatever the scores are.
         """
-        is_padding = ops.logical_not(self.source_mask(source))
-        return ops.cast(is_padding, self.compute_dtype) * PADDING_BIAS
+        return mask_bias(self.source_mask(source), self.compute_dtype)
 
     @property
     def target_padding(self) -> int | None:

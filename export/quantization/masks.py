@@ -1,11 +1,11 @@
 """Attention masks of an integer file: only as low as the scores need.
 
-With the -30,000 of the zoo in its range, an 8-bit score would have no resolution left.
+With the mask of the zoo, -1e12, in its range, a score would have no resolution left.
 """
 
 import numpy as np
 
-from seq2lite.zoo.contract import PADDING_BIAS
+from seq2lite.zoo.layers.softmax import MASK_BIAS
 
 from ..tflite_file import flatbuffer
 from ..tflite_file.flatbuffer import schema
@@ -18,7 +18,7 @@ def fit_masks(model, observed):
     The largest observed score plus the mask is the lowest score that affects a softmax.
 
     Args:
-        model: The file's tables; constants equal to the `PADDING_BIAS` of the zoo are changed.
+        model: The file's tables; constants equal to the `MASK_BIAS` of the zoo are changed.
         observed: Result of `observe.observe` for the file.
 
     Returns:
@@ -37,12 +37,12 @@ def fit_masks(model, observed):
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             values = read_constant(model, tensor)
-            if values is not None and (values == PADDING_BIAS).all():
+            if values is not None and (values == MASK_BIAS).all():
                 model.buffers[tensor.buffer].data = np.frombuffer(
                     np.full_like(values, bias).tobytes(), np.uint8
                 )
     return {
-        name: np.where(values < PADDING_BIAS / 2, values - PADDING_BIAS + bias, values)
+        name: np.where(np.abs(values) > -MASK_BIAS / 2, np.copysign(bias, values), values)
         for name, values in observed.items()
     }
 

@@ -24,7 +24,7 @@ from random_models import (
 )
 from seq2lite import zoo
 from seq2lite.zoo.checks import require
-from seq2lite.zoo.contract import PADDING_BIAS
+from seq2lite.zoo.layers.softmax import MASK_BIAS
 from toy_family import ToyFamily
 
 LENGTHS = [7, 4, 1]
@@ -359,4 +359,4 @@ def test_the_mask_of_features_is_false_where_all_of_them_are_padding():
     source = np.array([[[1.0, 0.0], [0.0, -1.0], [0.0, 0.0]]], "float32")
     assert model.source_spec.shape(1, 3) == source.shape
     np.testing.assert_array_equal(model.source_mask(source), [[True, True, False]])
-    np.testing.assert_array_equal(model.padding_bias(source), [[0, 0, PADDING_BIAS]])
+    np.testing.assert_array_equal(model.padding_bias(source), [[0, 0, MASK_BIAS]])

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from random_models import randomize
-from seq2lite.zoo.contract import PADDING_BIAS
+from seq2lite.zoo.layers.softmax import MASK_BIAS
 from seq2lite.zoo.rnn.attention import GlobalAttention
 from seq2lite.zoo.shapes import built
 from seq2lite.zoo.transformer.attention import CrossAttention, SelfAttention
@@ -78,7 +78,7 @@ def test_gradients_of_global_attention(score):
     layer = built(GlobalAttention(score, 7), [(None, DIM), (None, None, memory_dim)])
     randomize(layer, scale=2)
     memory = normal(BATCH, MEMORY_LENGTH, memory_dim, seed=1)
-    bias = PADDING_BIAS * (~TOKEN).astype("float64")
+    bias = MASK_BIAS * (~TOKEN).astype("float64")
 
     def outputs_of(attend):
         return lambda query, memory: attend(query, layer.keys(memory), memory, bias)
@@ -92,7 +92,7 @@ def test_gradients_of_global_attention(score):
 def test_gradients_of_self_attention(num_key_heads, is_rotary):
     layer = randomize(built(SelfAttention(DIM, NUM_HEADS, num_key_heads), (None, DIM)), scale=2)
     future = np.triu(np.ones((MEMORY_LENGTH, MEMORY_LENGTH), bool), 1)
-    bias = PADDING_BIAS * (future | ~TOKEN[:, None, None]).astype("float64")
+    bias = MASK_BIAS * (future | ~TOKEN[:, None, None]).astype("float64")
     angles = rotation(np.arange(MEMORY_LENGTH), DIM // NUM_HEADS) if is_rotary else None
     x = normal(BATCH * MEMORY_LENGTH, DIM)
     assert_gradients(layer, [x], lambda x: [layer(x, bias, angles, batch=BATCH)])
@@ -111,7 +111,7 @@ def test_gradients_of_self_attention_with_relative_positions(is_bidirectional):
 @pytest.mark.parametrize("num_key_heads", [1, 2, 4])
 def test_gradients_of_cross_attention(num_key_heads):
     layer = randomize(built(CrossAttention(DIM, NUM_HEADS, num_key_heads), (None, DIM)), scale=2)
-    bias = PADDING_BIAS * (~TOKEN[:, None, None]).astype("float64")
+    bias = MASK_BIAS * (~TOKEN[:, None, None]).astype("float64")
 
     def attend(x, memory):
         return layer(x, layer.keys_values(memory, BATCH), bias, batch=BATCH)

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from random_models import VOCABULARY, random_ids, randomize
 from seq2lite import zoo
-from seq2lite.zoo.contract import PADDING_BIAS
+from seq2lite.zoo.layers.softmax import MASK_BIAS
 from seq2lite.zoo.layers.normalization import LayerNormalization, RMSNormalization
 from seq2lite.zoo.rnn.recurrence import Recurrence
 from seq2lite.zoo.shapes import built
@@ -154,7 +154,7 @@ def test_causal_self_attention_equals_torch_with_padding_and_stepwise():
         attn_mask=torch.from_numpy(future(6)),
         key_padding_mask=torch.from_numpy(~TOKEN),
     )
-    bias = PADDING_BIAS * (future(6) | ~TOKEN[:, None, None]).astype("float32")
+    bias = MASK_BIAS * (future(6) | ~TOKEN[:, None, None]).astype("float32")
     at_once = layer(x.reshape(-1, DIM), bias, batch=3)
     assert_equal(np.reshape(at_once, x.shape)[TOKEN], expected[TOKEN])
     # Empty slots contain arbitrary values, which the bias masks. The last t + 1 slots are in use.
@@ -164,7 +164,7 @@ def test_causal_self_attention_equals_torch_with_padding_and_stepwise():
         if t in (4, 5):
             cache = layer.grow(cache, 1)
         slots = cache[0].shape[2] + cache[2].shape[2]
-        empty = PADDING_BIAS * (np.arange(slots) < slots - t - 1).astype("float32")
+        empty = MASK_BIAS * (np.arange(slots) < slots - t - 1).astype("float32")
         step, cache = layer.step(x[:, t], cache, empty[None, None, None])
         is_token = TOKEN[:, t]
         assert_equal(np.array(step)[is_token], expected[is_token, t])
@@ -181,7 +181,7 @@ def test_cross_attention_and_its_weights_equal_torch():
         key_padding_mask=torch.from_numpy(~TOKEN),
         average_attn_weights=False,
     )
-    bias = PADDING_BIAS * (~TOKEN[:, None, None]).astype("float32")
+    bias = MASK_BIAS * (~TOKEN[:, None, None]).astype("float32")
     keys_values = layer.keys_values(memory.reshape(-1, DIM), 3)
     at_once, weights = layer(x.reshape(-1, DIM), keys_values, bias, batch=3)
     assert_equal(np.reshape(at_once, x.shape), expected)
@@ -222,13 +222,13 @@ def test_grouped_query_attention_equals_torch(num_key_heads):
 
     parts = np.split(dense(self_attention.query_key_value, x), [DIM, DIM + key_dim], axis=-1)
     allowed = ~future(6) & TOKEN[:, None, None]
-    bias = PADDING_BIAS * (~allowed).astype("float32")
+    bias = MASK_BIAS * (~allowed).astype("float32")
     at_once = np.reshape(self_attention(x.reshape(-1, DIM), bias, batch=3), x.shape)
     assert_equal(at_once[TOKEN], np.array(expected(self_attention, *parts, allowed))[TOKEN])
 
     parts = [dense(cross.query, x), *np.split(dense(cross.key_value, memory), 2, axis=-1)]
     allowed = TOKEN[:, None, None]
-    bias = PADDING_BIAS * (~allowed).astype("float32")
+    bias = MASK_BIAS * (~allowed).astype("float32")
     keys_values = cross.keys_values(memory.reshape(-1, DIM), 3)
     at_once, _ = cross(x.reshape(-1, DIM), keys_values, bias, batch=3)
     assert_equal(np.reshape(at_once, x.shape), expected(cross, *parts, allowed))

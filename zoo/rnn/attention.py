@@ -68,7 +68,7 @@ class GlobalAttention(layers.Layer):
             )
         else:
             scores = ops.sum(ops.expand_dims(query, 1) * keys, axis=-1)
-        weights = attention_weights(scores + bias)
+        weights = attention_weights(scores, bias)
         return ops.sum(ops.expand_dims(weights, -1) * memory, axis=1), weights
 
     def over_sequence(self, queries, keys, memory, bias):
@@ -82,5 +82,5 @@ class GlobalAttention(layers.Layer):
             scores = ops.sum(scores, axis=-1)
         else:
             scores = ops.matmul(queries, ops.swapaxes(keys, 1, 2))
-        weights = attention_weights(scores + ops.expand_dims(bias, 1))
+        weights = attention_weights(scores, ops.expand_dims(bias, 1))
         return ops.matmul(weights, memory), weights

@@ -59,12 +59,12 @@ class MultiHeadAttention(layers.Layer):
             length, key_length)`.
         """
         if self.num_heads == self.num_key_heads:
-            weights = attention_weights(ops.matmul(query, keys) + bias)
+            weights = attention_weights(ops.matmul(query, keys), bias)
             return ops.matmul(weights, values), weights
         # The query heads that share keys are rows of one product.
         batch, _, length, _ = ops.shape(query)
         query = ops.reshape(query, (-1, *self._grouped(length), self.head_dim))
-        weights = attention_weights(ops.matmul(query, keys) + self._grouped_bias(bias, length))
+        weights = attention_weights(ops.matmul(query, keys), self._grouped_bias(bias, length))
         context = ops.matmul(weights, values)
         context = ops.reshape(context, (-1, self.num_heads, length, self.head_dim))
         return context, ops.reshape(weights, (batch, self.num_heads, length, ops.shape(keys)[3]))

@@ -14,8 +14,7 @@ from typing import ClassVar
 
 from keras import ops
 
-from ..contract import PADDING_BIAS
-from ..layers.softmax import attention_weights
+from ..layers.softmax import attention_weights, lowest_bias, mask_bias
 from ..lowering import current_lowering
 from ..shapes import dynamic_one
 
@@ -35,7 +34,7 @@ class GrowingCache:
 
     | state | shape |
     |---|---|
-    | `self_bias`, `new_bias` | `(batch, 1, 1, slots)`: `PADDING_BIAS` at free slots, else 0 |
+    | `self_bias`, `new_bias` | `(batch, 1, 1, slots)`: `lowest_bias` at free slots, else 0 |
     | `self_keys_i`, `self_values_i` | `(batch, num_key_heads, slots, head_dim)`: old |
     | `new_keys_values_i` | `(batch, 2 * num_key_heads, slots, head_dim)`: new, keys first |
     """
@@ -87,7 +86,7 @@ class GrowingCache:
             return attention.attend(query, all_keys, all_values, bias)[0]
         scores = [ops.sum(query * k, axis=3, keepdims=True) for k in (keys, new_keys)]
         scores = ops.transpose(ops.concatenate(scores, axis=2), (0, 1, 3, 2))
-        weights = ops.transpose(attention_weights(scores + bias), (0, 1, 3, 2))
+        weights = ops.transpose(attention_weights(scores, bias), (0, 1, 3, 2))
         size = ops.shape(new)[2]
         context = ops.sum(weights[:, :, :-size] * values, axis=2, keepdims=True)
         return context + ops.sum(weights[:, :, -size:] * new_values, axis=2, keepdims=True)
@@ -142,7 +141,7 @@ class FixedCache:
         """Take a slot; return the shared tensors that change, and the bias of all slots."""
         written = state["written"]
         written = shift(written, ops.ones_like(written[..., :1]), axis=3)
-        return {"written": written}, (1 - written) * PADDING_BIAS
+        return {"written": written}, mask_bias(written, written.dtype)
 
     def positions(self, bias, position):
         """Positions of the query and of the keys: only distances count, and a slot's is constant."""
@@ -177,4 +176,4 @@ def shift(slots, new, axis):
 
 
 def _free(batch, slots, dtype):
-    return ops.full((batch, 1, 1, slots), PADDING_BIAS, dtype)
+    return ops.full((batch, 1, 1, slots), lowest_bias(dtype), dtype)

@@ -11,10 +11,11 @@ import keras
 from keras import ops
 
 from ..checks import require
-from ..contract import PADDING_BIAS, Seq2Seq
+from ..contract import Seq2Seq
 from ..layers.dropout import Dropout
 from ..layers.embedding import TokenEmbedding, token_embeddings
 from ..layers.normalization import NORMS
+from ..layers.softmax import mask_bias
 from ..lowering import current_lowering
 from ..shapes import built
 from .cache import kv_cache
@@ -222,8 +223,8 @@ class Transformer(Seq2Seq):
 
     def _causal_bias(self, position):
         """`(1, 1, length, length)`: a large negative number at later positions."""
-        future = ops.greater(ops.expand_dims(position, 0), ops.expand_dims(position, 1))
-        return ops.cast(future, self.compute_dtype)[None, None] * PADDING_BIAS
+        is_visible = ops.less_equal(ops.expand_dims(position, 0), ops.expand_dims(position, 1))
+        return mask_bias(is_visible, self.compute_dtype)[None, None]
 
     def _project(self, x):
         """Logits `(rows, vocabulary_size)`."""
