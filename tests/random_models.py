@@ -295,6 +295,20 @@ def randomize(model, seed=0, scale=1.0):
     return model
 
 
+def with_large_scores(case, size):
+    """A small model whose queries, or score vectors, are multiplied by `size`."""
+    model = small_model(case)
+    for variable in model.variables:
+        names = variable.path.split("/")
+        factors = np.ones(variable.shape[-1])
+        if "query_key_value" in names:
+            factors[: model.model_dim] = size
+        elif {"query", "score_vector"} & set(names) or ("key_map" in names and "luong" in case):
+            factors[:] = size
+        variable.assign(variable * factors.astype("float32"))
+    return model
+
+
 def random_ids(rng, lengths, vocabulary_size=VOCABULARY, pad_id=0):
     """int32 ids `(len(lengths), max(lengths))`, without special ids, padded at the end."""
     ids = np.full((len(lengths), max(lengths)), pad_id, np.int32)

@@ -1,6 +1,6 @@
 """Attention masks of an integer file: only as low as the scores need.
 
-With the mask of the zoo, -1e12, in its range, a score would have no resolution left.
+With the mask of the zoo, -1.1e12, in its range, a score would have no resolution left.
 """
 
 import numpy as np

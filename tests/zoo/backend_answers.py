@@ -1,6 +1,7 @@
 """Subprocess of test_backends.py that runs or trains models under the backend of its environment.
 
 python backend_answers.py INPUTS.npz OUTPUTS.npz MODEL.keras ...
+python backend_answers.py --pad INPUTS.npz MODEL.keras ...
 python backend_answers.py --train MODEL.keras PRESET VOCABULARY_SIZE
 """
 
@@ -29,6 +30,17 @@ def answer(inputs, output, *models):
     np.savez(output, **answers)
 
 
+def pad(inputs, *models):
+    """Require that more padding leaves the logits of each model unchanged."""
+    inputs = dict(np.load(inputs))
+    for path in models:
+        model = keras.saving.load_model(path)
+        logits = keras.ops.convert_to_numpy(model(inputs))
+        wider = model({name: np.pad(ids, ((0, 0), (0, 9))) for name, ids in inputs.items()})
+        wider = keras.ops.convert_to_numpy(wider)[:, : logits.shape[1]]
+        np.testing.assert_allclose(wider, logits, atol=1e-4 * np.abs(logits).max())
+
+
 def train(path, preset, vocabulary_size):
     """Train a small model to copy its source, and save it."""
     small = {"transformer_tiny": {"model_dim": 32, "feed_forward_dim": 64}, "rnn_tiny": {}}[preset]
@@ -49,5 +61,7 @@ def train(path, preset, vocabulary_size):
 if __name__ == "__main__":
     if sys.argv[1] == "--train":
         train(*sys.argv[2:])
+    elif sys.argv[1] == "--pad":
+        pad(*sys.argv[2:])
     else:
         answer(*sys.argv[1:])

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from random_models import float32_file, random_ids, small_model
+from random_models import float32_file, random_ids, small_model, with_large_scores
 from seq2lite import zoo
 from seq2lite.export.runtime.interpreter import interpreter_search
 
@@ -80,6 +80,16 @@ def test_a_saved_model_generates_the_same_tokens(case, saved, answers):
     np.testing.assert_array_equal(answers[f"{case}/beams"][:, :, : beams.shape[2]], beams)
     np.testing.assert_array_equal(answers[f"{case}/beam_lengths"], lengths)
     np.testing.assert_allclose(answers[f"{case}/scores"], scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_padding_has_no_weight_where_scores_are_large(backend, saved, tmp_path):
+    folder, _, _ = saved
+    cases = "transformer-relative", "gru-bahdanau"
+    for case in cases:
+        with_large_scores(case, 1e6).save(tmp_path / f"{case}.keras")
+    paths = [tmp_path / f"{case}.keras" for case in cases]
+    run(backend, "--pad", folder / "inputs.npz", *paths)
 
 
 @pytest.mark.parametrize("preset", ["transformer_tiny", "rnn_tiny"])

@@ -10,8 +10,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from random_models import VOCABULARY, random_ids, randomize
 from seq2lite import zoo
-from seq2lite.zoo.layers.softmax import MASK_BIAS
 from seq2lite.zoo.layers.normalization import LayerNormalization, RMSNormalization
+from seq2lite.zoo.layers.softmax import MASK_BIAS
 from seq2lite.zoo.rnn.recurrence import Recurrence
 from seq2lite.zoo.shapes import built
 from seq2lite.zoo.transformer.attention import CrossAttention, SelfAttention

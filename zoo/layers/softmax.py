@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-# Bias of a masked score. Its weight is exactly zero for scores of up to 1e11 in size. A much lower
-# bias would overflow in the exponential of some runtimes.
-MASK_BIAS = -1e12
+# Bias of a masked score: -1.1e12, a power of two, which bfloat16 represents too. The weight is exactly
+# zero for scores of up to 1e11 in size. A much lower bias overflows in the exponential of some runtimes.
+MASK_BIAS = -(2.0**40)
 FLOAT16_MINIMUM = -65504.0
 
 
