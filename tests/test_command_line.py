@@ -81,6 +81,19 @@ def test_a_copy_is_the_recipe_and_nothing_is_overwritten(name, tmp_path, capsys)
     assert path.read_text("utf-8") == before
 
 
+def test_the_help_of_a_recipe_prints_no_log_lines():
+    done = subprocess.run(
+        [sys.executable, "-m", "seq2lite", "translate", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"},
+    )
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.startswith("usage: seq2lite translate ") and "--epochs" in done.stdout
+
+
 HIDDEN = "import sys; sys.modules.update(dict.fromkeys(['tensorflow', 'keras']));"
 
 

@@ -24,3 +24,16 @@ def is_of_package(paths: Iterable[str | os.PathLike]) -> bool:
         (True, False)
     """
     return all(Path(path).parent == FILES for path in paths)
+
+
+def shortened(text: str) -> str:
+    """Replace the paths of the package's data files in a text by the names of the files.
+
+    Reports and records are then the same wherever the package is installed.
+
+    Example:
+        >>> from seq2lite.recipes.data.samples import VSCODE_TRAIN, shortened
+        >>> shortened(f"read {VSCODE_TRAIN} and mine.tsv")
+        'read vscode.en-ko.MIT.train.tsv.gz and mine.tsv'
+    """
+    return text.replace(f"{FILES}{os.sep}", "")

@@ -1,12 +1,12 @@
 """Metrics of the field, computed by its own packages: sacreBLEU, rouge-score, rapidfuzz."""
 
+import functools
 import re
 import unicodedata
 from collections.abc import Sequence
 
 import sacrebleu
 from rapidfuzz.distance import Levenshtein
-from rouge_score import rouge_scorer
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _STRESS = re.compile(r"(?<=[A-Z])[0-2](?= |$)")  # of CMUdict's vowels, such as AE1
@@ -52,7 +52,7 @@ def rouge_scores(outputs: Sequence[str], references: Sequence[str]) -> dict[str,
         >>> round(rouge_scores(["a cat sat"], ["the cat sat"])["ROUGE-L"], 1)
         66.7
     """
-    scored = [_ROUGE.score(r, o) for o, r in zip(outputs, references, strict=True)]
+    scored = [_rouge().score(r, o) for o, r in zip(outputs, references, strict=True)]
     return {
         f"ROUGE-{kind}": 100 * sum(score[f"rouge{kind}"].fmeasure for score in scored) / len(scored)
         for kind in ("1", "2", "L")
@@ -148,4 +148,11 @@ class _WordTokenizer:
 
 
 _TRANSLATION = {"BLEU": sacrebleu.BLEU(), "chrF": sacrebleu.CHRF()}
-_ROUGE = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_WordTokenizer())
+
+
+@functools.cache
+def _rouge():
+    # Imported at first use: NLTK and SciPy, which it imports, take a second of every `--help`.
+    from rouge_score import rouge_scorer
+
+    return rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_WordTokenizer())

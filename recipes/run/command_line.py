@@ -13,6 +13,7 @@ from pathlib import Path
 from seq2lite.export.system.isolation import ConversionError
 from seq2lite.export.verification.parity import ParityError
 
+from ..data.samples import shortened
 from ..distributed import processes
 from ..distributed.backend import can_export
 from ..options import OptionsT, replace
@@ -197,7 +198,7 @@ def _add_flag(parser, field, default):
     flag, text = _flag(field), field.metadata["help"]
     if default not in ((), ""):
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-        text += f" (default: {shown})"
+        text += shortened(f" (default: {shown})")
     text = text.replace("%", "%%")
     if field.type is bool:
         action = argparse.BooleanOptionalAction

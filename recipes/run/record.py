@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from ..data.samples import shortened
 from ..distributed.machine import Machine, this_machine
 from ..distributed.precision import choose_precision
 from ..options import flatten
@@ -98,7 +99,8 @@ def describe_run(config: ConfigT) -> Run[ConfigT]:
     for path in config.inputs:
         content = Path(path).read_bytes() if Path(path).is_file() else b""
         record[f"{_CONTENT} {path}"] = hashlib.sha256(content).hexdigest()
-    return Run(config, json.loads(json.dumps(record)), earlier, is_finished)
+    record = json.loads(shortened(json.dumps(record)))
+    return Run(config, record, earlier, is_finished)
 
 
 def _found(folder):

@@ -17,6 +17,7 @@ from seq2lite.export import load
 from seq2lite.export.system.atomic import write_atomically, write_text
 
 from ..data.pairs import PART
+from ..data.samples import shortened
 from ..evaluation.metrics import signatures
 from ..training.history import History
 from ..training.result import RunResult
@@ -44,11 +45,12 @@ def write_report(result: RunResult, run: Run) -> None:
         run: The `Run`.
     """
     folder, history = result.folder, result.history
-    report = "\n".join(_report(result, run)) + "\n"
+    report = shortened("\n".join(_report(result, run)) + "\n")
+    scores = shortened(json.dumps(result.scores, indent=1, ensure_ascii=False))
     table, figure = score_table(result.scores), draw_curves(history)
     write_atomically(folder / "curves.png", lambda partial: figure.savefig(partial, dpi=120))
     write_text(folder / "history.json", json.dumps(history.evaluations, indent=1))
-    write_text(folder / "scores.json", json.dumps(result.scores, indent=1, ensure_ascii=False))
+    write_text(folder / "scores.json", scores)
     write_text(folder / "report.md", report)
     print_table(table)
     print(f"report: {folder / 'report.md'}", flush=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import pytest
 
+from seq2lite.recipes.data import samples
 from seq2lite.recipes.data.load import load_data
 from seq2lite.recipes.distributed import machine, precision
 from seq2lite.recipes.distributed.machine import Machine
@@ -48,6 +49,13 @@ def stopped(tmp_path):
 
 def everything(folder):
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_the_record_is_the_same_wherever_the_package_is_installed(stopped):
+    content = Path(stopped.run.output, RECORD).read_text("utf-8")
+    assert str(samples.FILES) not in content
+    assert json.loads(content)["train"] == [samples.VSCODE_TRAIN.name]
+    assert f"content of {samples.VSCODE_VALID.name}" in json.loads(content)
 
 
 def test_only_one_run_uses_a_folder_at_a_time(stopped):
@@ -171,8 +179,8 @@ def test_a_run_that_this_backend_cannot_export_names_the_command_that_does_once(
     assert printed.count("KERAS_BACKEND=tensorflow") == 1
     advice, *command = shlex.split(printed.rpartition(": ")[2])
     assert advice == "KERAS_BACKEND=tensorflow"
-    assert command[:3] == ["python", "-m", "seq2lite.recipes.translate"]
-    finish = command_line.parse_config("", Config, command[3:])
+    assert command[:2] == ["seq2lite", "translate"]
+    finish = command_line.parse_config("", Config, command[2:])
     assert not prepare_run(config).is_finished and not finish.run.overwrite
     (tmp_path / "a run" / CHECKPOINT).parent.mkdir()
     (tmp_path / "a run" / CHECKPOINT).touch()
