@@ -84,7 +84,9 @@ def mean_loss(model, tokenizer, pairs):
     for source, target in pairs:
         source, target = tokenizer.encode([source, target])
         source, target = np.array([[*source, 3]]), np.array([[2, *target, 3]])
-        logits = np.array(model({"source": source, "target": target[:, :-1]}))[0]
+        logits = model({"source": source, "target": target[:, :-1]})[0]
+        # A sum in bfloat16, which some processors train in, stops growing.
+        logits = np.array(keras.ops.cast(logits, "float32"))
         log_sums = np.log(np.exp(logits - logits.max()).sum(-1)) + logits.max()
         losses += list(log_sums - logits[np.arange(len(logits)), target[0, 1:]])
     return np.mean(losses)
