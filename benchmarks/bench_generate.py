@@ -28,7 +28,8 @@ from seq2lite.export.conversion.converter import convert_saved
 from seq2lite.export.conversion.saved_model import save
 from seq2lite.export.quantization.modes import quantize
 from seq2lite.export.quantization.weights import store_weights, weights_of
-from seq2lite.export.runtime.interpreter import interpreter_search
+from seq2lite.export.runtime.engine import FileEngine
+from seq2lite.export.runtime.model_file import ModelFile
 from seq2lite.export.signatures.dynamic import Signatures
 from seq2lite.export.signatures.lowering import arg_max
 from seq2lite.export.tflite_file import flatbuffer
@@ -121,10 +122,8 @@ def open_systems(model, folder, sizes):
 
 def open_searches(content):
     """Return the greedy and the beam search of a file, by number of beams."""
-    return {
-        beams: interpreter_search(content, 1, name, name)
-        for beams, name in ((1, "generate"), (NUM_BEAMS, "generate_beam"))
-    }
+    engine = FileEngine(ModelFile(content))
+    return {1: engine.greedy, NUM_BEAMS: engine.beam}
 
 
 def run_file(searches, source, case):

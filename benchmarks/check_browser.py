@@ -23,7 +23,7 @@ import numpy as np
 
 from seq2lite import zoo
 from seq2lite.export import static
-from seq2lite.export.runtime.interpreter import open_interpreter
+from seq2lite.export.runtime.model_file import ModelFile
 from seq2lite.export.runtime.static_file import StaticFile, zero_state
 from seq2lite.recipes.data.pairs import read_pairs
 from seq2lite.recipes.data.samples import VSCODE_VALID
@@ -94,9 +94,8 @@ def main():
         )
         source = np.zeros((1, SOURCE_LENGTH), np.int32)
         source[0, :6] = 5, 17, 80, 33, 9, 3
-        interpreter = open_interpreter(content, 1, preset)
-        file = StaticFile(interpreter, padding=0)
-        zeros = zero_state(interpreter.get_signature_runner("decode_step"))
+        file = StaticFile(ModelFile(content), padding=0)
+        zeros = zero_state(file.file.inputs("decode_step"))
         expected, state, token = [], file.encode(source), np.array([START], np.int32)
         for _ in range(TARGET_LENGTH):
             state = file.decode_step(token, **state)

@@ -118,7 +118,7 @@ def run_cases(folder, cases, seed):
             corrupted = kind(rng, folder, place) or place
             runner = export.load(corrupted)
             if kind is resealed_description:  # Other lengths are then a valid description.
-                honest = Runner(runner.description, runners[0].tokenizers, runners[0].generate_ids)
+                honest = Runner(runner.description, runners[0].tokenizers, runners[0].engine)
                 expected = [honest.generate(TEXTS)]
             else:
                 # Zips are read from their end, so an intact second bundle is valid.

@@ -189,8 +189,8 @@ def _calibration(reference, options):
         ids = source_ids(options.tokenizers.source, options.calibration, max_length)
         ids = sorted(filter(None, ids), key=len, reverse=True)
         source, lengths = pad(ids, reference.padding), np.array([len(row) for row in ids])
-        generate_ids = reference.runner.generate_ids
-        tokens, token_lengths = search_all(generate_ids, source, lengths, reference.max_length)
+        search = reference.runner.engine.greedy
+        tokens, token_lengths = search_all(search, source, lengths, reference.max_length)
     return Calibration.of(source, lengths, tokens, token_lengths, reference.ids["start_id"])
 
 

@@ -149,7 +149,7 @@ def test_the_host_loop_of_the_device_guide_equals_generate(bundle, monkeypatch):
     step = '.argmax(-1).astype("int32")'
     append = f"{step}\n    generated.append(int(token[0]))"
     run("docs/guides/run-on-a-device.md", "state.pop", names, keep=(step, append))
-    tokens, lengths = runner.generate_ids(source, 6)
+    tokens, lengths = runner.engine.greedy(source, 6)
     assert generated[: lengths[0]] == tokens[0].tolist()
 
 

@@ -7,7 +7,9 @@ import pytest
 from presets import DEFAULT_SIZES, VOCABULARY_SIZES
 from random_models import VOCABULARY, float32_file, mostly_long, random_ids, randomize
 from seq2lite import zoo
-from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
+from seq2lite.export.runtime.engine import FileEngine
+from seq2lite.export.runtime.interpreter import open_interpreter
+from seq2lite.export.runtime.model_file import ModelFile
 from seq2lite.zoo.presets import PRESETS
 
 # As in docs/reference/zoo.md, at the vocabularies of benchmarks/presets.py.
@@ -123,7 +125,7 @@ def test_a_saved_preset_comes_back_the_same(model, inputs, tmp_path):
 
 @pytest.mark.long  # test_tflite covers the options of the presets
 def test_the_file_of_a_preset_generates_the_tokens_of_keras(model, content):
-    generate = interpreter_search(content, 1, "model.tflite")
+    generate = FileEngine(ModelFile(content)).greedy
     rng = np.random.default_rng(2)
     for lengths in ([9, 4, 1], [5]):
         source = random_ids(rng, lengths)

@@ -96,9 +96,7 @@ def measure_file(file, keras_speed, reference):
             )
             for how in ("mapped", "read")
         },
-        profile=run_in_subprocess(
-            profile, file.read_bytes(), source, ids["start_id"], ids["padding"], timeout=TIMEOUT
-        ),
+        profile=run_in_subprocess(profile, file.read_bytes(), source, ids, timeout=TIMEOUT),
     )
 
 

@@ -5,12 +5,8 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-from ai_edge_litert.interpreter import Interpreter
-
-from ..runtime.interpreter import open_interpreter
-from ..runtime.model_file import has_search
-from ..runtime.static_file import StaticFile
+from ..runtime.engine import FileEngine
+from ..runtime.model_file import ModelFile
 
 
 def measure_memory(path, source, max_length, how, ids):
@@ -31,22 +27,11 @@ def measure_memory(path, source, max_length, how, ids):
     """
     before, mapped_before, _ = _resident()
     start = time.perf_counter()
-    if how == "mapped":
-        interpreter = Interpreter(model_path=str(path), num_threads=1)
-    else:
-        interpreter = open_interpreter(Path(path).read_bytes(), 1, path)
-    if has_search(interpreter):
-        generate = interpreter.get_signature_runner("generate")
-    else:
-        file = StaticFile(interpreter, ids["padding"])
-        search = file.search(ids["start_id"], ids["end_id"], ids["pad_id"])
-        search.max_tokens = None  # only time and memory matter, not the tokens
-
-        def generate(source, max_length):
-            return search.greedy(source, int(max_length))
-
+    path = Path(path)
+    engine = FileEngine(ModelFile(path if how == "mapped" else path.read_bytes(), 1, path), ids)
+    engine.max_tokens = None  # only time and memory matter, not the tokens
     loaded = time.perf_counter()
-    generate(source=source, max_length=np.array(max_length, np.int32))
+    engine.greedy(source, max_length)
     ended = time.perf_counter()
     after, mapped, peak = _resident()
     return {

@@ -11,10 +11,11 @@ import copy
 import time
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.interpreter import OpResolverType
 
+from ..runtime.engine import FileEngine
 from ..runtime.interpreter import open_interpreter
-from ..runtime.model_file import steps_of
+from ..runtime.model_file import ModelFile
 from ..tflite_file import flatbuffer
 from ..tflite_file.graphs import arrange, reachable
 from ..tflite_file.rewrites import drop_unused
@@ -25,14 +26,13 @@ COPIES = 4  # of an op, beyond the first
 _SMALL = 1024  # bytes; smaller constants are shapes or axes, larger ones weights
 
 
-def profile(content, source, start_id, padding, steps=STEPS, runs=RUNS):
+def profile(content, source, ids, steps=STEPS, runs=RUNS):
     """Measure the ops of `encode` and `decode_step` at batch 1 on one thread.
 
     Args:
         content: bytes of the file.
         source: `(1, source_length)` ids or `(1, source_length, features)`.
-        start_id: int, the first token that `decode_step` reads.
-        padding: The value that pads sources.
+        ids: dict of `pad_id`, `start_id`, `end_id` and `padding`, the value that pads sources.
         steps: int, default 16, number of tokens that `decode_step` reads before it is measured.
         runs: int, default 30, number of runs of each file.
 
@@ -40,22 +40,21 @@ def profile(content, source, start_id, padding, steps=STEPS, runs=RUNS):
         dict of signature to `whole`, the seconds of its graph, and `ops`, a list of `[op, seconds]`
         in the order of the graph. A loop is one op.
     """
-    interpreter = Interpreter(
-        model_content=content,
-        num_threads=1,
+    file = ModelFile(
+        content,
         # Without XNNPACK, so that every tensor can be read.
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         experimental_preserve_all_tensors=True,
     )
-    encode, decode_step, _ = steps_of(interpreter, padding)
-    state, token = encode(source=source), np.array([start_id], np.int32)
+    engine = FileEngine(file, ids)
+    state, token = engine.encode(source), np.array([ids["start_id"]], np.int32)
     for _ in range(steps):
-        state = decode_step(token=token, **state)
+        state = engine.decode_step(token, **state)
         token = state.pop("logits").argmax(-1).astype(np.int32)
     model = flatbuffer.read(content)
     # The last run of decode_step had read steps - 1 tokens.
     return {
-        name: _profile_graph(model, flatbuffer.graph_of(model, name), interpreter, runs)
+        name: _profile_graph(model, flatbuffer.graph_of(model, name), file.interpreter, runs)
         for name in ("encode", "decode_step")
     }
 

@@ -11,9 +11,8 @@ import time
 
 import numpy as np
 
-from ..runtime.interpreter import interpreter_search, open_interpreter
-from ..runtime.model_file import has_search
-from ..runtime.static_file import static_search
+from ..runtime.engine import FileEngine
+from ..runtime.model_file import ModelFile
 from ..system.atomic import scratch_folder
 from ..system.isolation import ConversionError
 from ..tflite_file import flatbuffer
@@ -55,21 +54,21 @@ def saved_model_search(folder):
     loaded = tf.saved_model.load(str(folder))
     signature = loaded.signatures["generate"]
 
-    def generate_ids(source, max_length):
+    def search(source, max_length):
         result = signature(
             source=tf.constant(source), max_length=tf.constant(int(max_length), tf.int32)
         )
         return result["tokens"].numpy(), result["length"].numpy()
 
-    generate_ids.loaded = loaded  # keeps the variables alive
-    return generate_ids
+    search.loaded = loaded  # keeps the variables alive
+    return search
 
 
-def tokens_per_second(generate_ids, source, lengths, steps):
+def tokens_per_second(search, source, lengths, steps):
     """Measure the speed at batch 1, as the median of several passes after one to warm up.
 
     Args:
-        generate_ids: Search without an end token. See `runtime.Runner`.
+        search: Greedy search without an end token, as `FileEngine.greedy`.
         source: `(n, source_length)` ids or `(n, source_length, features)`.
         lengths: int `(n,)`, length of each source.
         steps: int `(n,)`, number of tokens to generate for each source.
@@ -78,16 +77,16 @@ def tokens_per_second(generate_ids, source, lengths, steps):
     for _ in range(PASSES + 1):
         start = time.perf_counter()
         for row, length, count in zip(source, lengths, steps, strict=True):
-            generate_ids(row[None, :length], int(count))
+            search(row[None, :length], int(count))
         rates.append(sum(steps) / (time.perf_counter() - start))
     return statistics.median(rates[1:])
 
 
-def measure_grid(generate_ids, source, grid=GRID):
+def measure_grid(search, source, grid=GRID):
     """Measure the speed for pairs of batch and target length.
 
     Args:
-        generate_ids: Search without an end token, of `endless` or `endless_saved_model`.
+        search: Search without an end token, of `endless` or `endless_saved_model`.
         source: `(1, source_length)` ids or `(1, source_length, features)`, for all rows of a batch.
         grid: (batch, target length) pairs.
 
@@ -102,7 +101,7 @@ def measure_grid(generate_ids, source, grid=GRID):
         rows, seconds = np.repeat(source, batch, axis=0), []
         for _ in range(PASSES + 1):
             start = time.perf_counter()
-            _, lengths = generate_ids(rows, length)
+            _, lengths = search(rows, length)
             seconds.append(time.perf_counter() - start)
         if not (lengths == length).all():
             raise ConversionError(
@@ -122,9 +121,11 @@ def measure_grid(generate_ids, source, grid=GRID):
 
 def endless_search(content, name, ids):
     """The search of a file without an end token, on one thread."""
-    if has_search(open_interpreter(content, 1, name)):
-        return interpreter_search(endless(content, ids["end_id"]), 1, name)
-    return static_search(content, {**ids, "end_id": -1}, 1, name, is_timed=True)
+    engine = FileEngine(ModelFile(content, 1, name), {**ids, "end_id": -1})
+    if not engine.is_static:
+        return FileEngine(ModelFile(endless(content, ids["end_id"]), 1, name)).greedy
+    engine.max_tokens = None  # only the time matters, not the tokens
+    return engine.greedy
 
 
 def endless(content, end_id):

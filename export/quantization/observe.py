@@ -47,7 +47,7 @@ def observe(content, calibration):
 
         return run
 
-    zeros = zero_state(interpreter.get_signature_runner("decode_step"))
+    zeros = zero_state(interpreter.get_signature_runner("decode_step").get_input_details())
     encode, decode_step = observed("encode"), observed("decode_step")
     search = HostSearch(
         lambda source: {**zeros, **encode(source=source)}, decode_step, **calibration.ids

@@ -4,9 +4,7 @@ import json
 
 import numpy as np
 
-from .container import MODEL_FILE, BundleError, read_container
-from .interpreter import open_interpreter
-from .model_file import steps_of
+from .container import BundleError, read_container
 from .runner import open_container
 from .text import source_ids
 
@@ -29,10 +27,8 @@ def check_golden(bundle) -> str:
     container = read_container(bundle)
     content = container.part("golden.json")
     runner = open_container(container)
-    name = container.path / MODEL_FILE
-    interpreter = open_interpreter(container.part(MODEL_FILE), 1, name)
     try:
-        return _compare(runner, interpreter, json.loads(content))
+        return _compare(runner, json.loads(content))
     except BundleError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -40,9 +36,8 @@ def check_golden(bundle) -> str:
         raise BundleError(f"{path} cannot be read: {error!r}") from error
 
 
-def _compare(runner, interpreter, golden):
-    description = runner.description
-    encode, decode_step, _ = steps_of(interpreter, description["pad_id"])
+def _compare(runner, golden):
+    description, engine = runner.description, runner.engine
     start = np.array([description["start_id"]], np.int32)
     sentences, worst, differing = golden["sentences"], 0.0, []
     if not isinstance(golden["is_exact"], bool):
@@ -56,12 +51,12 @@ def _compare(runner, interpreter, golden):
                 f"ids of {sentence['text']!r} must be {sentence['source']}. Received: {ids}"
             )
         source = np.array([ids], np.int32)
-        tokens = runner.generate_ids(source, golden["max_length"])[0][0].tolist()
+        tokens = engine.greedy(source, golden["max_length"])[0][0].tolist()
         if tokens != sentence["tokens"]:
             differing.append(
                 f"tokens for {sentence['text']!r} must be {sentence['tokens']}. Received: {tokens}"
             )
-        logits = decode_step(token=start, **encode(source=source))["logits"][0]
+        logits = engine.decode_step(token=start, **engine.encode(source=source))["logits"][0]
         expected = np.array(list(sentence["first_logits"].values()))
         found = logits[[int(i) for i in sentence["first_logits"]]]
         error = float(np.abs(found - expected).max() / np.abs(expected).max())

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -16,9 +16,9 @@ from .container import (
     Container,
     read_container,
 )
+from .engine import FileEngine
 from .host_sampling import check_sampling
-from .interpreter import interpreter_search, open_interpreter, signature_runners
-from .model_file import host_search, search_of
+from .model_file import ModelFile
 from .text import batches_by_length, decode, pad, source_ids
 from .tokenizer import Tokenizer, Tokenizers
 
@@ -32,27 +32,22 @@ class Runner:
         description: The content of bundle.json: lengths, special ids, languages, quantization.
         tokenizers: The `Tokenizer` of source and target, a pair (source, target) of them, or
             `Tokenizers`.
-        generate_ids: Function of source ids, int32 `(batch, source_length)`, and the maximum number
-            of tokens. It returns tokens `(batch, length)` and lengths `(batch,)`.
-        beam_ids: The same for beam search. It returns tokens `(batch, num_beams, length)`, and
-            lengths and scores `(batch, num_beams)`. Default: no beam search.
-        open_search: Function that returns a `HostSearch` for `sample` and its batch size, None if
-            dynamic. Default: no sampling.
+        engine: The searches over ids: an object with the methods `greedy`, `beam` and `host_search`
+            and the attribute `has_beam` of a `FileEngine`.
+
+    A `Runner` can be called from several threads. Those of `load` then take turns: for parallel work,
+    open several, or raise `num_threads`. They can be pickled and sent to another process.
     """
 
     def __init__(
         self,
         description: dict,
         tokenizers: Tokenizer | Sequence[Tokenizer] | Tokenizers,
-        generate_ids: Callable,
-        beam_ids: Callable | None = None,
-        open_search: Callable | None = None,
+        engine,
     ):
         self.description = description
         self.tokenizers = Tokenizers.of(tokenizers)
-        self.generate_ids = generate_ids
-        self.beam_ids = beam_ids
-        self.open_search = open_search
+        self.engine = engine
 
     def generate(
         self, texts: Sequence[str], max_length: int | None = None, batch_size: int = 32
@@ -77,7 +72,7 @@ class Runner:
         texts = checked_texts(texts)
         targets = [""] * len(texts)
         for rows, source, limit in self._batches(texts, max_length, batch_size):
-            found = decode(self.tokenizers.target, *self.generate_ids(source, limit))
+            found = decode(self.tokenizers.target, *self.engine.greedy(source, limit))
             for row, target in zip(rows, found, strict=True):
                 targets[row] = target
         return targets
@@ -100,7 +95,7 @@ class Runner:
         Raises:
             ValueError: As in `generate`, or the file has no beam search.
         """
-        if self.beam_ids is None:
+        if not self.engine.has_beam:
             raise ValueError(
                 "The bundle must have the signature `generate_beam`: export it with `num_beams` and a "
                 "mode that is not static. "
@@ -110,7 +105,7 @@ class Runner:
         targets = [[("", 0.0)] for _ in texts]
         for rows, source, limit in self._batches(texts, max_length, batch_size):
             for row, tokens, lengths, scores in zip(
-                rows, *self.beam_ids(source, limit), strict=True
+                rows, *self.engine.beam(source, limit), strict=True
             ):
                 exist = scores > NO_TARGET
                 found = decode(self.tokenizers.target, tokens[exist], lengths[exist])
@@ -149,17 +144,11 @@ class Runner:
         """
         texts = checked_texts(texts)
         check_sampling(temperature, top_k, top_p, seed)
-        if self.open_search is None:
-            raise ValueError(
-                "Sampling needs a bundle with the signatures `encode` and `decode_step`. "
-                "Received: a runner without them"
-            )
         targets, draws = [""] * len(texts), None
-        batch_size = self.open_search()[1] or batch_size
-        for rows, source, limit in self._batches(texts, max_length, batch_size):
+        search, batch = self.engine.host_search()
+        for rows, source, limit in self._batches(texts, max_length, batch or batch_size):
             if draws is None:
                 draws = np.random.default_rng(seed).random((len(texts), limit), np.float32)
-            search, _ = self.open_search()
             options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
             found = search.sample(source, limit, **options, draws=draws[rows])
             for row, target in zip(rows, decode(self.tokenizers.target, *found), strict=True):
@@ -219,20 +208,9 @@ def load(path: str | os.PathLike, num_threads: int = 1) -> Runner:
 def open_container(container: Container, num_threads: int = 1) -> Runner:
     """Open the content of a bundle, as `load` does."""
     name, description = container.path / MODEL_FILE, container.description
-    content = container.parts[MODEL_FILE]
-    interpreter = open_interpreter(content, num_threads, name)
-    signature_runners(interpreter, name)
+    file = ModelFile(container.parts[MODEL_FILE], num_threads, name)
     tokenizers = _open_tokenizers(container)
-    beam_ids = None
-    if "generate_beam" in interpreter.get_signature_list():
-        beam_ids = interpreter_search(content, num_threads, name, "generate_beam")
-    return Runner(
-        description,
-        tokenizers,
-        search_of(content, description, num_threads, name),
-        beam_ids,
-        lambda: host_search(content, description, num_threads, name),
-    )
+    return Runner(description, tokenizers, FileEngine(file, description))
 
 
 def _open_tokenizers(container):

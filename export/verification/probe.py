@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..runtime.interpreter import open_interpreter
-from ..runtime.model_file import search_of, steps_of
+from ..runtime.engine import FileEngine
+from ..runtime.model_file import ModelFile
 
 BATCH = 32
 
@@ -25,25 +25,22 @@ def probe(path, source, lengths, max_length, teacher, **ids):
         dict of `tokens (n, max_length)` and `token_lengths (n,)` from greedy search, and `logits
         (m, target_length, vocabulary_size)` from `encode` and `decode_step`.
     """
-    content = Path(path).read_bytes()
-    search = search_of(content, ids, 2, path)
-    tokens, token_lengths = search_all(search, source, lengths, max_length)
-    interpreter = open_interpreter(content, 2, path)
-    encode, decode_step, batch = steps_of(interpreter, ids["padding"], path)
-    logits = []
+    engine = FileEngine(ModelFile(Path(path).read_bytes(), 2, path), ids)
+    tokens, token_lengths = search_all(engine.greedy, source, lengths, max_length)
+    batch, logits = engine.batch, []
     for start in range(0, len(teacher), batch or len(teacher)):
         rows = slice(start, start + (batch or len(teacher)))
-        state, of_rows = encode(source=source[: len(teacher)][rows, : lengths[rows].max()]), []
+        state, of_rows = engine.encode(source[: len(teacher)][rows, : lengths[rows].max()]), []
         for token in teacher[rows].T:
-            state = decode_step(token=token, **state)
+            state = engine.decode_step(token, **state)
             of_rows.append(state.pop("logits"))
         logits.append(np.stack(of_rows, axis=1))
     logits = np.concatenate(logits)
     return {"tokens": tokens, "token_lengths": token_lengths, "logits": logits}
 
 
-def search_all(generate_ids, source, lengths, max_length):
-    """Run the search of a file or of Keras over sources that are sorted by length.
+def search_all(search, source, lengths, max_length):
+    """Run a search, the `greedy` of an engine, over sources that are sorted by length.
 
     Returns:
         `tokens (n, max_length)` and the number of tokens in each row `(n,)`.
@@ -52,6 +49,6 @@ def search_all(generate_ids, source, lengths, max_length):
     token_lengths = np.zeros(len(source), np.int32)
     for start in range(0, len(source), BATCH):
         rows = slice(start, start + BATCH)
-        found, token_lengths[rows] = generate_ids(source[rows, : lengths[rows].max()], max_length)
+        found, token_lengths[rows] = search(source[rows, : lengths[rows].max()], max_length)
         tokens[rows, : found.shape[1]] = found
     return tokens, token_lengths

@@ -91,10 +91,10 @@ class KerasReference:
         self.lengths = np.array([len(ids[i]) for i in order])
         self.source = pad([ids[i] for i in order], self.padding)
         self.tokens, self.token_lengths = search_all(
-            self.runner.generate_ids, self.source, self.lengths, self.max_length
+            self.runner.engine.greedy, self.source, self.lengths, self.max_length
         )
         self.texts = decode(tokenizers.target, self.tokens, self.token_lengths)
-        tokens, token_lengths = self.runner.generate_ids(
+        tokens, token_lengths = self.runner.engine.greedy(
             self.source[:NUM_TEACHER_FORCED], min(self.max_length, MAX_STEPS)
         )
         start = np.full((len(tokens), 1), model.start_id, np.int32)
@@ -154,18 +154,28 @@ class KerasReference:
 
 
 def keras_runner(model, tokenizers: Tokenizers, limits: dict) -> Runner:
-    """Return a `Runner` over a Keras model, with greedy search in a tf.function."""
+    """Return a `Runner` over a Keras model."""
+    padding = {"padding": model.source_spec.padding}
+    return Runner({**limits, **padding}, tokenizers, KerasEngine(model))
 
-    spec = model.source_spec
 
-    @tf.function(
-        input_signature=[tf.TensorSpec(spec.shape(), spec.dtype), tf.TensorSpec((), tf.int32)],
-        autograph=False,
-    )
-    def search(source, max_length):
-        return greedy_search(model, source, max_length)
+class KerasEngine:
+    """The greedy search of a Keras model as the engine of a `Runner`, in a tf.function."""
 
-    def generate_ids(source, max_length):
-        return tuple(output.numpy() for output in search(source, max_length))
+    has_beam = False
 
-    return Runner({**limits, "padding": spec.padding}, tokenizers, generate_ids)
+    def __init__(self, model):
+        spec = model.source_spec
+
+        @tf.function(
+            input_signature=[tf.TensorSpec(spec.shape(), spec.dtype), tf.TensorSpec((), tf.int32)],
+            autograph=False,
+        )
+        def search(source, max_length):
+            return greedy_search(model, source, max_length)
+
+        self._search = search
+
+    def greedy(self, source, max_length):
+        """Return tokens `(batch, length)` and lengths `(batch,)`."""
+        return tuple(output.numpy() for output in self._search(source, max_length))

@@ -66,7 +66,7 @@ def bundle_decoder(path: str | Path, search: Search) -> Callable[[Sequence[str]]
         with warnings.catch_warnings():
             # The number of sources that are cut has been printed before.
             warnings.simplefilter("ignore")
-            if search.num_beams == 1 or runner.beam_ids is None:
+            if search.num_beams == 1 or not runner.engine.has_beam:
                 return runner.generate(sources)
             return [targets[0][0] for targets in runner.generate_beam(sources)]
 

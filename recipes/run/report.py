@@ -152,7 +152,7 @@ def _report(result, run):
     )
     if "BLEU" in metrics or "chrF" in metrics:
         yield "\n" + ", ".join(f"{name} `{text}`" for name, text in signatures().items())
-    greedy = [name for name, report in reports.items() if load(report.path).beam_ids is None]
+    greedy = [name for name, report in reports.items() if not load(report.path).engine.has_beam]
     if greedy and config.search.num_beams > 1:
         yield (
             f"\nKeras searches with beam size {config.search.num_beams}; {', '.join(greedy)} "

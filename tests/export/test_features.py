@@ -7,8 +7,9 @@ from keras import ops
 from random_models import randomize
 from seq2lite import export, zoo
 from seq2lite.export import static
-from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
-from seq2lite.export.runtime.static_file import static_search
+from seq2lite.export.runtime.engine import FileEngine
+from seq2lite.export.runtime.interpreter import open_interpreter
+from seq2lite.export.runtime.model_file import ModelFile
 from toy_family import ToyFamily
 
 FEATURES, LENGTH = 5, 7
@@ -48,7 +49,7 @@ def test_a_file_with_dynamic_shapes_generates_the_tokens_of_keras(
 ):
     path = tmp_path / "model.tflite"
     export.to_tflite(model, path, quantization, calibration=source)
-    tokens, lengths = interpreter_search(path.read_bytes(), 1, path)(source, 9)
+    tokens, lengths = FileEngine(ModelFile(path.read_bytes())).greedy(source, 9)
     expected, expected_lengths = zoo.greedy_search(model, source, 9)
     width = min(tokens.shape[1], expected.shape[1])
     assert np.mean(tokens[:, :width] == expected[:, :width]) >= equal
@@ -65,7 +66,7 @@ def test_a_static_file_generates_the_tokens_of_keras(model, source, quantization
     limits = {"max_source_length": LENGTH, "max_target_length": 9}
     content = static.convert(model, quantization, **limits, calibration=source)
     description = {**IDS, "padding": 0.0}
-    tokens, _ = static_search(content, description, 1, "model.tflite")(source, 9)
+    tokens, _ = FileEngine(ModelFile(content), description).greedy(source, 9)
     expected, _ = zoo.greedy_search(model, source, 9)
     width = min(tokens.shape[1], expected.shape[1])
     assert np.mean(tokens[:, :width] == expected[:, :width]) >= equal

@@ -12,7 +12,8 @@ from seq2lite.export import static, tflite
 from seq2lite.export.checks import check_quantization
 from seq2lite.export.quantization.apply import quantize_activations, quantize_weights
 from seq2lite.export.quantization.modes import MODES, Options, quantize
-from seq2lite.export.runtime.interpreter import interpreter_search
+from seq2lite.export.runtime.engine import FileEngine
+from seq2lite.export.runtime.model_file import ModelFile
 from seq2lite.export.tflite_file import flatbuffer
 from seq2lite.export.tflite_file.flatbuffer import schema
 
@@ -38,7 +39,7 @@ def test_a_new_entry_is_a_mode_of_to_tflite(tiny_model, bundle, tmp_path, monkey
     model = flatbuffer.read(content)
     types = {tensor.type for graph in model.subgraphs for tensor in graph.tensors}
     assert {schema.TensorType.INT8, schema.TensorType.FLOAT16} <= types
-    tokens, lengths = interpreter_search(content, 1, "")(np.array([[5, 6, 3]], np.int32), 6)
+    tokens, lengths = FileEngine(ModelFile(content)).greedy(np.array([[5, 6, 3]], np.int32), 6)
     assert tokens.shape == (1, max(1, *lengths))
     with pytest.raises(ValueError, match=r"must be one of .*int8_tables. Received: .*'int2'"):
         export.to_tflite(tiny_model, tmp_path / "new", "int2")

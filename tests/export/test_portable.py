@@ -1,5 +1,7 @@
 """Portable files: static, of few ops, in float and in integers, and equal to Keras."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,8 +14,9 @@ from seq2lite.export.quantization.activations import quantize_static
 from seq2lite.export.quantization.calibration import StaticCalibration
 from seq2lite.export.quantization.observe import observe
 from seq2lite.export.quantization.scales import softmax_inputs
-from seq2lite.export.runtime.interpreter import open_interpreter
-from seq2lite.export.runtime.static_file import StaticFile, static_search
+from seq2lite.export.runtime.engine import FileEngine
+from seq2lite.export.runtime.model_file import ModelFile
+from seq2lite.export.runtime.static_file import StaticFile
 from seq2lite.export.signatures.static import StaticSignatures
 from seq2lite.export.system.isolation import ConversionError
 from seq2lite.export.tflite_file import flatbuffer, rewrites, versions
@@ -24,7 +27,7 @@ LENGTHS = {"max_source_length": 9, "max_target_length": 8}
 
 def logits_of(content, source, target):
     """`(target_length, vocabulary_size)` along `target`, of one sentence."""
-    file = StaticFile(open_interpreter(content, 1, ""), padding=0)
+    file = StaticFile(ModelFile(content), padding=0)
     state, found = file.encode(source), []
     for token in target.T:
         state = file.decode_step(token, **state)
@@ -94,7 +97,7 @@ def test_large_scores_in_integers_choose_kerass_tokens(large_scores):
 @pytest.mark.parametrize("mode", ["float32", "int8_static"])
 def test_values_at_padding_and_in_free_slots_have_no_effect(large_scores, mode):
     _, files = large_scores
-    file = StaticFile(open_interpreter(files[mode], 1, ""), padding=0)
+    file = StaticFile(ModelFile(files[mode]), padding=0)
     rng = np.random.default_rng(0)
     for length in (1, 3, 6):
         source = random_ids(rng, [length])
@@ -163,9 +166,9 @@ def test_integers_are_near_keras(texts_model, converted, tokenizer, pairs, mode,
 
 def test_state_goes_from_step_to_step_as_integers_of_one_scale(converted):
     content = converted("int8_static", integer_io=True)
-    file = StaticFile(open_interpreter(content, 1, ""), padding=0)
-    encoded = file._encode.get_output_details()
-    taken, given = file._decode_step.get_input_details(), file._decode_step.get_output_details()
+    file = StaticFile(ModelFile(content), padding=0)
+    encoded = file.file.outputs("encode")
+    taken, given = file.file.inputs("decode_step"), file.file.outputs("decode_step")
     assert given["logits"]["dtype"] == np.int8
     for name in taken.keys() - {"token", "position"}:
         assert taken[name]["dtype"] == np.int8, name
@@ -243,7 +246,7 @@ def test_a_family_outside_the_zoo_is_converted(tokenizer, pairs):
     texts = [source for source, _ in pairs[:8]]
     for mode, error in (("float32_static", 1e-6), ("int8_static", 0.15)):
         content = static.convert(model, mode, **LENGTHS, tokenizer=tokenizer, calibration=texts)
-        file = StaticFile(open_interpreter(content, 1, ""), padding=0)
+        file = StaticFile(ModelFile(content), padding=0)
         found = file.decode_step(np.array([2], np.int32), **file.encode(source))
         for name, expected in {"logits": logits, "generated": state["generated"]}.items():
             np.testing.assert_allclose(
@@ -254,10 +257,20 @@ def test_a_family_outside_the_zoo_is_converted(tokenizer, pairs):
 def test_the_hosts_search_over_the_file_gives_kerass_tokens(texts_model, converted):
     ids = {name: getattr(texts_model, name) for name in ("start_id", "end_id", "pad_id")}
     source = random_ids(np.random.default_rng(0), [4, 7, 9])
-    tokens, lengths = static_search(converted("float32"), ids, 1, "a file")(source, 8)
+    tokens, lengths = FileEngine(ModelFile(converted("float32")), ids).greedy(source, 8)
     expected, expected_lengths = zoo.greedy_search(texts_model, source, 8)
     np.testing.assert_array_equal(tokens, expected)
     np.testing.assert_array_equal(lengths, expected_lengths)
+
+
+def test_threads_that_share_a_static_file_get_the_tokens_of_one_thread(converted):
+    engine = FileEngine(ModelFile(converted("float32")), {"start_id": 2, "end_id": 3, "pad_id": 0})
+    rng = np.random.default_rng(0)
+    sources = [random_ids(rng, rng.integers(1, 10, 2)) for _ in range(24)]
+    expected = [engine.greedy(source, 8)[0].tolist() for source in sources]
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda source: engine.greedy(source, 8)[0].tolist(), sources)
+        assert list(found) == expected
 
 
 def test_files_of_one_signature_give_the_same_results(converted):
@@ -308,18 +321,20 @@ def test_arguments_are_checked_before_any_work(texts_model, tokenizer, options, 
 def test_a_source_that_does_not_fit_the_file_is_refused(converted):
     source = np.ones((1, 10), np.int32)
     with pytest.raises(ValueError, match=r"`source` must be at most 9 tokens long.*\(1, 10\)"):
-        StaticFile(open_interpreter(converted("float32"), 1, ""), padding=0).encode(source)
+        StaticFile(ModelFile(converted("float32")), padding=0).encode(source)
     for wrong in (np.ones((2, 3), np.int32), [5, 6, 3]):
         with pytest.raises(ValueError, match=r"`source` must be of shape \(1, length\)"):
-            StaticFile(open_interpreter(converted("float32"), 1, ""), padding=0).encode(wrong)
+            StaticFile(ModelFile(converted("float32")), padding=0).encode(wrong)
     ids = {"start_id": 2, "end_id": 3, "pad_id": 0}
     with pytest.raises(ValueError, match="`source` must be at most 9 tokens"):
-        static_search(converted("float32"), ids, 1, "a file")(source, 8)
+        FileEngine(ModelFile(converted("float32")), ids).greedy(source, 8)
 
 
 def test_more_tokens_than_a_cache_remembers_are_refused(large_scores):
     _, files = large_scores
-    search = static_search(files["float32"], {"start_id": 2, "end_id": 3, "pad_id": 0}, 1, "a file")
+    search = FileEngine(
+        ModelFile(files["float32"]), {"start_id": 2, "end_id": 3, "pad_id": 0}
+    ).greedy
     source = np.array([[5, 6, 3]], np.int32)
     assert search(source, 8)[1] <= 8
     with pytest.raises(

@@ -16,7 +16,9 @@ from seq2lite.export.quantization.modes import quantize
 from seq2lite.export.quantization.rounding import round_calibrated, round_to_nearest
 from seq2lite.export.quantization.second_moments import second_moments
 from seq2lite.export.quantization.weights import GRIDS, read_weight, store_weights, weights_of
-from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
+from seq2lite.export.runtime.engine import FileEngine
+from seq2lite.export.runtime.interpreter import open_interpreter
+from seq2lite.export.runtime.model_file import ModelFile
 from seq2lite.export.tflite_file import flatbuffer, versions
 from seq2lite.export.tflite_file.flatbuffer import schema
 from structures import QUANTIZABLE
@@ -113,7 +115,7 @@ def test_a_file_computes_with_its_stored_weights(converted, kind, most):
     assert error < most * np.abs(expected).max()
     assert len(new) < len(content)
     # The loop in it runs them too.
-    tokens, lengths = interpreter_search(new, 1, kind)(calibration.source, 6)
+    tokens, lengths = FileEngine(ModelFile(new)).greedy(calibration.source, 6)
     assert tokens.shape == (len(calibration.source), max(1, lengths.max()))
 
 

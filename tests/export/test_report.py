@@ -16,7 +16,8 @@ from seq2lite.export.measurement.profile import profile
 from seq2lite.export.measurement.size import size_by_part
 from seq2lite.export.measurement.speed import GRID, endless, measure_grid
 from seq2lite.export.quantization.weights import store_weights, weights_of
-from seq2lite.export.runtime.interpreter import interpreter_search
+from seq2lite.export.runtime.engine import FileEngine
+from seq2lite.export.runtime.model_file import ModelFile
 from seq2lite.export.tflite_file import flatbuffer
 
 
@@ -28,6 +29,11 @@ def content(bundle):
 @pytest.fixture(scope="module")
 def source(tokenizer):
     return random_ids(np.random.default_rng(0), [9], tokenizer.vocabulary_size)
+
+
+def ids_of(holder):
+    """The special ids of a tokenizer or a model, as `profile` takes them."""
+    return {name: getattr(holder, name) for name in ("pad_id", "start_id", "end_id")}
 
 
 def test_the_parts_sum_to_the_file_and_are_the_models_weights(content, tiny_model):
@@ -56,7 +62,7 @@ def test_the_scales_of_a_weight_are_a_part_of_it(content):
 
 
 def test_a_profile_sums_to_the_whole(content, source, tokenizer):
-    found = profile(content, source, tokenizer.start_id, tokenizer.pad_id, steps=3, runs=20)
+    found = profile(content, source, ids_of(tokenizer), steps=3, runs=20)
     model = flatbuffer.read(content)
     for name in ("encode", "decode_step"):
         operators = model.subgraphs[flatbuffer.graph_of(model, name)].operators
@@ -72,23 +78,21 @@ def test_a_profile_times_loops(exported):
     structure = exported("rnn-0-dot-gru")
     source = random_ids(np.random.default_rng(0), [9])
     model = structure.model
-    found = profile(structure.content, source, model.start_id, model.pad_id, steps=1, runs=2)
+    found = profile(structure.content, source, ids_of(model), steps=1, runs=2)
     assert dict(found["encode"]["ops"])["WHILE"] > 0
 
 
 @pytest.mark.parametrize("kind", ["float16", "int4"])
 def test_a_profile_knows_every_format_of_weights(content, source, tokenizer, kind):
     kinds = {weight.buffer: kind for weight in weights_of(flatbuffer.read(content))}
-    found = profile(
-        store_weights(content, kinds), source, tokenizer.start_id, tokenizer.pad_id, steps=1, runs=2
-    )
+    found = profile(store_weights(content, kinds), source, ids_of(tokenizer), steps=1, runs=2)
     ops = dict(found["decode_step"]["ops"])
     assert ops["FULLY_CONNECTED"] > 0 and ops.get("DEQUANTIZE", 0) == 0
 
 
 def test_a_file_without_an_end_generates_the_same_tokens_and_more(content, source, tokenizer):
-    search = interpreter_search(content, 1, "")
-    on = interpreter_search(endless(content, tokenizer.end_id), 1, "")
+    search = FileEngine(ModelFile(content)).greedy
+    on = FileEngine(ModelFile(endless(content, tokenizer.end_id))).greedy
     tokens, lengths = search(source, 12)
     further, further_lengths = on(source, 12)
     assert further_lengths == [12]

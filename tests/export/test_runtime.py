@@ -15,6 +15,7 @@ from seq2lite import export, zoo
 from seq2lite.export.runtime.container import write_container
 from seq2lite.export.runtime.golden import check_golden
 from seq2lite.export.runtime.runner import Runner
+from seq2lite.export.verification.reference import KerasEngine
 
 ODD = [
     "",
@@ -101,8 +102,8 @@ def test_beam_search_in_the_file_equals_the_zoo(runner, tiny_model, tokenizer, p
     assert len({target for beams in results for target, _ in beams}) > 6
 
 
-def test_beam_search_is_refused_where_the_file_has_none(runner):
-    without = Runner(runner.description, runner.tokenizers, runner.generate_ids)
+def test_beam_search_is_refused_where_the_engine_has_none(runner, tiny_model):
+    without = Runner(runner.description, runner.tokenizers, KerasEngine(tiny_model))
     with pytest.raises(ValueError, match="must have the signature `generate_beam`"):
         without.generate_beam(["Open File"])
 

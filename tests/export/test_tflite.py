@@ -9,7 +9,9 @@ from random_models import VOCABULARY, float32_file, random_ids, randomize, small
 from seq2lite import export, zoo
 from seq2lite.export.conversion.precision import in_float32
 from seq2lite.export.quantization.modes import quantize
-from seq2lite.export.runtime.interpreter import interpreter_search, open_interpreter
+from seq2lite.export.runtime.engine import FileEngine
+from seq2lite.export.runtime.interpreter import open_interpreter
+from seq2lite.export.runtime.model_file import ModelFile
 from seq2lite.export.tflite_file import flatbuffer
 from seq2lite.export.tflite_file.targets import check_target
 from structures import PARAMS, SEARCHED, structured_model
@@ -34,7 +36,7 @@ def rows(tokens, lengths):
 
 def test_generate_equals_keras_token_by_token(structure):
     """At several batches and lengths, one after the other: no call depends on the one before."""
-    generate = interpreter_search(structure.content, 1, "model.tflite")
+    generate = FileEngine(ModelFile(structure.content)).greedy
     rng = np.random.default_rng(2)
     distinct = set()
     for lengths in (*LENGTHS, LENGTHS[0]):
@@ -51,7 +53,7 @@ def test_generate_equals_keras_token_by_token(structure):
 def test_a_sentence_that_ends_at_once_is_empty_not_an_error(exported):
     """The runtime cannot return an empty tensor: there is always a column."""
     structure = exported("rnn-2-fixed-lstm")
-    generate = interpreter_search(ending_at_once(structure), 1, "model.tflite")
+    generate = FileEngine(ModelFile(ending_at_once(structure))).greedy
     for source in ([[5, 3]], [[5, 6, 3], [7, 3, 0]]):
         tokens, lengths = generate(np.array(source, np.int32), 9)
         assert tokens.shape == (len(source), 1) and not tokens.any() and not lengths.any()

@@ -103,7 +103,7 @@ def test_the_float32_file_equals_keras_token_by_token_on_trained_weights(trained
         for max_length in (3, 40):
             source = pad(runner.source_ids(sources[:batch]), 0)
             expected, expected_lengths = zoo.greedy_search(model, source, max_length)
-            found, lengths = runner.generate_ids(source, max_length)
+            found, lengths = runner.engine.greedy(source, max_length)
             np.testing.assert_array_equal(lengths, expected_lengths)
             np.testing.assert_array_equal(found, expected)
             distinct.update(row.tobytes() for row in found)

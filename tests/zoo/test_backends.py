@@ -11,7 +11,8 @@ import pytest
 
 from random_models import float32_file, random_ids, small_model, with_large_scores
 from seq2lite import zoo
-from seq2lite.export.runtime.interpreter import interpreter_search
+from seq2lite.export.runtime.engine import FileEngine
+from seq2lite.export.runtime.model_file import ModelFile
 
 pytestmark = pytest.mark.long
 SCRIPT = Path(__file__).with_name("backend_answers.py")
@@ -96,7 +97,7 @@ def test_padding_has_no_weight_where_scores_are_large(backend, saved, tmp_path):
 def test_a_model_trained_under_jax_can_be_exported(preset, tmp_path):
     run("jax", "--train", tmp_path / "model.keras", preset, 1000)
     model = keras.saving.load_model(tmp_path / "model.keras")
-    search = interpreter_search(float32_file(model, tmp_path), 1, "model.tflite")
+    search = FileEngine(ModelFile(float32_file(model, tmp_path))).greedy
     source = random_ids(np.random.default_rng(1), [7, 4, 1], vocabulary_size=1000)
     for found, expected in zip(
         search(source, 12), zoo.greedy_search(model, source, 12), strict=True
