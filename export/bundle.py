@@ -135,7 +135,7 @@ def to_bundle(
     )
     with scratch_folder() as folder:
         model = in_float32(model)
-        reference = KerasReference(model, tokenizers, held_out, limits)
+        reference = KerasReference(model, tokenizers, held_out, limits, options.searches())
         stages.save_signatures(model, options, folder)
         prepared = stages.prepare(reference, options, folder)
         converted = stages.convert(prepared)

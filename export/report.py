@@ -8,6 +8,8 @@ from pathlib import Path
 from .measurement.measure import Measurements
 from .page import to_html, to_markdown
 from .quantization.modes import Tolerance
+from .runtime.checks import quote
+from .runtime.container import describe_search
 from .verification.reference import Parity
 
 NUM_OPS = 10  # with a bar of their own in a profile
@@ -21,6 +23,7 @@ class Report:
     Attributes:
         path: Path of the folder or zip.
         quantization: str, the quantization mode.
+        search: dict of `num_beams`, 1 for greedy search, and `length_penalty`: the search of the bundle.
         num_parameters: int, of the Keras model.
         file_size: int, bytes of model.tflite.
         min_runtime: str, the minimum version of the TFLite runtime that has all ops of the file.
@@ -36,6 +39,7 @@ class Report:
 
     path: Path
     quantization: str
+    search: dict
     num_parameters: int
     file_size: int
     min_runtime: str
@@ -90,7 +94,7 @@ def _blocks(report, reports):
         [(part, size, f"{size:,} ({size / report.file_size:.1%})") for part, size in parts.items()],
     )
     yield "heading", "Parity with Keras"
-    yield from _parity(report.parity, report.tolerance)
+    yield from _parity(report)
     measured = report.measurements
     if measured is None:
         yield "heading", "Speed, memory and profile"
@@ -113,6 +117,7 @@ def _overview(report):
     per_parameter = f"{report.file_size / report.num_parameters:.3f} per parameter"
     rows = [
         ("quantization mode", report.quantization),
+        ("search", describe_search(**report.search)),
         ("weight matrices", ", ".join(f"{count} in {name}" for name, count in formats)),
         ("parameters", f"{report.num_parameters:,}"),
         ("model.tflite", f"{report.file_size:,} bytes, {per_parameter}"),
@@ -144,11 +149,12 @@ def _compared(report):
     }
 
 
-def _parity(parity, tolerance):
+def _parity(report):
+    parity, tolerance = report.parity, report.tolerance
     yield (
         "text",
-        f"{parity.num_sentences:,} held-out sentences. The logits of {parity.num_steps:,} decoding "
-        "steps are compared.",
+        f"{parity.num_sentences:,} held-out sentences, decoded by {describe_search(**report.search)}. "
+        f"The logits of {parity.num_steps:,} decoding steps are compared.",
     )
     rows = {
         "maximum logit error": (f"{parity.max_logit_error:.3g}", ""),
@@ -160,9 +166,9 @@ def _parity(parity, tolerance):
             f"{parity.token_agreement:.2%}",
             f"at least {tolerance.token_agreement:.2%}",
         ),
-        "sentences for which `generate` equals Keras, among those whose steps all do": (
-            f"{parity.generate_agreement:.2%}",
-            f"at least {tolerance.generate_agreement:.2%}",
+        "sentences for which the search in the file equals the same search over its steps": (
+            f"{parity.search_agreement:.2%}",
+            f"at least {tolerance.search_agreement:.2%}",
         ),
         "sentences with the same output": (f"{parity.same_outputs:.2%}", ""),
     }
@@ -180,7 +186,10 @@ def _parity(parity, tolerance):
         "text",
         f"SacreBLEU signatures: chrF {parity.chrf_signature}, BLEU {parity.bleu_signature}.",
     )
-    yield "text", f"The maximum logit error occurs at {parity.worst}."
+    yield (
+        "text",
+        f"The maximum logit error occurs at step {parity.worst_step} of {quote(parity.worst_source)}.",
+    )
 
 
 def _speed(measured):

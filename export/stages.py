@@ -76,6 +76,15 @@ class Options:
     tolerance: Tolerance | None
     measure: bool
 
+    def search(self, quantization):
+        """Return the search of a bundle, its entry `search`; static files are searched greedily."""
+        num_beams = 1 if MODES[quantization].is_static else self.num_beams or 1
+        return {"num_beams": num_beams, "length_penalty": self.length_penalty}
+
+    def searches(self):
+        """Return the search of each bundle."""
+        return [self.search(name) for name in self.paths]
+
     def modes(self, *, is_static):
         """Return the requested modes that start from static files, or from the others."""
         return [MODES[name] for name in self.paths if MODES[name].is_static == is_static]
@@ -228,6 +237,7 @@ def quantize(converted, quantization):
     description = {
         **prepared.description,
         "quantization": quantization,
+        "search": options.search(quantization),
         "num_parameters": options.num_parameters,
     }
     content = with_metadata(content, description, options.tokenizers)
@@ -241,7 +251,8 @@ def verify(quantized):
     """Compare a file with Keras; raise ParityError beyond the tolerance."""
     reference, mode = quantized.prepared.reference, MODES[quantized.quantization]
     tolerance = quantized.prepared.options.tolerance or mode.tolerance
-    parity, answers = check_parity(quantized.file, reference, tolerance)
+    search = quantized.description["search"]
+    parity, answers = check_parity(quantized.file, reference, tolerance, search, mode.name)
     return Verified(quantized, tolerance, parity, _golden(reference, answers, mode.is_exact))
 
 
@@ -278,6 +289,7 @@ def _report(verified, prepared, keras_speed):
     return Report(
         path=options.paths[quantized.quantization],
         quantization=quantized.quantization,
+        search=quantized.description["search"],
         num_parameters=options.num_parameters,
         file_size=len(quantized.content),
         min_runtime=required_runtime(quantized.content),

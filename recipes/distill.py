@@ -159,7 +159,7 @@ def load_teacher(config: Config) -> Teacher:
         sides = export.load(path).tokenizers
         size = sum(f.stat().st_size for f in path.rglob("*.tflite")) if path.is_dir() else 0
         return Teacher(
-            bundle_decoder(path, config.search),
+            bundle_decoder(path, num_beams=1 if config.search.num_beams == 1 else None),
             sides.target if sides.are_shared else (sides.source, sides.target),
             (size or path.stat().st_size) / 1e6,
         )
@@ -249,7 +249,7 @@ def add_size_and_speed(result: RunResult, config: Config, teacher: Teacher, pair
     """Add the size in MB and the time per sentence, at batch size 1, to the scores of a run."""
     sources = [source for source, _ in spread(pairs, 24)]
     decoders = {"teacher": teacher.decode}
-    decoders |= {name: bundle_decoder(r.path, config.search) for name, r in result.reports.items()}
+    decoders |= {name: bundle_decoder(r.path) for name, r in result.reports.items()}
     seconds: dict[str, list[float]] = {name: [] for name in decoders}
     for decode in decoders.values():  # the first calls open files and trace graphs
         for source in sources[:2]:

@@ -28,14 +28,14 @@ class Tolerance:
     Attributes:
         logit_error: Maximum absolute logit difference, relative to the largest absolute logit.
         token_agreement: Minimum fraction of teacher-forced steps with the same most probable token.
-        generate_agreement: Minimum fraction of equal `generate` outputs, among sentences whose
-            teacher-forced steps all agree.
+        search_agreement: Minimum fraction of sentences for which the search in the file finds the
+            target that the same search on the host finds over the file's steps.
         chrf_difference: Maximum difference of the corpus chrF (0 to 100) against the references.
     """
 
     logit_error: float
     token_agreement: float
-    generate_agreement: float
+    search_agreement: float
     chrf_difference: float
 
 

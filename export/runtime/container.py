@@ -8,9 +8,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from .checks import quote
+from .checks import is_number, quote
 
-FORMAT = 2
+FORMAT = 3
 MODEL_FILE, TOKENIZER_FILE, DESCRIPTION_FILE = "model.tflite", "tokenizer.model", "bundle.json"
 TARGET_TOKENIZER_FILE = "target_tokenizer.model"  # only where the target has its own
 REQUIRED = {MODEL_FILE, TOKENIZER_FILE, TARGET_TOKENIZER_FILE}
@@ -50,6 +50,19 @@ class Container:
         if name not in self.parts:
             raise BundleError(f"{self.path / name} is missing")
         return self.parts[name]
+
+
+def describe_search(num_beams: int, length_penalty: float) -> str:
+    """Describe the entry `search` of bundle.json in words.
+
+    Example:
+        >>> from seq2lite.export.runtime.container import describe_search
+        >>> describe_search(4, 0.6), describe_search(1, 0.6)
+        ('beam search with 4 beams and length penalty 0.6', 'greedy search')
+    """
+    if num_beams == 1:
+        return "greedy search"
+    return f"beam search with {num_beams} beams and length penalty {length_penalty:g}"
 
 
 def is_zip(path: str | os.PathLike) -> bool:
@@ -247,7 +260,7 @@ def _parse(path, content):
     try:
         description = json.loads(content)
         _check_types(description)
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         raise BundleError(f"{path} is corrupted: {error}") from error
     return description
 
@@ -268,6 +281,13 @@ def _check_types(description):
         length = description.get(name)
         if type(length) is not int or not 2 <= length <= MAX_LENGTH:
             raise ValueError(f"{name} must be an integer from 2 to {MAX_LENGTH:,}")
+    search = description.get("search")
+    num_beams, length_penalty = search["num_beams"], search["length_penalty"]
+    is_valid = type(num_beams) is int and 1 <= num_beams <= MAX_LENGTH
+    if not is_valid or not is_number(length_penalty) or not abs(length_penalty) < 1e300:
+        raise ValueError(
+            f"search must be a number of beams and a length penalty. Received: {quote(search)}"
+        )
 
 
 def _digest(content):

@@ -1,5 +1,7 @@
 """The engine of a `Runner` over a TFLite file: searches over ids."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .host_search import HostSearch
@@ -7,6 +9,26 @@ from .model_file import ModelFile
 from .static_file import StaticFile
 
 IDS = "start_id", "end_id", "pad_id"
+
+
+def best_search(engine, num_beams: int) -> Callable:
+    """Return the search of an engine as a function of ids that finds the best target of each source.
+
+    Args:
+        engine: An engine, such as a `FileEngine`.
+        num_beams: Beam size of the engine's beam search, or 1 for greedy search.
+
+    Returns:
+        A function with the arguments and results of `FileEngine.greedy`.
+    """
+    if num_beams == 1:
+        return engine.greedy
+
+    def best(source, max_length):
+        tokens, lengths, _ = engine.beam(source, max_length)
+        return tokens[:, 0], lengths[:, 0]
+
+    return best
 
 
 class FileEngine:

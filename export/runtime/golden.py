@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 
+from .checks import quote
 from .container import BundleError, read_container
+from .engine import best_search
 from .runner import open_container
 from .text import source_ids
 
@@ -38,6 +40,7 @@ def check_golden(bundle) -> str:
 
 def _compare(runner, golden):
     description, engine = runner.description, runner.engine
+    search = best_search(engine, runner.search["num_beams"])
     start = np.array([description["start_id"]], np.int32)
     sentences, worst, differing = golden["sentences"], 0.0, []
     if not isinstance(golden["is_exact"], bool):
@@ -48,13 +51,14 @@ def _compare(runner, golden):
         )[0]
         if ids != sentence["source"]:
             raise BundleError(
-                f"ids of {sentence['text']!r} must be {sentence['source']}. Received: {ids}"
+                f"ids of {quote(sentence['text'])} must be {sentence['source']}. Received: {ids}"
             )
         source = np.array([ids], np.int32)
-        tokens = engine.greedy(source, golden["max_length"])[0][0].tolist()
+        tokens, lengths = search(source, golden["max_length"])
+        tokens = tokens[0, : lengths[0]].tolist()
         if tokens != sentence["tokens"]:
             differing.append(
-                f"tokens for {sentence['text']!r} must be {sentence['tokens']}. Received: {tokens}"
+                f"tokens for {quote(sentence['text'])} must be {sentence['tokens']}. Received: {tokens}"
             )
         logits = engine.decode_step(token=start, **engine.encode(source=source))["logits"][0]
         expected = np.array(list(sentence["first_logits"].values()))
@@ -62,7 +66,7 @@ def _compare(runner, golden):
         error = float(np.abs(found - expected).max() / np.abs(expected).max())
         if not error <= LOGIT_TOLERANCE:
             raise BundleError(
-                f"first logits for {sentence['text']!r} must differ by at most {LOGIT_TOLERANCE} from "
+                f"first logits for {quote(sentence['text'])} must differ by at most {LOGIT_TOLERANCE} from "
                 f"those stored. Received: a difference of {error:.3g}"
             )
         worst = max(worst, error)

@@ -1,5 +1,6 @@
 """The runner of bundles: text in, text out."""
 
+import functools
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,7 @@ import numpy as np
 
 from .checks import checked_texts, quote, require, require_positive
 from .container import (
+    DESCRIPTION_FILE,
     MAX_LENGTH,
     MODEL_FILE,
     TARGET_TOKENIZER_FILE,
@@ -22,6 +24,7 @@ from .model_file import ModelFile
 from .text import batches_by_length, decode, pad, source_ids
 from .tokenizer import Tokenizer, Tokenizers
 
+GREEDY_BATCH, BEAM_BATCH = 32, 8  # texts of a call by default
 NO_TARGET = -1e8  # scores below it mark missing targets: fewer exist than the beam has places
 
 
@@ -32,8 +35,8 @@ class Runner:
         description: The content of bundle.json: lengths, special ids, languages, quantization.
         tokenizers: The `Tokenizer` of source and target, a pair (source, target) of them, or
             `Tokenizers`.
-        engine: The searches over ids: an object with the methods `greedy`, `beam` and `host_search`
-            and the attribute `has_beam` of a `FileEngine`.
+        engine: The searches over ids: an object with the methods `greedy`, `beam` and `host_search` of
+            a `FileEngine`.
 
     A `Runner` can be called from several threads. Those of `load` then take turns: for parallel work,
     open several, or raise `num_threads`. They can be pickled and sent to another process.
@@ -49,10 +52,21 @@ class Runner:
         self.tokenizers = Tokenizers.of(tokenizers)
         self.engine = engine
 
+    @property
+    def search(self) -> dict:
+        """The search of `generate`: `num_beams`, 1 for greedy search, and `length_penalty`."""
+        return self.description["search"]
+
     def generate(
-        self, texts: Sequence[str], max_length: int | None = None, batch_size: int = 32
+        self,
+        texts: Sequence[str],
+        max_length: int | None = None,
+        batch_size: int | None = None,
+        *,
+        num_beams: int | None = None,
+        length_penalty: float | None = None,
     ) -> list[str]:
-        """Generate a target for each source text by greedy search in the file.
+        """Generate a target for each source text.
 
         Blank text gives "". A source longer than `max_source_length` tokens, as bundle.json states
         it, is cut, with a UserWarning.
@@ -61,56 +75,91 @@ class Runner:
             texts: Source texts.
             max_length: Maximum number of tokens of a target. Default: `max_target_length` in
                 bundle.json.
-            batch_size: Number of texts per call of the file.
+            batch_size: Number of texts per call of the file. Default: 32, or 8 in beam search.
+            num_beams: Beam size; 1 is greedy search. Default: that of `search`, the search of the
+                bundle. With another one than these two, the search runs on the host.
+            length_penalty: Exponent of the length penalty of beam search. Default: that of `search`.
 
         Returns:
             The targets, in the order of `texts`.
 
         Raises:
-            ValueError: `texts` is not a list of str, or a number is not positive.
+            ValueError: `texts` is not a list of str, or a number is out of its range.
         """
+        num_beams = self.search["num_beams"] if num_beams is None else num_beams
+        require_positive(num_beams=num_beams)
+        if num_beams > 1:
+            best = self._hypotheses(texts, max_length, batch_size, num_beams, length_penalty, 1)
+            return [targets[0][0] for targets in best]
         texts = checked_texts(texts)
         targets = [""] * len(texts)
-        for rows, source, limit in self._batches(texts, max_length, batch_size):
+        for rows, source, limit in self._batches(texts, max_length, batch_size or GREEDY_BATCH):
             found = decode(self.tokenizers.target, *self.engine.greedy(source, limit))
             for row, target in zip(rows, found, strict=True):
                 targets[row] = target
         return targets
 
     def generate_beam(
-        self, texts: Sequence[str], max_length: int | None = None, batch_size: int = 8
+        self,
+        texts: Sequence[str],
+        max_length: int | None = None,
+        batch_size: int | None = None,
+        *,
+        num_beams: int | None = None,
+        length_penalty: float | None = None,
     ) -> list[list[tuple[str, float]]]:
-        """Generate the most probable targets of each source text by beam search in the file.
+        """Generate the most probable targets of each source text by beam search.
 
         Args:
             texts: Source texts, as in `generate`.
             max_length: Maximum number of tokens of a target, as in `generate`.
-            batch_size: Number of texts per call of the file.
+            batch_size: Number of texts per call of the file. Default: 8.
+            num_beams: Beam size, as in `generate`. Default: that of `search`, which must be a beam
+                search.
+            length_penalty: As in `generate`.
 
         Returns:
             For each text a list of (target, score), the best first, at most as many as the beam size.
-            A score is the log-probability divided by the length penalty. Blank text has the only
+            No target appears twice: hypotheses of the same text are merged, with the best score. A
+            score is the log-probability divided by the length penalty. Blank text has the only
             target "", with score 0.
 
         Raises:
-            ValueError: As in `generate`, or the file has no beam search.
+            ValueError: As in `generate`, or the search of the bundle is greedy and `num_beams` is not
+                given.
         """
-        if not self.engine.has_beam:
-            raise ValueError(
-                "The bundle must have the signature `generate_beam`: export it with `num_beams` and a "
-                "mode that is not static. "
-                f"Received: {self.description.get('name')!r} without this signature"
-            )
+        if num_beams is None:
+            num_beams = self.search["num_beams"]
+            expected = "given, for example num_beams=4, because the bundle's search is greedy"
+            require(num_beams > 1, expected, num_beams=None)
+        require_positive(num_beams=num_beams)
+        return self._hypotheses(texts, max_length, batch_size, num_beams, length_penalty)
+
+    def _hypotheses(self, texts, max_length, batch_size, num_beams, length_penalty, count=None):
+        """Return the best targets of each text with their scores, `count` before equal ones merge."""
         texts = checked_texts(texts)
         targets = [[("", 0.0)] for _ in texts]
+        search, batch = self._beam_search(num_beams, length_penalty)
+        batch_size = batch or batch_size or BEAM_BATCH
         for rows, source, limit in self._batches(texts, max_length, batch_size):
-            for row, tokens, lengths, scores in zip(
-                rows, *self.engine.beam(source, limit), strict=True
-            ):
-                exist = scores > NO_TARGET
-                found = decode(self.tokenizers.target, tokens[exist], lengths[exist])
-                targets[row] = list(zip(found, map(float, scores[exist]), strict=True))
+            for row, tokens, lengths, scores in zip(rows, *search(source, limit), strict=True):
+                kept = np.flatnonzero(scores > NO_TARGET)[:count]
+                found = decode(self.tokenizers.target, tokens[kept], lengths[kept])
+                best: dict[str, float] = {}
+                for text, score in zip(found, map(float, scores[kept]), strict=True):
+                    best.setdefault(text, score)
+                targets[row] = list(best.items())
         return targets
+
+    def _beam_search(self, num_beams, length_penalty):
+        """Return a beam search as a function of ids, in the file where it has it; and its batch."""
+        if length_penalty is None:
+            length_penalty = self.search["length_penalty"]
+        options = {"num_beams": num_beams, "length_penalty": length_penalty}
+        if options == self.search:
+            return self.engine.beam, None
+        search, batch = self.engine.host_search()
+        return functools.partial(search.beam, num_hypotheses=num_beams, **options), batch
 
     def sample(
         self,
@@ -209,8 +258,13 @@ def open_container(container: Container, num_threads: int = 1) -> Runner:
     """Open the content of a bundle, as `load` does."""
     name, description = container.path / MODEL_FILE, container.description
     file = ModelFile(container.parts[MODEL_FILE], num_threads, name)
-    tokenizers = _open_tokenizers(container)
-    return Runner(description, tokenizers, FileEngine(file, description))
+    tokenizers, engine = _open_tokenizers(container), FileEngine(file, description)
+    if description["search"]["num_beams"] > 1 and not engine.has_beam:
+        raise BundleError(
+            f"{name} must have the signature `generate_beam`, because search in {DESCRIPTION_FILE} is "
+            f"a beam search. Received: {sorted(file.signatures)}"
+        )
+    return Runner(description, tokenizers, engine)
 
 
 def _open_tokenizers(container):

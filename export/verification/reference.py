@@ -1,21 +1,23 @@
 """The outputs of the Keras model, with which exported files are compared."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 import sacrebleu
 import tensorflow as tf
 
+from seq2lite.zoo.search.beam import beam_search
 from seq2lite.zoo.search.greedy import greedy_search
 
-from ..runtime.checks import quote
+from ..runtime.engine import best_search
 from ..runtime.runner import Runner
 from ..runtime.text import decode, pad
 from ..runtime.tokenizer import Tokenizers
-from .probe import search_all
+from .probe import MAX_STEPS, search_all
 
+GREEDY = {"num_beams": 1, "length_penalty": 0.0}  # a search
 NUM_TEACHER_FORCED = 16  # sentences whose logits are compared, the longest ones
-MAX_STEPS = 48  # steps compared per sentence
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Parity:
         max_logit_error: Maximum absolute logit difference.
         relative_logit_error: The same, relative to the largest absolute logit.
         token_agreement: Fraction of teacher-forced steps with the same most probable token.
-        generate_agreement: Fraction of equal `generate` outputs, among the compared sentences whose
-            teacher-forced steps all agree; 1 without such a sentence.
+        search_agreement: Fraction of the sentences with compared steps for which the search in the
+            file finds the target that the same search on the host finds over the file's steps.
         same_outputs: Fraction of all sentences with equal output text.
         keras_chrf: Corpus chrF of Keras against the references.
         file_chrf: Corpus chrF of the file against the references.
@@ -37,14 +39,16 @@ class Parity:
         bleu_signature: SacreBLEU's signature of BLEU.
         num_sentences: Number of generated sentences.
         num_steps: Number of steps whose logits were compared.
-        worst: Sentence and step of the largest logit difference.
-        first_difference: First sentence whose output differs, with both outputs.
+        worst_source: Sentence of the largest logit difference.
+        worst_step: Step of the largest logit difference, from 0.
+        example: Source, output of Keras and output of the file for the first sentence whose outputs
+            differ; None if all are equal.
     """
 
     max_logit_error: float
     relative_logit_error: float
     token_agreement: float
-    generate_agreement: float
+    search_agreement: float
     same_outputs: float
     keras_chrf: float
     file_chrf: float
@@ -54,8 +58,9 @@ class Parity:
     bleu_signature: str
     num_sentences: int
     num_steps: int
-    worst: str
-    first_difference: str
+    worst_source: str
+    worst_step: int
+    example: tuple[str, str, str] | None
 
 
 class KerasReference:
@@ -66,6 +71,8 @@ class KerasReference:
         tokenizers: Its `Tokenizers`.
         pairs: List of (source, reference) that the model was not trained on.
         limits: dict of `max_source_length` and `max_target_length`.
+        searches: The searches of the files that are compared, each a dict of `num_beams` and
+            `length_penalty`. Beam searches must have the same options. Default: greedy search.
 
     Attributes:
         sources: The sources that are not blank, the longest first.
@@ -74,13 +81,14 @@ class KerasReference:
         lengths: Length of each row of `source`.
         tokens: Tokens from greedy search, int32 `(n, max_target_length)`.
         token_lengths: Number of tokens in each row of `tokens`.
-        texts: The decoded tokens.
+        texts: dict of number of beams to the outputs of the search.
         logits: Teacher-forced logits of the first sentences.
     """
 
-    def __init__(self, model, tokenizers: Tokenizers, pairs, limits: dict):
+    def __init__(self, model, tokenizers: Tokenizers, pairs, limits: dict, searches=(GREEDY,)):
         self.tokenizers = tokenizers
-        self.runner = keras_runner(model, tokenizers, limits)
+        search = max(searches, key=lambda search: search["num_beams"])
+        self.runner = keras_runner(model, tokenizers, limits, search)
         self.max_length = limits["max_target_length"]
         self.ids = {name: getattr(model, name) for name in ("pad_id", "start_id", "end_id")}
         self.padding = int(model.source_spec.padding)
@@ -93,7 +101,11 @@ class KerasReference:
         self.tokens, self.token_lengths = search_all(
             self.runner.engine.greedy, self.source, self.lengths, self.max_length
         )
-        self.texts = decode(tokenizers.target, self.tokens, self.token_lengths)
+        found = {1: (self.tokens, self.token_lengths)}
+        if (num_beams := search["num_beams"]) > 1:
+            run = best_search(self.runner.engine, num_beams)
+            found[num_beams] = search_all(run, self.source, self.lengths, self.max_length)
+        self.texts = {beams: decode(tokenizers.target, *each) for beams, each in found.items()}
         tokens, token_lengths = self.runner.engine.greedy(
             self.source[:NUM_TEACHER_FORCED], min(self.max_length, MAX_STEPS)
         )
@@ -105,27 +117,23 @@ class KerasReference:
         inputs = {"source": self.source[:NUM_TEACHER_FORCED], "target": self.teacher}
         self.logits = model(inputs, training=False).numpy()
 
-    @property
-    def inputs(self):
-        """The arguments of `probe`."""
+    def inputs(self, search=GREEDY):
+        """Return the arguments of `probe` for a file with a search."""
         names = "source", "lengths", "max_length", "teacher", "padding"
-        return {**{name: getattr(self, name) for name in names}, **self.ids}
+        return {**{name: getattr(self, name) for name in names}, **self.ids, "search": search}
 
-    def compare(self, outputs: dict) -> Parity:
+    def compare(self, outputs: dict, search=GREEDY) -> Parity:
         """Compare the outputs of a file, as `probe` returns them, with those of Keras."""
+        expected = self.texts[search["num_beams"]]
         texts = decode(self.tokenizers.target, outputs["tokens"], outputs["token_lengths"])
         error = np.abs(outputs["logits"] - self.logits).max(axis=-1)
         # NaN counts as the largest error; as a number it would compare as none.
         error = np.where(self.steps, np.where(np.isnan(error), np.inf, error), 0)
         agree = outputs["logits"].argmax(-1) == self.logits.argmax(-1)
-        # If all steps agree, `generate` must give the same tokens.
-        agreeing = (agree | ~self.steps).all(axis=-1)
-        width = self.teacher.shape[1] - 1
-        same = (outputs["tokens"][: len(agreeing), :width] == self.teacher[:, 1:]).all(axis=-1)
         differing = [
-            f"{quote(source)}: Keras generates {quote(expected)}, the file {quote(found)}"
-            for source, expected, found in zip(self.sources, self.texts, texts, strict=True)
-            if found != expected
+            example
+            for example in zip(self.sources, expected, texts, strict=True)
+            if example[1] != example[2]
         ]
         sentence, step = np.unravel_index(error.argmax(), error.shape)
         largest = np.abs(self.logits[self.steps]).max()
@@ -133,49 +141,56 @@ class KerasReference:
             max_logit_error=float(error.max()),
             relative_logit_error=float(error.max() / largest),
             token_agreement=float(agree[self.steps].mean()),
-            generate_agreement=float(same[agreeing].mean()) if agreeing.any() else 1.0,
-            same_outputs=float(np.mean([a == b for a, b in zip(texts, self.texts, strict=True)])),
-            **self._scores(texts),
+            search_agreement=float(outputs["agreements"].mean()),
+            same_outputs=1 - len(differing) / len(texts),
+            **self._scores(expected, texts),
             num_sentences=len(texts),
             num_steps=int(self.steps.sum()),
-            worst=f"step {step} of {quote(self.sources[sentence])}",
-            first_difference=differing[0] if differing else "none",
+            worst_source=self.sources[sentence],
+            worst_step=int(step),
+            example=differing[0] if differing else None,
         )
 
-    def _scores(self, texts):
+    def _scores(self, expected, texts):
         """BLEU and chrF of Keras and of the file against the references, and their signatures."""
         scores = {}
         for name, metric in (("bleu", sacrebleu.BLEU()), ("chrf", sacrebleu.CHRF())):
-            for who, outputs in (("keras", self.texts), ("file", texts)):
+            for who, outputs in (("keras", expected), ("file", texts)):
                 score = metric.corpus_score(outputs, [list(self.references)]).score
                 scores[f"{who}_{name}"] = score
             scores[f"{name}_signature"] = metric.get_signature().format()
         return scores
 
 
-def keras_runner(model, tokenizers: Tokenizers, limits: dict) -> Runner:
-    """Return a `Runner` over a Keras model."""
-    padding = {"padding": model.source_spec.padding}
-    return Runner({**limits, **padding}, tokenizers, KerasEngine(model))
+def keras_runner(model, tokenizers: Tokenizers, limits: dict, search=GREEDY) -> Runner:
+    """Return a `Runner` over a Keras model whose search is that of a bundle."""
+    description = {**limits, "padding": model.source_spec.padding, "search": search}
+    return Runner(description, tokenizers, KerasEngine(model, **search))
 
 
 class KerasEngine:
-    """The greedy search of a Keras model as the engine of a `Runner`, in a tf.function."""
+    """The searches of a Keras model as the engine of a `Runner`, in tf.functions."""
 
-    has_beam = False
-
-    def __init__(self, model):
+    def __init__(self, model, num_beams=1, length_penalty=0.0):
         spec = model.source_spec
+        beams = {"num_beams": num_beams, "num_hypotheses": num_beams}
+        arguments = tf.TensorSpec(spec.shape(), spec.dtype), tf.TensorSpec((), tf.int32)
+        traced = functools.partial(tf.function, input_signature=arguments, autograph=False)
 
-        @tf.function(
-            input_signature=[tf.TensorSpec(spec.shape(), spec.dtype), tf.TensorSpec((), tf.int32)],
-            autograph=False,
-        )
-        def search(source, max_length):
+        @traced
+        def greedy(source, max_length):
             return greedy_search(model, source, max_length)
 
-        self._search = search
+        @traced
+        def beam(source, max_length):
+            return beam_search(model, source, max_length, **beams, length_penalty=length_penalty)
+
+        self._greedy, self._beam = greedy, beam
 
     def greedy(self, source, max_length):
         """Return tokens `(batch, length)` and lengths `(batch,)`."""
-        return tuple(output.numpy() for output in self._search(source, max_length))
+        return tuple(output.numpy() for output in self._greedy(source, max_length))
+
+    def beam(self, source, max_length):
+        """Return tokens `(batch, num_beams, length)`, lengths and scores `(batch, num_beams)`."""
+        return tuple(output.numpy() for output in self._beam(source, max_length))

@@ -9,7 +9,7 @@ from seq2lite.export import load
 
 from ..data.splits import spread
 from ..training.result import RunResult
-from .decoding import Score, Search
+from .decoding import Score
 
 NUM_EXAMPLES = 12  # of each test, in the report
 
@@ -32,7 +32,7 @@ def evaluate(
     decoders = dict(baselines or {})
     decoders["Keras"] = lambda sources: score.decode(result.model, sources)
     for quantization, report in result.reports.items():
-        decoders[quantization] = bundle_decoder(report.path, score.decode.search)
+        decoders[quantization] = bundle_decoder(report.path)
     scores, examples = {}, {}
     for test, pairs in result.data.tests.items():
         sources, references = zip(*pairs, strict=True)
@@ -45,18 +45,18 @@ def evaluate(
     return dataclasses.replace(result, scores=scores, examples=examples)
 
 
-def bundle_decoder(path: str | Path, search: Search) -> Callable[[Sequence[str]], list[str]]:
-    """Open a bundle and return a function that decodes source texts with it.
+def bundle_decoder(
+    path: str | Path, num_beams: int | None = None
+) -> Callable[[Sequence[str]], list[str]]:
+    """Open a bundle and return a function that decodes source texts.
 
     Args:
         path: The bundle.
-        search: The `Search` options that the bundle was exported with. A bundle without beam
-            search decodes greedily.
+        num_beams: Beam size, as in `Runner.generate`. Default: the bundle's search.
 
     Example:
         >>> from seq2lite.recipes.evaluation.evaluate import bundle_decoder
-        >>> from seq2lite.recipes.evaluation.decoding import Search
-        >>> decode = bundle_decoder(bundle, Search(num_beams=3))
+        >>> decode = bundle_decoder(bundle)
         >>> len(decode(["Open File", "Close"]))
         2
     """
@@ -66,8 +66,6 @@ def bundle_decoder(path: str | Path, search: Search) -> Callable[[Sequence[str]]
         with warnings.catch_warnings():
             # The number of sources that are cut has been printed before.
             warnings.simplefilter("ignore")
-            if search.num_beams == 1 or not runner.engine.has_beam:
-                return runner.generate(sources)
-            return [targets[0][0] for targets in runner.generate_beam(sources)]
+            return runner.generate(sources, num_beams=num_beams)
 
     return decode

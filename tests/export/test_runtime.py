@@ -15,7 +15,7 @@ from seq2lite import export, zoo
 from seq2lite.export.runtime.container import write_container
 from seq2lite.export.runtime.golden import check_golden
 from seq2lite.export.runtime.runner import Runner
-from seq2lite.export.verification.reference import KerasEngine
+from seq2lite.export.tflite_file import flatbuffer
 
 ODD = [
     "",
@@ -102,10 +102,59 @@ def test_beam_search_in_the_file_equals_the_zoo(runner, tiny_model, tokenizer, p
     assert len({target for beams in results for target, _ in beams}) > 6
 
 
-def test_beam_search_is_refused_where_the_engine_has_none(runner, tiny_model):
-    without = Runner(runner.description, runner.tokenizers, KerasEngine(tiny_model))
-    with pytest.raises(ValueError, match="must have the signature `generate_beam`"):
-        without.generate_beam(["Open File"])
+def test_generate_runs_the_search_of_the_bundle(runner, bundle, pairs):
+    """Also another search, which runs on the host, and greedy search."""
+    texts = ["", *(source for source, _ in pairs[:6] if len(source) < 40)]
+    assert runner.search == {"num_beams": 3, "length_penalty": 0.6}
+    best = runner.generate(texts)
+    assert best == [beams[0][0] for beams in runner.generate_beam(texts)]
+    assert best == runner.generate(texts, num_beams=3, batch_size=2)
+    greedy = runner.generate(texts, num_beams=1)
+    assert greedy == greedy_runner(runner).generate(texts) != best
+    for num_beams, length_penalty in ((2, None), (5, None), (3, 0.0)):
+        options = {"num_beams": num_beams, "length_penalty": length_penalty}
+        beams = runner.generate_beam(texts, **options)
+        assert max(map(len, beams)) <= num_beams
+        assert [each[0][0] for each in beams] == runner.generate(texts, **options)
+
+
+def greedy_runner(runner):
+    """The same runner, of a bundle whose search is greedy."""
+    search = {"num_beams": 1, "length_penalty": 0.6}
+    return Runner({**runner.description, "search": search}, runner.tokenizers, runner.engine)
+
+
+def test_a_greedy_bundle_needs_the_number_of_beams(runner):
+    with pytest.raises(ValueError, match=r"`num_beams` must be given, .* search is greedy"):
+        greedy_runner(runner).generate_beam(["Open File"])
+    assert len(greedy_runner(runner).generate_beam(["Open File"], num_beams=2)[0]) == 2
+
+
+def test_no_target_appears_twice_in_a_list(runner):
+    """Several token sequences can have the same text; the best score is kept."""
+
+    class Engine:
+        def beam(self, source, max_length):
+            subword, other = runner.tokenizers.target.encode(["a", "b"])
+            rows = [subword, [ord("a") + 4], other]  # the second is the byte of "a"
+            tokens = np.zeros((len(source), 3, 4), np.int32)
+            for place, ids in enumerate(rows):
+                tokens[:, place, : len(ids)] = ids
+            lengths = np.array([[len(ids) for ids in rows]] * len(source))
+            return tokens, lengths, np.array([[-1.0, -2.0, -3.0]] * len(source))
+
+    (found,) = Runner(runner.description, runner.tokenizers, Engine()).generate_beam(["Open"])
+    assert found == [("a", -1.0), ("b", -3.0)]
+
+
+def test_a_beam_search_that_the_file_lacks_is_refused(bundle, tmp_path):
+    model = flatbuffer.read((bundle / "model.tflite").read_bytes())
+    for signature in model.signatureDefs:
+        if signature.signatureKey == b"generate_beam":
+            signature.signatureKey = b"another"
+    changed_copy(bundle, tmp_path, {"model.tflite": flatbuffer.write(model)})
+    with pytest.raises(export.BundleError, match="must have the signature `generate_beam`"):
+        export.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -223,9 +272,9 @@ def test_a_corrupted_part_is_named(copy, how):
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"format": 99}, r"must have format 2.* Received: format 99"),
-        ({"format": 1}, r"must have format 2.* Received: format 1"),
-        ({"format": True}, "its format must be 2"),
+        ({"format": 99}, r"must have format 3.* Received: format 99"),
+        ({"format": 2}, r"must have format 3.* Received: format 2"),
+        ({"format": True}, "its format must be 3"),
         ({"sha256": ["model.tflite", "tokenizer.model"]}, "is corrupted"),
         ({"sha256": {"model.tflite": "0" * 64}}, "is corrupted"),
         (
@@ -236,6 +285,10 @@ def test_a_corrupted_part_is_named(copy, how):
         ({"max_source_length": True}, "max_source_length must be an integer"),
         ({"max_target_length": 65537}, "max_target_length must be an integer from 2 to 65,536"),
         ({"max_target_length": None}, "max_target_length must be an integer"),
+        ({"search": None}, "is corrupted"),
+        ({"search": {"num_beams": 3}}, "is corrupted"),
+        ({"search": {"num_beams": 0, "length_penalty": 1.0}}, "search must be a number of beams"),
+        ({"search": {"num_beams": 3, "length_penalty": "1"}}, "search must be a number of beams"),
         ({"vocabulary_size": 7}, "tokenizer.model must be the tokenizer that"),
         ({"start_id": 1000}, r"tokenizer.model: `start_id` must be an int in \[0, 1000\)"),
         ({"start_id": None}, "tokenizer.model must be the tokenizer that"),

@@ -58,4 +58,4 @@ def test_a_bundle_decodes_to_the_best_hypothesis_of_beam_search(
         texts = tokenizer.decode([row[:n] for row, n in zip(tokens[0], lengths[0], strict=True)])
         best.append(texts[0])
         last.append(texts[-1])
-    assert bundle_decoder(bundle, search)(sources) == best != last
+    assert bundle_decoder(bundle)(sources) == best != last

@@ -331,7 +331,7 @@ def test_a_bundle_pronounces_as_keras_does(preset, tmp_path):
     (scores,) = result.scores.values()
     assert scores["float32"] == pytest.approx(scores["Keras"])
     words = ["aei", "bfj", "chk", "dgi"]
-    outputs = bundle_decoder(result.reports["float32"].path, config.search)(words)
+    outputs = bundle_decoder(result.reports["float32"].path)(words)
     decode = Decoder(result.data.tokenizer, config.search, config.data.max_lengths)
     assert outputs == decode(result.model, words) and any(outputs)
 
