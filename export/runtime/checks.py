@@ -39,10 +39,16 @@ def quote(value: object, limit: int = 60) -> str:
 
 def checked_texts(texts: Sequence[str]) -> Sequence[str]:
     """Return `texts`, or raise ValueError unless they are a list of Unicode text."""
-    are_texts = isinstance(texts, (list, tuple)) and all(isinstance(text, str) for text in texts)
-    require(are_texts, "a list of str", texts=texts)
-    for text in texts:
-        require(is_unicode(text), "valid Unicode, without unpaired surrogates", texts=text)
+    if isinstance(texts, str):
+        raise ValueError(
+            f"`texts` must be a list of str. Received: texts={quote(texts)}. Put a single text in a "
+            f"list: [{quote(texts)}]"
+        )
+    require(isinstance(texts, (list, tuple)), "a list of str", texts=texts)
+    for place, text in enumerate(texts):
+        received = {f"texts[{place}]": text}
+        require(isinstance(text, str), "a str", **received)
+        require(is_unicode(text), "valid Unicode, without unpaired surrogates", **received)
     return texts
 
 

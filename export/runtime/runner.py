@@ -93,7 +93,8 @@ class Runner:
             return [targets[0][0] for targets in best]
         texts = checked_texts(texts)
         targets = [""] * len(texts)
-        for rows, source, limit in self._batches(texts, max_length, batch_size or GREEDY_BATCH):
+        batch_size = GREEDY_BATCH if batch_size is None else batch_size
+        for rows, source, limit in self._batches(texts, max_length, batch_size):
             found = decode(self.tokenizers.target, *self.engine.greedy(source, limit))
             for row, target in zip(rows, found, strict=True):
                 targets[row] = target
@@ -140,8 +141,8 @@ class Runner:
         texts = checked_texts(texts)
         targets = [[("", 0.0)] for _ in texts]
         search, batch = self._beam_search(num_beams, length_penalty)
-        batch_size = batch or batch_size or BEAM_BATCH
-        for rows, source, limit in self._batches(texts, max_length, batch_size):
+        batch_size = BEAM_BATCH if batch_size is None else batch_size
+        for rows, source, limit in self._batches(texts, max_length, batch or batch_size):
             for row, tokens, lengths, scores in zip(rows, *search(source, limit), strict=True):
                 kept = np.flatnonzero(scores > NO_TARGET)[:count]
                 found = decode(self.tokenizers.target, tokens[kept], lengths[kept])

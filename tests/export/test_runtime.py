@@ -160,14 +160,20 @@ def test_a_beam_search_that_the_file_lacks_is_refused(bundle, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"texts": "Open File"}, "`texts` must be a list of str. Received: texts='Open File'"),
-        ({"texts": [b"x"]}, "`texts` must be a list of str"),
-        ({"texts": ["\ud800"]}, "`texts` must be valid Unicode"),
+        (
+            {"texts": "Open File"},
+            r"`texts` must be a list of str. Received: texts='Open File'. .* list: \['Open File'\]",
+        ),
+        ({"texts": iter(["Open"])}, "`texts` must be a list of str"),
+        ({"num_beams": 0, "texts": ["x"]}, "`num_beams` must be a positive integer"),
+        ({"texts": ["x", b"x"]}, r"`texts\[1\]` must be a str. Received: texts\[1\]=b'x'"),
+        ({"texts": ["\ud800"]}, r"`texts\[0\]` must be valid Unicode"),
         (
             {"texts": ["x"], "max_length": 0},
             "`max_length` must be a positive integer. Received: max_length=0",
         ),
         ({"texts": ["x"], "max_length": 10**6}, "`max_length` must be at most 65,536"),
+        ({"texts": ["x"], "batch_size": 0}, "`batch_size` must be a positive integer"),
         ({"texts": ["x"], "batch_size": 1.5}, "`batch_size` must be a positive integer"),
     ],
 )
