@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
+from seq2lite.export.runtime.checks import quote
 from seq2lite.export.runtime.runner import load
 
 
@@ -82,7 +83,7 @@ def _decoded(lines, number):
             texts.append(line.decode().removesuffix("\r"))
         except UnicodeDecodeError as error:
             place = f"standard input, line {number + len(texts) + 1}"
-            problem = ValueError(f"{place}: must be UTF-8. Received: {line[:40]!r}"), error
+            problem = ValueError(f"{place}: must be UTF-8. Received: {quote(line)}"), error
             break
     if texts:
         yield texts
