@@ -4,10 +4,10 @@ Each takes the file's bytes, a calibration or None, and `modes.Options`. It retu
 file, and the format of each weight by name. Work that runs the file is isolated in a subprocess.
 """
 
-import inspect
 import warnings
 from dataclasses import dataclass
 
+from ..runtime.checks import level_of_caller
 from ..system.isolation import run_isolated
 from ..tflite_file import flatbuffer, rewrites
 from ..tflite_file.versions import version_numbers
@@ -63,20 +63,12 @@ def quantize_weights(content, calibration, options, *, choose=None):
         warnings.warn(
             "Only weights that are read by a zoo.TokenEmbedding or by a product of rows can be "
             f"quantized. Kept in float32: {', '.join(kept)}",
-            stacklevel=_level_of_caller(),
+            stacklevel=level_of_caller(),
         )
     model = flatbuffer.read(store_weights(content, formats, moments))
     rewrites.drop_unread(model)
     names = {weight.name: weight.stored_as(formats[weight.buffer]) for weight in weights}
     return flatbuffer.write(model), names
-
-
-def _level_of_caller():
-    """The `stacklevel` of the first caller outside of the package: modes have several callers."""
-    package, frame, level = __package__.rpartition(".")[0], inspect.currentframe().f_back, 1
-    while frame.f_back and frame.f_globals["__name__"].startswith(f"{package}."):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def uniform_formats(kind):

@@ -1,5 +1,6 @@
 """Checks of arguments."""
 
+import inspect
 from collections.abc import Sequence
 from numbers import Integral, Real
 
@@ -35,6 +36,14 @@ def quote(value: object, limit: int = 60) -> str:
         return shown if len(value) <= limit else f"{shown[:-1]}…{shown[-1]}"
     shown = repr(value)
     return shown if len(shown) <= limit else f"{shown[:limit]}…"
+
+
+def level_of_caller() -> int:
+    """Return the `stacklevel` with which a warning names the first caller outside of the package."""
+    package, frame, level = __name__.partition(".")[0], inspect.currentframe(), 0
+    while frame and frame.f_globals["__name__"].partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def checked_texts(texts: Sequence[str]) -> Sequence[str]:

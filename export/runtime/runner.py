@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .checks import checked_texts, quote, require, require_positive
+from .checks import checked_texts, level_of_caller, quote, require, require_positive
 from .container import (
     DESCRIPTION_FILE,
     MAX_LENGTH,
@@ -228,7 +228,7 @@ class Runner:
                 warnings.warn(
                     f"a text of {length} tokens is cut to {limit - 1}, the maximum length of this "
                     f"model: {quote(text)}",
-                    stacklevel=4,
+                    stacklevel=level_of_caller(),
                 )
 
 

@@ -66,8 +66,11 @@ def test_decomposed_hangul_gives_the_same_text(runner):
 def test_a_text_that_is_too_long_is_cut_with_a_warning(runner):
     long = "menu " * 60
     with pytest.warns(UserWarning, match=r"a text of \d+ tokens is cut to 39") as warned:
+        runner.sample([long])
+    assert warned[0].filename == __file__
+    with pytest.warns(UserWarning, match=r"a text of \d+ tokens is cut to 39") as warned:
         results = runner.generate([long, "Open File"])
-    assert len(warned) == 1
+    assert len(warned) == 1 and warned[0].filename == __file__
     cut = runner.tokenizers.source.decode([runner.source_ids([long])[0][:-1]])
     assert results[0] == runner.generate(cut)[0]
 
