@@ -34,7 +34,8 @@ from seq2lite.export.runtime.container import (
     read_container,
     write_container,
 )
-from seq2lite.export.runtime.runner import Runner, open_container
+from seq2lite.export.runtime.load import open_container
+from seq2lite.export.runtime.runner import Runner
 from seq2lite.export.tflite_file import flatbuffer
 
 TEXTS = ["Open File", "", "Close all editors in this group and those to the left"]

@@ -8,7 +8,9 @@ from importlib import import_module
 
 from seq2lite.extras import require_extra
 
-from .runtime.runner import BundleError, Runner, load
+from .runtime.container import BundleError
+from .runtime.load import load
+from .runtime.runner import Runner
 from .runtime.tokenizer import Tokenizer
 
 # Names that need TensorFlow, and their modules.

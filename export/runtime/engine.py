@@ -1,6 +1,7 @@
-"""The engine of a `Runner` over a TFLite file: searches over ids."""
+"""The engines of a `Runner`: searches over ids."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -11,7 +12,20 @@ from .static_file import StaticFile
 IDS = "start_id", "end_id", "pad_id"
 
 
-def best_search(engine, num_beams: int) -> Callable:
+class Engine(Protocol):
+    """The searches that a `Runner` calls, with the arguments and results of `FileEngine`."""
+
+    def greedy(self, source: np.ndarray, max_length: int) -> tuple:
+        """Return tokens and lengths of greedy search."""
+
+    def beam(self, source: np.ndarray, max_length: int) -> tuple:
+        """Return tokens, lengths and scores of the bundle's beam search."""
+
+    def host_search(self) -> tuple[HostSearch, int | None]:
+        """Return a `HostSearch`, and its number of rows or None."""
+
+
+def best_search(engine: Engine, num_beams: int) -> Callable:
     """Return the search of an engine as a function of ids that finds the best target of each source.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 from .checks import quote
 from .container import BundleError, read_container
 from .engine import best_search
-from .runner import open_container
+from .load import open_container
 from .text import source_ids
 
 # Processors differ in summation order, and int8 rounds the activations of each product.

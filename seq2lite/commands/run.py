@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from seq2lite.export.runtime.checks import quote
-from seq2lite.export.runtime.runner import load
+from seq2lite.export.runtime.load import load
 
 
 def main(arguments: Sequence[str]) -> None:

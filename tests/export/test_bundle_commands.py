@@ -207,7 +207,7 @@ def truncated(bundle, tmp_path):
         (["check", "nowhere"], None, "error: nowhere is not a bundle"),
         (["run", truncated, "x"], None, "model.tflite is corrupted or belongs to another bundle"),
         (["run", None], b"ok\n\xff\xfe\n", "error: standard input, line 2: must be UTF-8"),
-        (["run", None, b"\xff"], None, "error: `texts` must be valid Unicode"),
+        (["run", None, b"\xff"], None, "error: `texts[0]` must be valid Unicode"),
         (["run", None, "x", "--threads", "0"], None, "error: `num_threads` must be a positive"),
         (["run", None, "x", "--max-length", "-1"], None, "error: `max_length` must be a positive"),
     ],

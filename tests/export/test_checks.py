@@ -49,7 +49,7 @@ def test_sources_are_padded_as_the_model_reads_them(pairs, tokenizer):
     limits = {"max_source_length": 30, "max_target_length": 6}
     reference = KerasReference(model, Tokenizers.of(tokenizer), pairs[:6], limits)
     assert reference.padding == reference.source[-1, -1] == 1 and 0 not in reference.source
-    assert reference.runner.generate(reference.sources[:6]) == reference.texts
+    assert reference.runner.generate(reference.sources[:6]) == reference.texts[1]
 
 
 @pytest.mark.parametrize("is_static", [False, True])

@@ -67,6 +67,16 @@ def resident():
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
+def test_a_larger_batch_opens_a_new_interpreter(bundle):
+    """XNNPACK can return wrong rows otherwise. Single texts and smaller batches use the same one."""
+    runner, used = export.load(bundle), []
+    for texts in (TEXTS[:1], TEXTS[1:2], TEXTS[:1], TEXTS[:4], TEXTS[:2], TEXTS[:4]):
+        runner.generate(texts)
+        used.append(runner.engine.file.interpreter)
+    assert used[0] is used[1] is used[2] is not used[3]
+    assert used[3] is used[4] is not used[5]
+
+
 def test_a_threading_server_answers_as_one_thread(runner):
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
