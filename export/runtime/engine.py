@@ -65,12 +65,14 @@ class FileEngine:
     """
 
     def __init__(self, file: ModelFile, description: dict | None = None):
-        self.file = file
-        self.ids = {key: description[key] for key in IDS} if description else {}
+        self.file, description = file, description or {}
+        self.ids: dict[str, int] = {key: description[key] for key in IDS if key in description}
         self.is_static = "generate" not in file.signatures
-        self.batch = self.max_tokens = self._static = None
+        self._static: StaticFile | None = None
+        self.batch: int | None = None
+        self.max_tokens: int | None = None
         if self.is_static:
-            self._static = StaticFile(file, description.get("padding", description["pad_id"]))
+            self._static = StaticFile(file, description.get("padding", self.ids["pad_id"]))
             self.batch, self.max_tokens = self._static.batch, self._static.max_tokens
 
     @property
@@ -100,8 +102,8 @@ class FileEngine:
         Returns:
             `tokens`, int32 `(batch, length)`, and `lengths`, int32 `(batch,)`.
         """
-        if self.is_static:
-            return self._greedy_on_host(source, max_length)
+        if self._static:
+            return self._greedy_on_host(self._static, source, max_length)
         found = self._run("generate", source, max_length)
         return found["tokens"], found["length"]
 
@@ -119,22 +121,22 @@ class FileEngine:
 
     def host_search(self) -> tuple[HostSearch, int | None]:
         """Return a `HostSearch` over `encode` and `decode_step`, and its batch; None if dynamic."""
-        sizes = {"max_tokens": self.max_tokens, "batch": self.batch}
+        sizes: dict = {"max_tokens": self.max_tokens, "batch": self.batch}
         return HostSearch(self.encode, self.decode_step, **self.ids, **sizes), self.batch
 
     def _run(self, signature, source, max_length):
         max_length = np.array(max_length, np.int32)
         return self.file.run(signature, source=source, max_length=max_length)
 
-    def _greedy_on_host(self, source, max_length):
+    def _greedy_on_host(self, file, source, max_length):
         """Search in batches of the file's size, so that short targets do not wait for long ones."""
-        search, batch = self.host_search()
+        search, _ = self.host_search()
         search.check_length(max_length)
-        self._static.check_length(source)
+        file.check_length(source)
         tokens = np.full((len(source), max_length), self.ids["pad_id"], np.int32)
         lengths = np.zeros(len(source), np.int32)
-        for start in range(0, len(source), batch):
-            rows = slice(start, start + batch)
+        for start in range(0, len(source), file.batch):
+            rows = slice(start, start + file.batch)
             found, lengths[rows] = search.greedy(source[rows], max_length)
             tokens[rows, : found.shape[1]] = found
         return tokens[:, : max(1, lengths.max())], lengths

@@ -3,6 +3,7 @@
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -104,7 +105,9 @@ class _Session:
 
     def _open(self):
         file = self.file
-        self.interpreter, self.runners, self.last = None, {}, {}
+        self.runners: dict = {}
+        self.last: dict = {}  # rows and length of the last source of each signature
+        self.interpreter: Any = None  # closed before the next one takes memory
         self.interpreter = open_interpreter(
             file.content, file.num_threads, file.name, **file.options
         )

@@ -188,8 +188,9 @@ class Runner:
         for rows, source, limit in self._batches(texts, max_length, batch or batch_size):
             if draws is None:
                 draws = np.random.default_rng(seed).random((len(texts), limit), np.float32)
-            options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-            found = search.sample(source, limit, **options, draws=draws[rows])
+            found = search.sample(
+                source, limit, temperature=temperature, top_k=top_k, top_p=top_p, draws=draws[rows]
+            )
             for row, target in zip(rows, decode(self.tokenizers.target, *found), strict=True):
                 targets[row] = target
         return targets

@@ -62,7 +62,7 @@ class StaticFile:
     def search(self, start_id: int, end_id: int, pad_id: int) -> HostSearch:
         """Return a `HostSearch` over this file."""
         ids = {"start_id": start_id, "end_id": end_id, "pad_id": pad_id}
-        sizes = {"max_tokens": self.max_tokens, "batch": self.batch}
+        sizes: dict = {"max_tokens": self.max_tokens, "batch": self.batch}
         return HostSearch(self.encode, self.decode_step, **ids, **sizes)
 
 
