@@ -136,6 +136,7 @@ def _compared(report):
     measured, parity = report.measurements, report.parity
     return {
         "mode": report.quantization,
+        "beams": str(report.search["num_beams"]),
         "size, bytes": f"{report.file_size:,}",
         "bytes per parameter": f"{report.file_size / report.num_parameters:.3f}",
         "minimum runtime": report.min_runtime,

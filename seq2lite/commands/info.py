@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seq2lite.export.runtime.checks import quote
-from seq2lite.export.runtime.container import MODEL_FILE, read_container
+from seq2lite.export.runtime.container import MODEL_FILE, describe_search, read_container
 from seq2lite.export.tflite_file import flatbuffer
 from seq2lite.export.tflite_file.metadata import DESCRIPTION, read_metadata
 from seq2lite.export.tflite_file.signatures import describe_signatures
@@ -84,7 +84,7 @@ def _facts(description):
         "parameters": has("num_parameters") and f"{has('num_parameters'):,}",
         "languages": has("languages") and " to ".join(has("languages")),
         "quantization mode": has("quantization"),
-        "search": has("search") and _search(**has("search")),
+        "search": has("search") and describe_search(**has("search")),
         "source": has("max_source_length") and f"at most {has('max_source_length')} tokens",
         "target": has("max_target_length") and f"at most {has('max_target_length')} tokens",
         "vocabulary": has("vocabulary_size") and f"{has('vocabulary_size'):,} subwords",
@@ -93,12 +93,6 @@ def _facts(description):
         ),
     }
     yield from _lines({name: value for name, value in facts.items() if value})
-
-
-def _search(num_beams, length_penalty):
-    if num_beams == 1:
-        return "greedy"
-    return f"beam, {num_beams} beams, length penalty {length_penalty:g}"
 
 
 def _tables(content):
