@@ -29,7 +29,7 @@ from seq2lite.export.conversion.saved_model import save
 from seq2lite.export.quantization.modes import quantize
 from seq2lite.export.quantization.weights import store_weights, weights_of
 from seq2lite.export.runtime.engine import FileEngine
-from seq2lite.export.runtime.model_file import ModelFile
+from seq2lite.export.runtime.interpreter import ModelFile
 from seq2lite.export.signatures.dynamic import Signatures
 from seq2lite.export.signatures.lowering import arg_max
 from seq2lite.export.tflite_file import flatbuffer

@@ -23,7 +23,7 @@ import numpy as np
 
 from seq2lite import zoo
 from seq2lite.export import static
-from seq2lite.export.runtime.model_file import ModelFile
+from seq2lite.export.runtime.interpreter import ModelFile
 from seq2lite.export.runtime.static_file import StaticFile, zero_state
 from seq2lite.recipes.data.pairs import read_pairs
 from seq2lite.recipes.data.samples import VSCODE_VALID

@@ -8,8 +8,7 @@ from presets import DEFAULT_SIZES, VOCABULARY_SIZES
 from random_models import VOCABULARY, float32_file, mostly_long, random_ids, randomize
 from seq2lite import zoo
 from seq2lite.export.runtime.engine import FileEngine
-from seq2lite.export.runtime.interpreter import open_interpreter
-from seq2lite.export.runtime.model_file import ModelFile
+from seq2lite.export.runtime.interpreter import ModelFile, open_interpreter
 from seq2lite.zoo.presets import PRESETS
 
 # As in docs/reference/zoo.md, at the vocabularies of benchmarks/presets.py.

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from ..runtime.engine import FileEngine
-from ..runtime.model_file import ModelFile
+from ..runtime.interpreter import ModelFile
 
 
 def measure_memory(path, source, max_length, how, ids):

@@ -14,8 +14,7 @@ import numpy as np
 from ai_edge_litert.interpreter import OpResolverType
 
 from ..runtime.engine import FileEngine
-from ..runtime.interpreter import open_interpreter
-from ..runtime.model_file import ModelFile
+from ..runtime.interpreter import ModelFile, open_interpreter
 from ..tflite_file import flatbuffer
 from ..tflite_file.graphs import arrange, reachable
 from ..tflite_file.rewrites import drop_unused

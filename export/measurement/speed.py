@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from ..runtime.engine import FileEngine
-from ..runtime.model_file import ModelFile
+from ..runtime.interpreter import ModelFile
 from ..system.atomic import scratch_folder
 from ..system.isolation import ConversionError
 from ..tflite_file import flatbuffer

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from .host_search import HostSearch
-from .model_file import ModelFile
+from .interpreter import ModelFile
 from .static_file import StaticFile
 
 IDS = "start_id", "end_id", "pad_id"

@@ -13,7 +13,7 @@ from .container import (
     read_container,
 )
 from .engine import FileEngine
-from .model_file import ModelFile
+from .interpreter import ModelFile
 from .runner import Runner
 from .tokenizer import Tokenizer, Tokenizers
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from .checks import require
 from .host_search import HostSearch
-from .model_file import ModelFile
+from .interpreter import ModelFile
 
 
 class StaticFile:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..runtime.engine import FileEngine, best_search
-from ..runtime.model_file import ModelFile
+from ..runtime.interpreter import ModelFile
 
 BATCH = 32
 MAX_STEPS = 48  # of a sentence whose logits are compared

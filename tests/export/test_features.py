@@ -8,8 +8,7 @@ from random_models import randomize
 from seq2lite import export, zoo
 from seq2lite.export import static
 from seq2lite.export.runtime.engine import FileEngine
-from seq2lite.export.runtime.interpreter import open_interpreter
-from seq2lite.export.runtime.model_file import ModelFile
+from seq2lite.export.runtime.interpreter import ModelFile, open_interpreter
 from toy_family import ToyFamily
 
 FEATURES, LENGTH = 5, 7

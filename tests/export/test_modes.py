@@ -13,7 +13,7 @@ from seq2lite.export.checks import check_quantization
 from seq2lite.export.quantization.apply import quantize_activations, quantize_weights
 from seq2lite.export.quantization.modes import MODES, Options, quantize
 from seq2lite.export.runtime.engine import FileEngine
-from seq2lite.export.runtime.model_file import ModelFile
+from seq2lite.export.runtime.interpreter import ModelFile
 from seq2lite.export.tflite_file import flatbuffer
 from seq2lite.export.tflite_file.flatbuffer import schema
 

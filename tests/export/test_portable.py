@@ -15,7 +15,7 @@ from seq2lite.export.quantization.calibration import StaticCalibration
 from seq2lite.export.quantization.observe import observe
 from seq2lite.export.quantization.scales import softmax_inputs
 from seq2lite.export.runtime.engine import FileEngine
-from seq2lite.export.runtime.model_file import ModelFile
+from seq2lite.export.runtime.interpreter import ModelFile
 from seq2lite.export.runtime.static_file import StaticFile
 from seq2lite.export.signatures.static import StaticSignatures
 from seq2lite.export.system.isolation import ConversionError

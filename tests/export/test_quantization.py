@@ -17,8 +17,7 @@ from seq2lite.export.quantization.rounding import round_calibrated, round_to_nea
 from seq2lite.export.quantization.second_moments import second_moments
 from seq2lite.export.quantization.weights import GRIDS, read_weight, store_weights, weights_of
 from seq2lite.export.runtime.engine import FileEngine
-from seq2lite.export.runtime.interpreter import open_interpreter
-from seq2lite.export.runtime.model_file import ModelFile
+from seq2lite.export.runtime.interpreter import ModelFile, open_interpreter
 from seq2lite.export.tflite_file import flatbuffer, versions
 from seq2lite.export.tflite_file.flatbuffer import schema
 from structures import QUANTIZABLE

@@ -17,7 +17,7 @@ from seq2lite.export.measurement.size import size_by_part
 from seq2lite.export.measurement.speed import GRID, endless, measure_grid
 from seq2lite.export.quantization.weights import store_weights, weights_of
 from seq2lite.export.runtime.engine import FileEngine
-from seq2lite.export.runtime.model_file import ModelFile
+from seq2lite.export.runtime.interpreter import ModelFile
 from seq2lite.export.tflite_file import flatbuffer
 
 

@@ -10,8 +10,7 @@ from seq2lite import export, zoo
 from seq2lite.export.conversion.precision import in_float32
 from seq2lite.export.quantization.modes import quantize
 from seq2lite.export.runtime.engine import FileEngine
-from seq2lite.export.runtime.interpreter import open_interpreter
-from seq2lite.export.runtime.model_file import ModelFile
+from seq2lite.export.runtime.interpreter import ModelFile, open_interpreter
 from seq2lite.export.tflite_file import flatbuffer
 from seq2lite.export.tflite_file.targets import check_target
 from structures import PARAMS, SEARCHED, structured_model

@@ -12,7 +12,7 @@ import pytest
 from random_models import float32_file, random_ids, small_model, with_large_scores
 from seq2lite import zoo
 from seq2lite.export.runtime.engine import FileEngine
-from seq2lite.export.runtime.model_file import ModelFile
+from seq2lite.export.runtime.interpreter import ModelFile
 
 pytestmark = pytest.mark.long
 SCRIPT = Path(__file__).with_name("backend_answers.py")
