@@ -48,6 +48,9 @@ class ModelFile:
         name: The file's name, for error messages.
         options: Further options of ai-edge-litert's `Interpreter`.
 
+    Attributes:
+        signatures: Names of the signatures.
+
     Raises:
         BundleError: The content is not a TFLite file that this runtime supports, or the signatures
             `encode` and `decode_step` are missing.
@@ -63,6 +66,7 @@ class ModelFile:
         self.content, self.num_threads, self.name = content, num_threads, name
         self.options = options
         self._session = _Session(self)
+        self.signatures = set(self.interpreter.get_signature_list())
         if not {"encode", "decode_step"} <= self.signatures:
             raise BundleError(
                 f"{name} must have the signatures `encode` and `decode_step`. "
@@ -74,18 +78,15 @@ class ModelFile:
         """The interpreter; `run` may open another one."""
         return self._session.interpreter
 
-    @property
-    def signatures(self) -> set[str]:
-        """Names of the signatures."""
-        return set(self.interpreter.get_signature_list())
-
     def inputs(self, signature: str) -> dict:
         """Return shape, type and scale of each input of a signature, by name."""
-        return self.interpreter.get_signature_runner(signature).get_input_details()
+        with self._session.lock:
+            return self.interpreter.get_signature_runner(signature).get_input_details()
 
     def outputs(self, signature: str) -> dict:
         """Return shape, type and scale of each output of a signature, by name."""
-        return self.interpreter.get_signature_runner(signature).get_output_details()
+        with self._session.lock:
+            return self.interpreter.get_signature_runner(signature).get_output_details()
 
     def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Call a signature.

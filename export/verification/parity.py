@@ -80,7 +80,7 @@ def _differences(parity, tolerance, search):
             f"{parity.search_agreement:.2%} of the sentences (at least "
             f"{tolerance.search_agreement:.2%} required)"
         )
-    if not _chrf_difference(parity) <= tolerance.chrf_difference:
+    if not _is_chrf_close(parity, tolerance):
         yield (
             f"chrF against the references is {parity.keras_chrf:.2f} for Keras and "
             f"{parity.file_chrf:.2f} for the file (a difference of at most "
@@ -90,6 +90,10 @@ def _differences(parity, tolerance, search):
 
 def _chrf_difference(parity):
     return abs(parity.keras_chrf - parity.file_chrf)
+
+
+def _is_chrf_close(parity, tolerance):
+    return _chrf_difference(parity) <= tolerance.chrf_difference
 
 
 def _is_untrained(parity):
@@ -146,12 +150,12 @@ def _advice(parity, tolerance, search, mode):
         }
         finer = coarser.get(mode.name, "float32" if mode.name == "float16" else "float16")
         yield (
-            f'Use a mode that rounds less, such as quantization="{finer}" (in a recipe: '
-            f"--quantizations {finer})"
+            f'Use a mode that rounds less, such as quantization="{finer}". A trained run needs no new '
+            f"training: seq2lite export RUN --quantizations {finer}"
         )
     if mode.needs_calibration:
         yield "Pass `calibration`, several hundred source texts of the training data"
-    if parity.num_sentences < FEW_SENTENCES:
+    if parity.num_sentences < FEW_SENTENCES and not _is_chrf_close(parity, tolerance):
         yield (
             f"Pass a hundred or more pairs as `held_out`. With {parity.num_sentences}, one sentence "
             "moves chrF by much"

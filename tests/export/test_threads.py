@@ -119,19 +119,30 @@ def answer(runner, queue):
 
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_a_forked_process_can_use_a_runner(bundle, num_threads):
-    """Also one with several threads, which the forked process does not have."""
+    """Also while another thread uses it, whose lock is never released in the forked process."""
     runner = export.load(bundle, num_threads=num_threads)
     expected = [call(runner, seed) for seed in range(3)]
     context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    process = context.Process(target=answer, args=(runner, queue))
-    process.start()
+    has_ended = threading.Event()
+
+    def work():
+        while not has_ended.is_set():
+            runner.generate(TEXTS * 4)
+
+    thread = threading.Thread(target=work)
+    thread.start()
     try:
-        assert queue.get(timeout=60) == expected
-        process.join(timeout=30)
-        assert process.exitcode == 0
+        for _ in range(3):
+            queue = context.Queue()
+            process = context.Process(target=answer, args=(runner, queue), daemon=True)
+            process.start()
+            try:
+                assert queue.get(timeout=60) == expected
+            finally:
+                process.kill()
     finally:
-        process.kill()
+        has_ended.set()
+        thread.join()
 
 
 SPAWN = """
