@@ -4,20 +4,16 @@ A command is a module with a function `main(arguments)`, which is imported when 
 `--help` and a misspelled command need neither TensorFlow nor Keras.
 """
 
-import contextlib
 import difflib
 import os
-import re
 import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
 from seq2lite import __version__
 from seq2lite.commands.table import COMMANDS, GROUPS, summary
-
-_LOG_LINE = re.compile(rb"[IWE]\d{4} \d|WARNING: All log messages before absl")
+from seq2lite.logs import without_startup_logs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(name, arguments):
     """Run a command and return its exit status, or None."""
-    if name in ("-h", "--help"):
+    if name in ("-h", "--help", "help"):
         print(_help(), flush=True)
         return 0
     if name == "--version":
         print(f"seq2lite {__version__}", flush=True)
         return 0
     if name in COMMANDS:
-        with _without_startup_logs():
+        with without_startup_logs():
             module = import_module(COMMANDS[name])
         return module.main(arguments)
     close = difflib.get_close_matches(name, COMMANDS, n=1)
@@ -70,23 +66,6 @@ def _help():
         lines += [f"  {name:<11}{summary(module)}" for name, module in commands.items()]
     lines += ["", "Training and export need the extra `train`: pip install 'seq2lite[train]'"]
     return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def _without_startup_logs():
-    """Drop the lines that TensorFlow 2.21 logs when it is imported; no setting of it prevents them."""
-    with tempfile.TemporaryFile() as log:
-        sys.stderr.flush()
-        stderr = os.dup(2)
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            log.seek(0)
-            sys.stderr.write("".join(line.decode() for line in log if not _LOG_LINE.match(line)))
 
 
 def _print_warning(message, *_, **__):

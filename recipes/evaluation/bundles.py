@@ -13,13 +13,12 @@ from seq2lite.export import Report, to_bundle
 from seq2lite.export.system.atomic import write_atomically, write_text
 
 from ..data.splits import spread
-from ..training.artifacts import MODEL, load_tokenizer
+from ..training.artifacts import EXPORT, MODEL, load_tokenizer, require_exported
 from ..training.result import RunResult
 
 if TYPE_CHECKING:  # a real import would be a circle
     from ..run.config import RecipeConfig
 
-EXPORT = "export.json"  # in a run folder: arguments of `to_bundle`, to export the run again
 NUM_CALIBRATION = 256  # training sources that 4-bit weights and integer files are calibrated on
 
 
@@ -81,12 +80,7 @@ def export_run(
         ParityError: The outputs of a file differ from Keras by more than the tolerance.
     """
     folder = Path(folder)
-    if not folder.is_dir() or not (folder / MODEL).is_file() or not (folder / EXPORT).is_file():
-        raise ValueError(
-            f"`run` must be the folder of a finished run, with {MODEL} and {EXPORT}. Received: "
-            f"{folder}. To finish a run, give its command again; add --finish to export the best "
-            "checkpoint so far"
-        )
+    require_exported(folder)
     model = keras.saving.load_model(folder / MODEL, compile=False)
     arguments = json.loads((folder / EXPORT).read_text("utf-8"))
     output = folder if output is None else Path(output)

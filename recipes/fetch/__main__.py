@@ -26,6 +26,8 @@ except ModuleNotFoundError as missing:
 from rich.console import Console
 from rich.table import Table
 
+from seq2lite.parser import Parser
+
 from .dataset import check_output, verify, write
 from .download import Cache, default_cache
 from .errors import FetchError, UnreachableError
@@ -100,11 +102,7 @@ def _print_list() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="seq2lite fetch",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("seq2lite fetch", __doc__)
     add = parser.add_argument
     add("name", help=f"list, {', '.join(SETS)}, or a pair of languages such as en-ko or de-en")
     add("--output", help="folder to write (default: data/NAME)")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from seq2lite.export.system.isolation import ConversionError
 from seq2lite.export.verification.parity import ParityError
+from seq2lite.parser import Parser
 
 from ..data.samples import shortened
 from ..distributed import processes
@@ -171,12 +172,7 @@ def parse_config(
     Returns:
         An instance of `config_class`.
     """
-    parser = argparse.ArgumentParser(
-        prog=" ".join(program(config_class)),
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(" ".join(program(config_class)), description)
     default = config_class()
     _add_flags(parser, default)
     values = vars(parser.parse_args(arguments))

@@ -13,9 +13,8 @@ from seq2lite.export.system.atomic import write_text
 
 from ..distributed import processes
 from ..distributed.backend import can_export
-from ..evaluation.bundles import EXPORT
 from ..training import checkpoints
-from ..training.artifacts import MODEL, TARGET_TOKENIZER, TOKENIZER
+from ..training.artifacts import EXPORT, MODEL, TARGET_TOKENIZER, TOKENIZER
 from .command_line import export_command
 from .record import DONE, RECORD, Run
 

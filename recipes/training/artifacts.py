@@ -8,6 +8,7 @@ from seq2lite.export.system.atomic import write_bytes
 MODEL = "model.keras"
 TOKENIZER = "tokenizer.model"
 TARGET_TOKENIZER = "target_tokenizer.model"  # if the target has its own
+EXPORT = "export.json"  # arguments of `to_bundle`, to export the run again
 
 
 def keep_tokenizer(
@@ -49,3 +50,13 @@ def load_tokenizer(folder: Path, start_id: int) -> Tokenizer | tuple[Tokenizer, 
     if (target := folder / TARGET_TOKENIZER).is_file():
         return Tokenizer(folder / TOKENIZER), Tokenizer(target, start_id)
     return Tokenizer(folder / TOKENIZER, start_id)
+
+
+def require_exported(folder: Path) -> None:
+    """Raise ValueError unless a folder contains a run that was trained and exported."""
+    if not all((folder / name).is_file() for name in (MODEL, EXPORT, TOKENIZER)):
+        raise ValueError(
+            f"`run` must be the folder of a finished run, with {MODEL} and {EXPORT}. Received: "
+            f"{folder}. To finish a run, give its command again; add --finish to export the best "
+            "checkpoint so far"
+        )

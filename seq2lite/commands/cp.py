@@ -4,20 +4,16 @@ seq2lite cp translate my_translate.py
 python my_translate.py --help
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from seq2lite.commands.table import COMMANDS, RECIPES, source_of
+from seq2lite.parser import Parser
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="seq2lite cp",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("seq2lite cp", __doc__)
     parser.add_argument("recipe", choices=RECIPES, help="name of the recipe")
     parser.add_argument("path", help="file to write; it must not exist")
     options = parser.parse_args(arguments)

@@ -7,21 +7,25 @@ The model, tokenizer, held-out text and calibration text are those of the run. E
 with Keras before it is written.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from seq2lite.extras import require_extra
+from seq2lite.logs import without_startup_logs
+from seq2lite.parser import Parser
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command line."""
     options = _parser().parse_args(arguments)
     require_extra("train", "seq2lite export", "tensorflow", "keras")
-    from seq2lite.export import ConversionError, ParityError
-    from seq2lite.recipes.evaluation.bundles import export_run
+    from seq2lite.recipes.training.artifacts import require_exported
 
+    require_exported(Path(options.run))
+    with without_startup_logs():
+        from seq2lite.export import ConversionError, ParityError
+        from seq2lite.recipes.evaluation.bundles import export_run
     values = vars(options)
     run, output, modes = Path(values.pop("run")), values.pop("output"), values.pop("quantizations")
     changes = {name: value for name, value in values.items() if value is not None}
@@ -38,11 +42,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="seq2lite export",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("seq2lite export", __doc__)
     add = parser.add_argument
     add("run", help="run folder of a recipe")
     add(

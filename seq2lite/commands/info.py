@@ -4,7 +4,6 @@ seq2lite info runs/mine/int8
 seq2lite info model.tflite
 """
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,15 +15,12 @@ from seq2lite.export.tflite_file import flatbuffer
 from seq2lite.export.tflite_file.metadata import DESCRIPTION, read_metadata
 from seq2lite.export.tflite_file.signatures import describe_signatures
 from seq2lite.export.tflite_file.versions import stated_runtime
+from seq2lite.parser import Parser
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="seq2lite info",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("seq2lite info", __doc__)
     parser.add_argument("path", help="bundle (folder or zip) or TFLite file", type=Path)
     path = parser.parse_args(arguments).path
     if path.is_file() and path.suffix != ".zip":

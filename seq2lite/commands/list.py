@@ -1,15 +1,15 @@
 """List the recipes, the presets and the quantization modes."""
 
-import argparse
 import ast
 from collections.abc import Iterator, Sequence
 
 from seq2lite.commands.table import COMMANDS, RECIPES, source_of, summary
+from seq2lite.parser import Parser
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command line."""
-    argparse.ArgumentParser(prog="seq2lite list", description=__doc__).parse_args(arguments)
+    Parser("seq2lite list", __doc__).parse_args(arguments)
     _print("Recipes", {name: summary(COMMANDS[name]) for name in RECIPES})
     _print("Presets, for --preset", dict(presets()))
     _print("Quantization modes, for --quantizations", dict(modes()))

@@ -7,13 +7,13 @@ Prints one line for each text, in the same order. Without texts, reads standard 
 line.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from seq2lite.export.runtime.checks import quote
 from seq2lite.export.runtime.load import load
+from seq2lite.parser import Parser
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -34,11 +34,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="seq2lite run",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("seq2lite run", __doc__)
     add = parser.add_argument
     add("bundle", help="folder or zip")
     add("text", nargs="*", help="source texts; default: lines of standard input")
@@ -53,7 +49,7 @@ def _parser():
     return parser
 
 
-def read_groups(file: BinaryIO, size: int = 1 << 14) -> Iterator[list[str]]:
+def read_groups(file: BinaryIO, size: int = 1 << 16) -> Iterator[list[str]]:
     """Yield the lines of a file in groups: those that are there when the next group is wanted.
 
     A file or a fast pipe gives groups of many lines, which are computed in batches. A terminal gives

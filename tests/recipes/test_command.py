@@ -38,6 +38,16 @@ def test_a_wrong_flag_is_named(flags, capsys):
     assert flags[0] in capsys.readouterr().err
 
 
+def test_a_misspelled_flag_is_answered_with_the_nearest_one_in_one_line(capsys):
+    with pytest.raises(SystemExit):
+        parse_config("", Config, ["--drop-out", "0.2"])
+    error = capsys.readouterr().err
+    assert error.startswith(
+        "error: unrecognized arguments: --drop-out 0.2. Did you mean --dropout?"
+    )
+    assert error.count("\n") == 1
+
+
 def test_help_describes_each_flag(capsys):
     with pytest.raises(SystemExit):
         parse_config("What it does.", Config, ["--help"])
