@@ -10,6 +10,7 @@ from .checks import checked_texts, level_of_caller, quote, require, require_posi
 from .container import MAX_LENGTH
 from .engine import Engine
 from .host_sampling import check_sampling
+from .sentences import by_sentence
 from .text import batches_by_length, decode, pad, source_ids
 from .tokenizer import Tokenizer, Tokenizers
 
@@ -54,6 +55,7 @@ class Runner:
         *,
         num_beams: int | None = None,
         length_penalty: float | None = None,
+        split: bool = False,
     ) -> list[str]:
         """Generate a target for each source text.
 
@@ -68,6 +70,8 @@ class Runner:
             num_beams: Beam size; 1 is greedy search. Default: that of `search`, the search of the
                 bundle. With another one than these two, the search runs on the host.
             length_penalty: Exponent of the length penalty of beam search. Default: that of `search`.
+            split: Whether to split the texts into sentences and join their targets, with the
+                whitespace of the text, as long texts need. Needs the extra `split`.
 
         Returns:
             The targets, in the order of `texts`.
@@ -75,6 +79,13 @@ class Runner:
         Raises:
             ValueError: `texts` is not a list of str, or a number is out of its range.
         """
+        if split:
+            options = {"num_beams": num_beams, "length_penalty": length_penalty}
+            of_sentences = functools.partial(
+                self.generate, max_length=max_length, batch_size=batch_size, **options
+            )
+            language, *_ = self.description.get("languages") or [None]
+            return by_sentence(of_sentences, checked_texts(texts), language)
         num_beams = self.search["num_beams"] if num_beams is None else num_beams
         require_positive(num_beams=num_beams)
         if num_beams > 1:
@@ -217,6 +228,6 @@ class Runner:
             if length >= limit:
                 warnings.warn(
                     f"a text of {length} tokens is cut to {limit - 1}, the maximum length of this "
-                    f"model: {quote(text)}",
+                    f"model: {quote(text)}. To generate it by sentence, use `split=True` or --split",
                     stacklevel=level_of_caller(),
                 )

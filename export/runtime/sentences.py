@@ -4,7 +4,7 @@ Sentences are found by sentencex (https://github.com/wikimedia/sentencex), the e
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from seq2lite.extras import require_extra
@@ -42,6 +42,21 @@ class SplitText:
         first, *between, last = self.spaces
         spaces = [*map(_space_after, targets, between), last]
         return first + "".join(map(str.__add__, targets, spaces))
+
+
+def by_sentence(
+    generate: Callable[[list[str]], list[str]], texts: Sequence[str], language: str | None
+) -> list[str]:
+    """Generate a target for each text, sentence by sentence.
+
+    Args:
+        generate: Function from texts to their targets. It is called once, with all sentences.
+        texts: Source texts.
+        language: Language tag of the texts, or None.
+    """
+    parts = [split(text, language) for text in texts]
+    targets = iter(generate([sentence for part in parts for sentence in part.sentences]))
+    return [part.join([next(targets) for _ in part.sentences]) for part in parts]
 
 
 def split(text: str, language: str | None = None) -> SplitText:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from seq2lite.export.runtime.checks import quote
+from seq2lite.export.runtime.checks import quote, require, require_positive
 from seq2lite.export.runtime.load import load
 from seq2lite.parser import Parser
 
@@ -19,17 +19,24 @@ from seq2lite.parser import Parser
 def main(arguments: Sequence[str]) -> None:
     """Run the command line."""
     options = _parser().parse_intermixed_args(arguments)
+    if options.n_best is not None:
+        require_positive(n_best=options.n_best)
+        require(not options.split, "given without --n-best", split=True)
     runner = load(options.bundle, num_threads=options.threads)
+    search = {
+        name: getattr(options, name) for name in ("max_length", "num_beams", "length_penalty")
+    }
     groups = [options.text] if options.text else read_groups(sys.stdin.buffer)
     number = 0
     for texts in groups:
-        if not options.beams:
-            for target in runner.generate(texts, max_length=options.max_length):
+        if options.n_best is None:
+            for target in runner.generate(texts, split=options.split, **search):
                 _print(target)
             continue
-        for beams in runner.generate_beam(texts, max_length=options.max_length):
+        search["num_beams"] = options.num_beams or max(options.n_best, runner.search["num_beams"])
+        for targets in runner.generate_beam(texts, **search):
             number += 1
-            for target, score in beams:
+            for target, score in targets[: options.n_best]:
                 _print(f"{number}", target, f"{score:.4f}")
 
 
@@ -39,12 +46,22 @@ def _parser():
     add("bundle", help="folder or zip")
     add("text", nargs="*", help="source texts; default: lines of standard input")
     add("--threads", type=int, default=1, help="threads of the interpreter (default: 1)")
-    add("--max-length", type=int, default=None, help="maximum number of tokens of a target")
+    add("--max-length", type=int, help="maximum number of tokens of a target")
+    add("--num-beams", type=int, help="beam size; 1 is greedy search (default: that of the bundle)")
     add(
-        "--beams",
+        "--length-penalty", type=float, help="length penalty of beam search (default: the bundle's)"
+    )
+    add(
+        "--n-best",
+        type=int,
+        metavar="N",
+        help="print the N best targets of each text, as tab-separated lines: number of the text, "
+        "target, score",
+    )
+    add(
+        "--split",
         action="store_true",
-        help="use beam search and print all its targets, the best first, as tab-separated lines: "
-        "number of the text, target, score",
+        help="split each text into sentences and join their targets (needs the extra `split`)",
     )
     return parser
 

@@ -62,23 +62,50 @@ def test_texts_stand_before_between_and_after_options(bundle):
 
 
 @pytest.mark.parametrize("through", ["arguments", "standard input"])
-def test_run_with_beams_gives_every_target_with_its_score(bundle, through):
+@pytest.mark.parametrize(("n_best", "num_beams"), [(4, None), (2, None), (5, None), (2, 3), (1, 1)])
+def test_run_gives_the_best_targets_with_their_scores(bundle, through, n_best, num_beams):
     texts = ["Open File", "", "Close"]
-    expected = export.load(bundle).generate_beam(texts, max_length=5)
+    runner = export.load(bundle)
+    beams = num_beams or max(n_best, runner.search["num_beams"])
+    expected = runner.generate_beam(texts, max_length=5, num_beams=beams)
+    options = ["--n-best", n_best, "--max-length", 5]
+    options += ["--num-beams", num_beams] if num_beams else []
     if through == "arguments":
-        done = command("run", bundle, "--beams", "--max-length", "5", *texts)
+        done = command("run", bundle, *options, "--", *texts)
     else:
-        done = command(
-            "run", bundle, "--beams", "--max-length", "5", stdin="\n".join(texts).encode()
-        )
-    assert done.returncode == 0
+        done = command("run", bundle, *options, stdin="\n".join(texts).encode())
+    assert done.returncode == 0, done.stderr
     lines = [line.split("\t") for line in done.stdout.decode().splitlines()]
-    assert [(int(number), target) for number, target, _ in lines] == [
-        (number, target) for number, beams in enumerate(expected, start=1) for target, _ in beams
-    ]
+    best = [(n, *pair) for n, pairs in enumerate(expected, start=1) for pair in pairs[:n_best]]
+    assert [(int(number), target) for number, target, _ in lines] == [row[:2] for row in best]
     scores = [float(score) for *_, score in lines]
-    assert scores == pytest.approx([s for beams in expected for _, s in beams], abs=1e-3)
-    assert len(lines) > 4
+    assert scores == pytest.approx([score for *_, score in best], abs=1e-3)
+
+
+def test_run_searches_with_the_options_that_are_given(bundle):
+    runner, texts = export.load(bundle), ["Open File", "Close all"]
+    for num_beams, length_penalty in ((1, None), (2, None), (4, 3.0)):
+        options = ["--num-beams", num_beams]
+        options += ["--length-penalty", length_penalty] if length_penalty else []
+        done = command("run", bundle, *options, *texts)
+        search = {"num_beams": num_beams, "length_penalty": length_penalty}
+        assert done.stdout.decode().splitlines() == runner.generate(texts, **search)
+
+
+def test_a_long_text_is_generated_by_sentence(bundle):
+    sentences = ["Open File.", "Close it!", "Save the file now."]
+    text = "Open File.  Close it!\nSave the file now."
+    runner = export.load(bundle)
+    one, two, three = runner.generate(sentences)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert runner.generate([text, " "], split=True) == [f"{one}  {two}\n{three}", " "]
+        many = "Open File. " * 40
+        assert runner.generate([many], split=True) == [f"{one} " * 40]
+    with pytest.warns(UserWarning, match=r"a text of .* use `split=True` or --split"):
+        runner.generate([many])
+    done = command("run", bundle, "--split", text.replace("\n", " "))
+    assert done.stdout.decode() == f"{one}  {two} {three}\n"
 
 
 def test_run_reads_standard_input_a_line_a_sentence(bundle):
@@ -128,7 +155,7 @@ def test_check_compares_with_the_golden_answers(bundle):
 
 def test_groups_are_the_lines_that_are_there():
     """A fast pipe gives large groups; a slow one gives a group for each line."""
-    lines = [f"text {number}" for number in range(5000)]
+    lines = [f"text {number}" for number in range(20_000)]
     groups = list(read_groups(io.BytesIO("\n".join(lines).encode())))
     assert [line for group in groups for line in group] == lines
     assert len(groups[0]) > 100 and len(groups) > 2
@@ -210,6 +237,8 @@ def truncated(bundle, tmp_path):
         (["run", None, b"\xff"], None, "error: `texts[0]` must be valid Unicode"),
         (["run", None, "x", "--threads", "0"], None, "error: `num_threads` must be a positive"),
         (["run", None, "x", "--max-length", "-1"], None, "error: `max_length` must be a positive"),
+        (["run", None, "x", "--n-best", "0"], None, "error: `n_best` must be a positive"),
+        (["run", None, "x", "--n-best", "2", "--split"], None, "`split` must be given without"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_a_status(bundle, tmp_path, arguments, stdin, message):
