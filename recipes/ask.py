@@ -26,9 +26,9 @@ from seq2lite.recipes.data.squad import Example, read_squad
 from seq2lite.recipes.evaluation.decoding import Decoder, Score
 from seq2lite.recipes.evaluation.metrics import question_scores
 from seq2lite.recipes.options import option
+from seq2lite.recipes.run.build import build_model
 from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.config import RecipeConfig, RunOptions
-from seq2lite.recipes.run.model import build_model
 from seq2lite.recipes.run.pipeline import train_and_score
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.training.result import RunResult
@@ -93,7 +93,7 @@ def train(config: Config) -> RunResult:
     config = run.config
     read = functools.partial(read_questions, context_words=config.data.context_words)
     data = load_data(config, read)
-    model = build_model(config.model, config.training, data.tokenizer)
+    model = build_model(config, data.tokenizer)
     decode = Decoder(data.tokenizer, config.search, config.data.max_lengths)
     score = Score("ROUGE-L", question_scores, decode, data.valid.pairs)
     return train_and_score(run, model, data, score)

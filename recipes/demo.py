@@ -17,7 +17,7 @@ from rich.text import Text
 from seq2lite import export
 from seq2lite.recipes import translate
 from seq2lite.recipes.data.pairs import read_pairs
-from seq2lite.recipes.options import option
+from seq2lite.recipes.options import Configuration, option
 from seq2lite.recipes.run.command_line import command_here, run_recipe
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.report import print_table
@@ -34,7 +34,7 @@ NUM_SHOWN = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(Configuration):
     """Options of the demo; each field is a flag."""
 
     output: str = option("runs/demo", "folder of the run folders, one for each model family")

@@ -33,6 +33,7 @@ from seq2lite.export.runtime.checks import require_positive
 from seq2lite.export.runtime.container import is_bundle
 from seq2lite.export.system.atomic import write_text
 from seq2lite.recipes.ask import CONTEXT_WORDS, read_questions
+from seq2lite.recipes.data.extension import extend
 from seq2lite.recipes.data.options import DataOptions
 from seq2lite.recipes.data.pairs import Pairs, read_pairs
 from seq2lite.recipes.data.prepare import make_data, training_batches
@@ -51,10 +52,11 @@ from seq2lite.recipes.evaluation.metrics import (
 )
 from seq2lite.recipes.options import check_choices, option
 from seq2lite.recipes.pronounce import pronunciations, read_words
+from seq2lite.recipes.run.build import build_model
 from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.config import RecipeConfig, RunOptions
 from seq2lite.recipes.run.folder import DISTILLED, open_run
-from seq2lite.recipes.run.model import ModelOptions, build_model
+from seq2lite.recipes.run.model import ModelOptions
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.report import write_report
 from seq2lite.recipes.training.artifacts import (
@@ -224,16 +226,18 @@ def train(config: Config) -> RunResult:
     config = run.config
     teacher = load_teacher(config)
     train, valid, tests = read_data(config)
-    model = build_model(config.model, config.training, teacher.tokenizer)
-    decode = Decoder(teacher.tokenizer, config.search, config.data.max_lengths)
+    tokenizer = config.base.tokenizer if config.base else teacher.tokenizer
+    tokenizer = extend(tokenizer, train, config)
+    model = build_model(config, tokenizer)
+    decode = Decoder(tokenizer, config.search, config.data.max_lengths)
     task = TASKS[config.measured_as]
     score = Score(task.score, task.measure, decode, task.references(valid), task.mode)
     # Refuses too few batches before the teacher decodes: its outputs make about as many.
     pairs = Pairs([*train, *train]) if config.data.references else train
-    training_batches(config, pairs, teacher.tokenizer)
+    training_batches(config, pairs, tokenizer)
     with open_run(run) as folder:
         pairs = teacher_pairs(config, teacher, train, folder)
-        data = make_data(config, pairs, valid, tests, teacher.tokenizer)
+        data = make_data(config, pairs, valid, tests, tokenizer)
         tests = {name: task.references(pairs) for name, pairs in tests.items()}
         data = dataclasses.replace(data, tests=tests)
         result = fit(model, data, config.training, folder, score)

@@ -25,6 +25,7 @@ from seq2lite import export
 from seq2lite.export.runtime.checks import require_positive
 from seq2lite.export.runtime.host_sampling import check_sampling
 from seq2lite.recipes.data.batches import Batches
+from seq2lite.recipes.data.extension import extend
 from seq2lite.recipes.data.options import DataOptions
 from seq2lite.recipes.data.pairs import Pairs
 from seq2lite.recipes.data.prepare import Data, make_data
@@ -36,10 +37,10 @@ from seq2lite.recipes.distributed.backend import can_export
 from seq2lite.recipes.evaluation.bundles import export_model
 from seq2lite.recipes.evaluation.evaluate import NUM_EXAMPLES
 from seq2lite.recipes.options import option
+from seq2lite.recipes.run.build import build_model
 from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.config import RecipeConfig, RunOptions
 from seq2lite.recipes.run.folder import open_run
-from seq2lite.recipes.run.model import build_model
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.report import write_report
 from seq2lite.recipes.training.evaluations import CrossEntropy
@@ -94,8 +95,12 @@ def build_data(config: Config) -> Data:
     tests = {name: continuations(text, config) for name, text in tests.items()}
     # Whole sentences are held out; a beginning that many sentences share is not.
     train = for_training(continuations(train, config, known))
-    texts = (text for pair in train for text in pair)
-    tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)
+    if config.base:
+        tokenizer = config.base.tokenizer
+    else:
+        texts = (text for pair in train for text in pair)
+        tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)
+    tokenizer = extend(tokenizer, train, config)
     return make_data(config, train, valid, tests, tokenizer)
 
 
@@ -172,7 +177,7 @@ def train(config: Config) -> RunResult:
     run = prepare_run(config)
     config = run.config
     data = build_data(config)
-    model = build_model(config.model, config.training, data.tokenizer)
+    model = build_model(config, data.tokenizer)
     with open_run(run) as folder:
         result = fit(model, data, config.training, folder)
         if can_export():  # under JAX, `open_run` prints the command for the rest

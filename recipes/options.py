@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any, ClassVar, Protocol, TypeGuard, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeGuard, TypeVar
 
 T = TypeVar("T")
 
@@ -77,6 +77,28 @@ def replace(options: OptionsT, **values: Any) -> OptionsT:
             f"An option must be one of {', '.join(flatten(options))}. Received: {', '.join(values)}"
         )
     return dataclasses.replace(options, **changes)
+
+
+class Configuration:
+    """Base class of a dataclass with all options of a command."""
+
+    @classmethod
+    def of(cls, **options: Any) -> Self:
+        """Return a configuration with other than the default options.
+
+        Args:
+            **options: Options by name, of any group; or a group, by its name.
+
+        Example:
+            >>> from seq2lite.recipes import translate
+            >>> config = translate.Config.of(preset="transformer_tiny", epochs=2)
+            >>> config.model.preset, config.training.epochs
+            ('transformer_tiny', 2)
+        """
+        return replace(cls(), **options)  # type: ignore[type-var]
+
+
+ConfigurationT = TypeVar("ConfigurationT", bound=Configuration)
 
 
 def check_choices(name: str, chosen: Iterable[str], allowed: Iterable[str]) -> None:

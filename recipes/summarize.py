@@ -23,9 +23,9 @@ from seq2lite.recipes.data.samples import DOCSTRINGS_TRAIN
 from seq2lite.recipes.evaluation.decoding import Decoder, Score
 from seq2lite.recipes.evaluation.metrics import rouge_scores
 from seq2lite.recipes.options import option
+from seq2lite.recipes.run.build import build_model
 from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.config import RecipeConfig, RunOptions
-from seq2lite.recipes.run.model import build_model
 from seq2lite.recipes.run.pipeline import train_and_score
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.training.result import RunResult
@@ -66,7 +66,7 @@ def train(config: Config) -> RunResult:
     run = prepare_run(config)
     config = run.config
     data = load_data(config)
-    model = build_model(config.model, config.training, data.tokenizer)
+    model = build_model(config, data.tokenizer)
     decode = Decoder(data.tokenizer, config.search, config.data.max_lengths)
     score = Score("ROUGE-L", rouge_scores, decode, data.valid.pairs)
     num_words = config.baseline_words

@@ -21,9 +21,9 @@ from seq2lite.recipes.data.samples import VSCODE_TRAIN, is_of_package
 from seq2lite.recipes.evaluation.decoding import Decoder, Score
 from seq2lite.recipes.evaluation.metrics import translation_scores
 from seq2lite.recipes.options import option
+from seq2lite.recipes.run.build import build_model
 from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.config import RecipeConfig, RunOptions
-from seq2lite.recipes.run.model import build_model
 from seq2lite.recipes.run.pipeline import train_and_score
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.training.result import RunResult
@@ -63,7 +63,7 @@ def train(config: Config) -> RunResult:
     run = prepare_run(config)
     config = run.config
     data = load_data(config)
-    model = build_model(config.model, config.training, data.tokenizer)
+    model = build_model(config, data.tokenizer)
     decode = Decoder(data.tokenizer, config.search, config.data.max_lengths)
     score = Score("chrF", translation_scores, decode, data.valid.pairs)
     return train_and_score(run, model, data, score)

@@ -94,7 +94,10 @@ def new_subwords(
         >>> new_subwords(tokenizer, ["a zebra", "the zebra", "zebra"], 10)[-1]
         '▁zebra'
     """
-    old = {piece.piece for piece in _proto(tokenizer).pieces}
+    proto = _proto(tokenizer)
+    old = {piece.piece for piece in proto.pieces}
+    # BPE reaches a subword by merging others. Of a unigram model, those without a use are left out.
+    min_uses = 0 if proto.trainer_spec.model_type == proto.trainer_spec.BPE else MIN_COUNT
     words = _words(tokenizer, texts)
     characters: Counter[str] = Counter()
     for symbols, number in words:
@@ -110,16 +113,20 @@ def new_subwords(
 
     pairs: Counter[tuple[str, str]] = Counter()
     places: dict[tuple[str, str], set[int]] = defaultdict(set)
+    uses: Counter[str] = Counter()
 
     def add(index, sign):
         symbols, number = words[index]
+        for symbol in symbols:
+            uses[symbol] += sign * number
         for pair in filter(can_merge, pairwise(symbols)):
             pairs[pair] += sign * number
             places[pair].add(index)
 
     for index in range(len(words)):
         add(index, 1)
-    while len(found) < count and pairs and (number := max(pairs.values())) >= MIN_COUNT:
+    useful = found
+    while len(useful) < count and pairs and (number := max(pairs.values())) >= MIN_COUNT:
         # Of equal counts the first in the alphabet, so that the order of the texts does not matter.
         pair = min(pair for pair in pairs if pairs[pair] == number)
         merged = "".join(pair)
@@ -131,7 +138,8 @@ def new_subwords(
             words[index] = (_merged(words[index][0], pair), words[index][1])
             add(index, 1)
         pairs = +pairs  # without those whose count is 0
-    return found
+        useful = [subword for subword in found if uses[subword] >= min_uses]
+    return useful
 
 
 def extend_tokenizer(
@@ -189,6 +197,12 @@ def splits(tokenizer: Tokenizer, subwords: Sequence[str]) -> list[list[int]]:
     proto.normalizer_spec.remove_extra_whitespaces = False
     processor = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
     return processor.encode([subword.replace(SPACE, " ") for subword in subwords])
+
+
+def added_subwords(base: Tokenizer, extended: Tokenizer) -> list[list[int]]:
+    """Return the ids that `base` splits each subword into that an extended tokenizer has added."""
+    added = list(_proto(extended).pieces)[base.vocabulary_size :]
+    return splits(base, [piece.piece for piece in added])
 
 
 def _score(piece, lowest):

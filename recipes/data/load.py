@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .extension import extend
 from .pairs import Pairs, read_pairs
 from .prepare import Data, make_data
 from .splits import read_splits
@@ -26,7 +27,11 @@ def load_data(config: "RecipeConfig", read: Callable[..., Pairs] = read_pairs) -
         352 training pairs, 60 held-out pairs; 46 batches per epoch, 6.5% padding
     """
     train, valid, tests = read_splits(config.data, read)
-    texts = (text for pair in train for text in pair)
-    # An option that a recipe adds.
-    tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)  # type: ignore[attr-defined]
+    if config.base:
+        tokenizer = config.base.tokenizer
+    else:
+        texts = (text for pair in train for text in pair)
+        # An option that a recipe adds.
+        tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)  # type: ignore[attr-defined]
+    tokenizer = extend(tokenizer, train, config)
     return make_data(config, train, valid, tests, tokenizer)

@@ -17,7 +17,7 @@ from seq2lite.parser import Parser
 from ..data.samples import shortened
 from ..distributed import processes
 from ..distributed.backend import can_export
-from ..options import OptionsT, replace
+from ..options import ConfigurationT, replace
 from .config import RecipeConfig
 
 RESUME = (
@@ -28,8 +28,8 @@ RESUME = (
 
 def run_recipe(
     description: str,
-    config_class: type[OptionsT],
-    train: Callable[[OptionsT], object],
+    config_class: type[ConfigurationT],
+    train: Callable[[ConfigurationT], object],
     arguments: list[str] | None = None,
     after_stop: str = RESUME,
 ) -> None:
@@ -160,8 +160,8 @@ def _as_typed(arguments):
 
 
 def parse_config(
-    description: str, config_class: type[OptionsT], arguments: list[str] | None = None
-) -> OptionsT:
+    description: str, config_class: type[ConfigurationT], arguments: list[str] | None = None
+) -> ConfigurationT:
     """Parse flags into a Config.
 
     Args:
@@ -173,11 +173,11 @@ def parse_config(
         An instance of `config_class`.
     """
     parser = Parser(" ".join(program(config_class)), description)
-    default = config_class()
-    _add_flags(parser, default)
+    _add_flags(parser, config_class())
+    # Only the flags that are given: other options may have other defaults then.
     values = vars(parser.parse_args(arguments))
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-    return replace(default, **values)
+    return config_class.of(**values)
 
 
 def _add_flags(parser, options):
@@ -195,6 +195,7 @@ def _add_flag(parser, field, default):
     if default not in ((), ""):
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
         text += shortened(f" (default: {shown})")
+    default = argparse.SUPPRESS
     text = text.replace("%", "%%")
     if field.type is bool:
         action = argparse.BooleanOptionalAction

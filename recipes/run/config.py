@@ -9,9 +9,14 @@ from seq2lite.export.quantization.modes import QUANTIZATIONS
 from ..data.options import DataOptions
 from ..distributed.machine import Machine
 from ..evaluation.decoding import Search
-from ..options import check_choices, option, replace
+from ..options import Configuration, check_choices, flatten, option, replace
 from ..training.options import Training
+from .base import BaseModel
+from .fine_tuning import FineTuning, base_options
 from .model import ModelOptions
+
+# Peak learning rate of a run that starts from a trained model, relative to that of random weights.
+FINE_TUNING_RATE = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +50,7 @@ class RunOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class RecipeConfig:
+class RecipeConfig(Configuration):
     """All options of a recipe: groups, whose fields are flags, and the machine.
 
     A recipe subclasses it: it sets the groups `data` and `run`, changes the defaults of others,
@@ -56,6 +61,7 @@ class RecipeConfig:
         model: Preset and architecture.
         training: Training options.
         search: Search options.
+        fine_tuning: Trained model that the run starts from, and what it changes of it.
         run: Run folder and quantization modes.
         machine: Facts about the machine; `prepare_run` sets it.
     """
@@ -65,22 +71,18 @@ class RecipeConfig:
     model: ModelOptions = ModelOptions()
     training: Training = Training()
     search: Search = Search()
+    fine_tuning: FineTuning = FineTuning()
     machine: Machine = Machine()
 
     @classmethod
     def of(cls, **options: Any) -> Self:
-        """Return a Config with other than the default options.
-
-        Args:
-            **options: Options by name, of any group; or a group, by its name.
-
-        Example:
-            >>> from seq2lite.recipes import translate
-            >>> config = translate.Config.of(preset="transformer_tiny", epochs=2)
-            >>> config.model.preset, config.training.epochs
-            ('transformer_tiny', 2)
-        """
-        return replace(cls(), **options)  # type: ignore[call-arg]
+        default = cls()  # type: ignore[call-arg]
+        given = dict(options)
+        for group in filter(dataclasses.is_dataclass, options.values()):
+            given |= flatten(group)
+        if init_from := given.get("init_from"):
+            options |= base_options(BaseModel.open(init_from), given, flatten(default))
+        return replace(default, **options)
 
     def __post_init__(self):
         try:
@@ -91,6 +93,17 @@ class RecipeConfig:
             # One option of the recipe sets both lengths.
             message = re.sub("max_(source|target)_length", "max_length", str(error))
             raise ValueError(message) from None
+
+    @property
+    def base(self) -> BaseModel | None:
+        """The trained model that the run starts from; None if it starts from random weights."""
+        return BaseModel.open(path) if (path := self.fine_tuning.init_from) else None
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """Default peak learning rate."""
+        factor = FINE_TUNING_RATE if self.fine_tuning.init_from else 1.0
+        return factor * self.model.peak_learning_rate
 
     @property
     def batch_options(self) -> dict:
@@ -105,4 +118,4 @@ class RecipeConfig:
     @property
     def inputs(self) -> tuple[str, ...]:
         """All files that the run reads."""
-        return self.data.files
+        return (*self.data.files, *(self.base.files if self.base else ()))

@@ -14,9 +14,9 @@ from seq2lite.export.system.atomic import write_text
 from ..distributed import processes
 from ..distributed.backend import can_export
 from ..training import checkpoints
-from ..training.artifacts import EXPORT, MODEL, TARGET_TOKENIZER, TOKENIZER
+from ..training.artifacts import EXPORT, MODEL, RECORD, TARGET_TOKENIZER, TOKENIZER
 from .command_line import export_command
-from .record import DONE, RECORD, Run
+from .record import DONE, Run
 
 LOCK = ".lock"
 DISTILLED = "distilled"  # folder of a teacher's outputs

@@ -1,19 +1,16 @@
-"""The model of a recipe: a preset, changed by options."""
+"""Options of a recipe's model: a preset, and changes to it."""
 
 import dataclasses
 import inspect
 import json
-
-import keras
+from collections.abc import Mapping
+from typing import Any, Self
 
 from seq2lite import zoo
 from seq2lite.export.checks import length_limits
-from seq2lite.export.runtime.tokenizer import Tokenizer, Tokenizers
 from seq2lite.zoo.presets import BUILDERS, PRESETS, check_options, family_of
 
-from ..distributed.precision import precision
 from ..options import check_choices, option
-from ..training.options import Training
 
 # Arguments of builders that recipes set: from a flag of their own, or from the tokenizer.
 _SET_BY_RECIPE = {
@@ -43,6 +40,33 @@ class ModelOptions:
         changes = builder_options(self.preset, self.architecture)
         check_options(self.preset, dropout=self.dropout, **changes)
 
+    @classmethod
+    def of_model(cls, family: str, config: Mapping[str, Any]) -> Self:
+        """Return the options of a model that exists.
+
+        Args:
+            family: Name of its builder.
+            config: Arguments of the builder, as in `model.get_config()`. A model without the name
+                of a preset is described by the preset that it differs least from.
+        """
+        settings = {n: tuple(v) if isinstance(v, list) else v for n, v in config.items()}
+        candidates = []
+        for preset in (n for n, p in PRESETS.items() if p["builder"] == family):
+            options = cls(preset).options
+            changes = {n: v for n, v in settings.items() if n in options and options[n] != v}
+            candidates.append((preset != config["name"], len(changes), preset, changes))
+        *_, preset, changes = min(candidates)
+        architecture = tuple(f"{name}={json.dumps(value)}" for name, value in changes.items())
+        return cls(preset, config["dropout"], architecture)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options of the architecture, by name."""
+        preset = PRESETS[self.preset]
+        defaults = {n: p.default for n, p in _parameters(self.preset).items()}
+        settings = {**defaults, **preset, **builder_options(self.preset, self.architecture)}
+        return {name: settings[name] for name in defaults if name not in _SET_BY_RECIPE}
+
     @property
     def peak_learning_rate(self) -> float:
         """Default peak learning rate of the preset's model family."""
@@ -50,8 +74,8 @@ class ModelOptions:
 
     def check_lengths(self, max_source_length: int, max_target_length: int) -> None:
         """Raise ValueError if the maximum lengths are invalid, or the positions do not cover them."""
-        options = PRESETS[self.preset] | builder_options(self.preset, self.architecture)
-        positions = options.get("max_positions") if options.get("positions") == "learned" else None
+        options = self.options
+        positions = options["max_positions"] if options.get("positions") == "learned" else None
         length_limits(max_source_length, max_target_length, positions)
 
 
@@ -73,8 +97,7 @@ def builder_options(preset: str, changes: tuple[str, ...]) -> dict:
         >>> builder_options("transformer_tiny", ("num_layers=[6,2]", "positions=rotary"))
         {'num_layers': (6, 2), 'positions': 'rotary'}
     """
-    builder = BUILDERS[PRESETS[preset]["builder"]]
-    allowed = sorted(set(inspect.signature(builder).parameters) - _SET_BY_RECIPE)
+    allowed = sorted(set(_parameters(preset)) - _SET_BY_RECIPE)
     options = {}
     for change in changes:
         name, equals, value = change.partition("=")
@@ -92,22 +115,6 @@ def builder_options(preset: str, changes: tuple[str, ...]) -> dict:
     return options
 
 
-def build_model(
-    options: ModelOptions, training: Training, tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer]
-) -> zoo.Seq2Seq:
-    """Build the model with random weights.
-
-    Args:
-        options: The `ModelOptions`.
-        training: The `Training` options, for the random seed and the compute dtype.
-        tokenizer: A `Tokenizer`, or one for each side, for the vocabulary.
-    """
-    architecture = builder_options(options.preset, options.architecture)
-    keras.utils.set_random_seed(training.seed)
-    with precision(training.precision):
-        return zoo.build(
-            options.preset,
-            dropout=options.dropout,
-            **architecture,
-            **Tokenizers.of(tokenizer).vocabulary,
-        )
+def _parameters(preset):
+    """Return the parameters of a preset's builder by name."""
+    return inspect.signature(BUILDERS[PRESETS[preset]["builder"]]).parameters

@@ -10,20 +10,19 @@ from ..data.samples import shortened
 from ..distributed.machine import Machine, this_machine
 from ..distributed.precision import choose_precision
 from ..options import flatten
+from ..training.artifacts import RECORD
 from .config import RecipeConfig
 
 ConfigT = TypeVar("ConfigT", bound=RecipeConfig)
 
-# Files in a run folder.
-RECORD = "seq2lite-run.json"
-DONE = "done"  # exists if the run is finished
+DONE = "done"  # file in a run folder: exists if the run is finished
 
 # Options of a command, which are not recorded.
 _OF_COMMAND = ("overwrite", "finish")
 # Recorded options that do not affect the weights: a run may resume with others.
 _FREE = ("quantizations", "measure", "tensorboard", "data_service", "processes")
 # Options that are paths, which may differ between the processes of a run.
-_PATHS = ("output", "train", "valid", "test", "teacher")
+_PATHS = ("output", "train", "valid", "test", "teacher", "init_from")
 _CONTENT = "content of"  # prefix of the names of data files' checksums
 
 
@@ -92,7 +91,7 @@ def describe_run(config: ConfigT) -> Run[ConfigT]:
         precision = earlier.get("precision", precision) if precision == "auto" else precision
     if precision == "auto":
         precision = choose_precision()
-    learning_rate = training.learning_rate or config.model.peak_learning_rate
+    learning_rate = training.learning_rate or config.peak_learning_rate
     training = dataclasses.replace(training, precision=precision, learning_rate=learning_rate)
     config = dataclasses.replace(config, training=training, machine=machine)
     record = {name: v for name, v in flatten(config).items() if name not in _OF_COMMAND}

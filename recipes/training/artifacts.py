@@ -7,6 +7,7 @@ from seq2lite.export.system.atomic import write_bytes
 
 MODEL = "model.keras"
 TOKENIZER = "tokenizer.model"
+RECORD = "seq2lite-run.json"  # options of the run, by which it is resumed
 TARGET_TOKENIZER = "target_tokenizer.model"  # if the target has its own
 EXPORT = "export.json"  # arguments of `to_bundle`, to export the run again
 

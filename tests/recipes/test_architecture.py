@@ -5,7 +5,8 @@ import functools
 import pytest
 
 from seq2lite.recipes import translate
-from seq2lite.recipes.run.model import build_model, builder_options
+from seq2lite.recipes.run.build import build_model
+from seq2lite.recipes.run.model import builder_options
 
 
 def test_values_are_json_or_else_strings():
@@ -42,7 +43,7 @@ def test_an_unknown_option_is_refused_before_any_work(changes):
 )
 def test_a_model_differs_from_its_preset_in_its_options(preset, changes, tokenizer):
     configs = [translate.Config.of(preset=preset, architecture=a) for a in ((), (changes,))]
-    models = [build_model(config.model, config.training, tokenizer) for config in configs]
+    models = [build_model(config, tokenizer) for config in configs]
     name, value = changes.split("=")
     assert models[1].get_config()[name] == int(value) != models[0].get_config()[name]
 

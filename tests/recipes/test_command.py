@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from seq2lite.recipes.options import option
+from seq2lite.recipes.options import Configuration, option
 from seq2lite.recipes.run import command_line
 from seq2lite.recipes.run.command_line import parse_config
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(Configuration):
     """Options of every type that recipes use."""
 
     output: str = option("runs", "50% of a folder")

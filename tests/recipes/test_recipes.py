@@ -19,7 +19,7 @@ from seq2lite.recipes.data.text_files import DataError
 from seq2lite.recipes.evaluation.decoding import Decoder, Search
 from seq2lite.recipes.evaluation.evaluate import bundle_decoder
 from seq2lite.recipes.options import replace
-from seq2lite.recipes.run.model import build_model
+from seq2lite.recipes.run.build import build_model
 from seq2lite.recipes.training.options import Training
 from seq2lite.zoo.presets import PRESETS
 
@@ -306,7 +306,7 @@ def test_the_perplexity_counts_predicted_words_only(a_tiny_transformer, tmp_path
     )
     data = generate.build_data(config)
     config = replace(config, max_target_length=6)
-    model = build_model(config.model, config.training, data.tokenizer)
+    model = build_model(config, data.tokenizer)
     short = generate.perplexities(config, model, data, Pairs([("It was", "saved now")]))
     long = generate.perplexities(
         config, model, data, Pairs([("It was", "saved now" + " and on" * 50)])

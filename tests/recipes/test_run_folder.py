@@ -14,7 +14,7 @@ from seq2lite.recipes.distributed.machine import Machine
 from seq2lite.recipes.options import replace
 from seq2lite.recipes.run import command_line, record
 from seq2lite.recipes.run import folder as run_folder
-from seq2lite.recipes.run.model import build_model
+from seq2lite.recipes.run.build import build_model
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.record import RECORD
 from seq2lite.recipes.translate import Config
@@ -201,7 +201,7 @@ def test_a_run_of_another_backend_is_finished_with_its_precision_and_batches(tmp
     resolved = prepare_run(finish).config
     assert resolved.machine == jax and resolved.training.precision == "float32"
     data = load_data(resolved)
-    model = build_model(resolved.model, resolved.training, data.tokenizer)
+    model = build_model(resolved, data.tokenizer)
     assert model.dtype_policy.name == "float32"
     assert data.train.few_shapes and set(data.train._buckets.shapes[:, 0] % 8) == {0}
     with pytest.raises(ValueError, match=r"other options.*Received: .*preset='transformer_tiny'"):

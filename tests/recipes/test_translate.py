@@ -17,7 +17,7 @@ from seq2lite.export.runtime.text import pad
 from seq2lite.recipes import distill, translate
 from seq2lite.recipes.data.pairs import read_pairs
 from seq2lite.recipes.evaluation.decoding import Search
-from seq2lite.recipes.run.model import build_model
+from seq2lite.recipes.run.build import build_model
 from seq2lite.recipes.training.options import Training
 
 
@@ -41,7 +41,7 @@ def test_training_lowers_the_loss_and_a_bundle_comes_out(trained):
     config, result = trained
     run = Path(config.run.output)
     assert sorted(file.name for file in run.iterdir()) == sorted([*RUN_FILES, "float32"])
-    start = build_model(config.model, config.training, result.data.tokenizer)
+    start = build_model(config, result.data.tokenizer)
     pairs = [(source, target) for source, target in zip(*read(config), strict=True)][:16]
     assert (
         mean_loss(result.model, result.data.tokenizer, pairs)
