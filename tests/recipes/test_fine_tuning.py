@@ -1,6 +1,7 @@
 """Runs that start from a trained model: initial weights, new subwords, frozen parts."""
 
 import contextlib
+import itertools
 import json
 import shlex
 import zipfile
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from random_models import randomize
+from random_models import mostly_long, randomize
 from seq2lite.export.runtime.tokenizer import Tokenizer
 from seq2lite.recipes import ask, pronounce, summarize, translate
 from seq2lite.recipes.data.extension import added_subwords, extend_tokenizer
@@ -190,10 +191,19 @@ def test_rows_of_new_subwords_are_means_of_old_ones(preset, embeddings, tmp_path
                 np.testing.assert_allclose(row, old[ids].mean(axis=0), rtol=1e-6)
 
 
-@pytest.mark.parametrize("preset", FAMILIES)
-@pytest.mark.parametrize("embeddings", ["shared", "separate"])
 @pytest.mark.parametrize(
-    "parts", [("encoder,embeddings",), ("decoder", "output"), ("encoder_0", "embeddings")]
+    ("preset", "embeddings", "parts"),
+    mostly_long(
+        itertools.product(
+            FAMILIES,
+            ("shared", "separate"),
+            (("encoder,embeddings",), ("decoder", "output"), ("encoder_0", "embeddings")),
+        ),
+        [
+            ("rnn_tiny", "shared", ("encoder,embeddings",)),
+            ("transformer_tiny", "separate", ("decoder", "output")),
+        ],
+    ),
 )
 def test_frozen_weights_stay_equal_and_all_others_train(
     preset, embeddings, parts, tmp_path, tokenizer, domain
@@ -280,8 +290,9 @@ def test_a_run_must_not_replace_its_base_and_a_changed_base_is_another_run(base,
         prepare_run(config)
 
 
-def test_a_stopped_run_resumes_to_the_same_weights(base, domain, tmp_path):
-    folder, _ = base
+@pytest.mark.parametrize("preset", mostly_long(FAMILIES, ["rnn_tiny"]))
+def test_a_stopped_run_resumes_to_the_same_weights(preset, tokenizer, domain, tmp_path):
+    folder, _ = write_base(tmp_path / "base", tokenizer, preset)
     results = {}
     for name, stops in (("whole", ()), ("stopped", (1, 2))):
         training = Training(epochs=3, batch_tokens=64, warmup_steps=2, precision="float32")
@@ -295,7 +306,7 @@ def test_a_stopped_run_resumes_to_the_same_weights(base, domain, tmp_path):
             **domain,
         )
         for stop in (*stops, None):
-            data = load_data(prepare_run(config).config)
+            data = load_data(config)
             model = build_model(config, data.tokenizer)
             try:
                 with stopped_after(stop):
