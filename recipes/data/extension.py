@@ -55,8 +55,8 @@ def _extended(tokenizer, texts, count, tags):
     subwords = new_subwords(tagged, texts, count, keep=tags) if count else []
     if len(subwords) < count:
         print(
-            f"warning: only {len(subwords)} of {count} new subwords are added: no others occur at "
-            f"least {MIN_COUNT} times in the training text",
+            f"warning: only {len(subwords)} of {count} new subwords are added: no others occur "
+            f"at least {MIN_COUNT} times in the training text",
             file=sys.stderr,
         )
     extended = extend_tokenizer(tagged, subwords)
@@ -73,7 +73,7 @@ def _extended(tokenizer, texts, count, tags):
 def new_subwords(
     tokenizer: Tokenizer, texts: Iterable[str], count: int, keep: Collection[str] = ()
 ) -> list[str]:
-    """Find the subwords whose addition to a tokenizer saves most tokens of a text.
+    """Find the subwords whose addition to a tokenizer shortens the ids of a text.
 
     First come characters that the tokenizer lacks. Then the subwords of each word are merged pair by
     pair, the most frequent first (byte pair encoding: Sennrich et al. 2016,
@@ -96,7 +96,7 @@ def new_subwords(
     """
     proto = _proto(tokenizer)
     old = {piece.piece for piece in proto.pieces}
-    # BPE reaches a subword by merging others. Of a unigram model, those without a use are left out.
+    # BPE reaches a subword by merging others. Of a unigram model, those without a use are dropped.
     min_uses = 0 if proto.trainer_spec.model_type == proto.trainer_spec.BPE else MIN_COUNT
     words = _words(tokenizer, texts)
     characters: Counter[str] = Counter()

@@ -69,7 +69,7 @@ def base_options(base: BaseModel, given: Mapping[str, Any], known: Mapping[str, 
     model = ModelOptions.of_model(base.family, base.config)
     if given.get("preset", model.preset) != model.preset:
         raise ValueError(
-            f"`preset` must be {model.preset}, that of {base.path}, or be left out. "
+            f"`preset` must be {model.preset}, that of {base.path}, or be omitted. "
             f"Received: {given['preset']}"
         )
     for name, value in builder_options(model.preset, given.get("architecture", ())).items():

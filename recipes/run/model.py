@@ -47,7 +47,7 @@ class ModelOptions:
         Args:
             family: Name of its builder.
             config: Arguments of the builder, as in `model.get_config()`. A model without the name
-                of a preset is described by the preset that it differs least from.
+                of a preset is described by the closest preset.
         """
         settings = {n: tuple(v) if isinstance(v, list) else v for n, v in config.items()}
         candidates = []

@@ -1,4 +1,4 @@
-"""Runs that start from a trained model: initial weights, new subwords, frozen parts."""
+"""Fine-tuning: initial weights, new subwords and frozen parts of runs that start from a model."""
 
 import contextlib
 import itertools
