@@ -185,7 +185,7 @@ def _add_flags(parser, options):
     for field in dataclasses.fields(options):
         default = getattr(options, field.name)
         if dataclasses.is_dataclass(default):
-            _add_flags(parser.add_argument_group(field.name), default)
+            _add_flags(parser.add_argument_group(field.name.replace("_", "-")), default)
         elif "help" in field.metadata:
             _add_flag(parser, field, default)
 
