@@ -182,6 +182,8 @@ def _not_a_bundle(path):
     received = "a path without it" if path.exists() else "a path that does not exist"
     inside = sorted(file.parent.name for file in path.glob(f"*/{DESCRIPTION_FILE}"))
     hint = f". Try one of the bundles in it: {', '.join(inside)}" if inside else ""
+    if path.is_file() and (path.parent / DESCRIPTION_FILE).is_file():
+        hint = f". Try its folder, {path.parent}"
     return (
         f"{path} is not a bundle: it must be a folder or a zip that contains {DESCRIPTION_FILE}. "
         f"Received: {received}{hint}"
@@ -190,6 +192,8 @@ def _not_a_bundle(path):
 
 def _open_zip(path):
     """Read a zip into memory; nothing is unpacked, so entry names cannot escape a folder."""
+    if not (is_zip(path) or zipfile.is_zipfile(path)):
+        raise BundleError(_not_a_bundle(path))
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()[: MAX_PARTS + 1]

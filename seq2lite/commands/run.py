@@ -7,6 +7,7 @@ Prints one line for each text, in the same order. Without texts, reads standard 
 line.
 """
 
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
@@ -26,18 +27,20 @@ def main(arguments: Sequence[str]) -> None:
     search = {
         name: getattr(options, name) for name in ("max_length", "num_beams", "length_penalty")
     }
+    if options.n_best is not None and options.num_beams is None:
+        search["num_beams"] = max(options.n_best, runner.search["num_beams"])
     groups = [options.text] if options.text else read_groups(sys.stdin.buffer)
-    number = 0
+    numbers = itertools.count(1)
     for texts in groups:
         if options.n_best is None:
             for target in runner.generate(texts, split=options.split, **search):
                 _print(target)
-            continue
-        search["num_beams"] = options.num_beams or max(options.n_best, runner.search["num_beams"])
-        for targets in runner.generate_beam(texts, **search):
-            number += 1
-            for target, score in targets[: options.n_best]:
-                _print(f"{number}", target, f"{score:.4f}")
+        else:
+            for targets in runner.generate_beam(texts, **search):
+                number = next(numbers)
+                for target, score in targets[: options.n_best]:
+                    _print(f"{number}", target, f"{score:.4f}")
+        sys.stdout.flush()
 
 
 def _parser():
@@ -108,4 +111,4 @@ def _print(*columns):
     """Print tab-separated columns as one line; line breaks and tabs within them become spaces."""
     if len(columns) > 1:
         columns = [column.replace("\t", " ") for column in columns]
-    print(*(" ".join(column.splitlines()) for column in columns), sep="\t", flush=True)
+    print(*(" ".join(column.splitlines()) for column in columns), sep="\t")

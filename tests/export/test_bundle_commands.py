@@ -231,6 +231,8 @@ def truncated(bundle, tmp_path):
     ("arguments", "stdin", "message"),
     [
         (["run", "nowhere", "x"], None, "error: nowhere is not a bundle"),
+        (["run", __file__, "x"], None, "is not a bundle: it must be a folder or a zip"),
+        (["check", lambda bundle, _: bundle / "model.tflite"], None, "Try its folder, "),
         (["check", "nowhere"], None, "error: nowhere is not a bundle"),
         (["run", truncated, "x"], None, "model.tflite is corrupted or belongs to another bundle"),
         (["run", None], b"ok\n\xff\xfe\n", "error: standard input, line 2: must be UTF-8"),
