@@ -41,8 +41,8 @@ def test_help_lists_and_misspellings_answer_at_once_and_import_nothing_heavy(arg
 
 
 def test_a_misspelled_command_is_answered_with_the_nearest_one(capsys):
-    assert main(["transalte"]) == 2
-    assert "Received: transalte. Did you mean translate?" in capsys.readouterr().err
+    assert main(["tranzlate"]) == 2
+    assert "Received: tranzlate. Did you mean translate?" in capsys.readouterr().err
     assert main(["xyzzy"]) == 2
     assert "Received: xyzzy. `seq2lite --help`" in capsys.readouterr().err
 

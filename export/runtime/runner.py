@@ -80,9 +80,12 @@ class Runner:
             ValueError: `texts` is not a list of str, or a number is out of its range.
         """
         if split:
-            options = {"num_beams": num_beams, "length_penalty": length_penalty}
             of_sentences = functools.partial(
-                self.generate, max_length=max_length, batch_size=batch_size, **options
+                self.generate,
+                max_length=max_length,
+                batch_size=batch_size,
+                num_beams=num_beams,
+                length_penalty=length_penalty,
             )
             language, *_ = self.description.get("languages") or [None]
             return by_sentence(of_sentences, checked_texts(texts), language)

@@ -14,7 +14,7 @@ from seq2lite.export.runtime.unicode import STRIPPED
     ("language", "text", "sentences"),
     [
         ("en", "Mr. Smith paid $3.50.  Is it 5 p.m.?", ["Mr. Smith paid $3.50.", "Is it 5 p.m.?"]),
-        ("de", "Am 3. Mai kam z. B. Dr. Ott. Ende!", ["Am 3. Mai kam z. B. Dr. Ott.", "Ende!"]),
+        ("de", "Am 3. Mai kam z. B. Dr. Ott. Fertig!", ["Am 3. Mai kam z. B. Dr. Ott.", "Fertig!"]),
         ("ko", "저는 학생입니다. 3.5배! 정말요?", ["저는 학생입니다.", "3.5배!", "정말요?"]),
         ("ja", "私は学生です。はい！ 終わり。", ["私は学生です。", "はい！", "終わり。"]),
         ("zh", "你好。我是学生。", ["你好。", "我是学生。"]),
