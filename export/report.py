@@ -136,11 +136,11 @@ def _compared(report):
     measured, parity = report.measurements, report.parity
     return {
         "mode": report.quantization,
-        "beams": str(report.search["num_beams"]),
         "size, bytes": f"{report.file_size:,}",
         "bytes per parameter": f"{report.file_size / report.num_parameters:.3f}",
         "minimum runtime": report.min_runtime,
         "steps equal to Keras": f"{parity.token_agreement:.1%}",
+        "beams": str(report.search["num_beams"]),
         "chrF": f"{parity.file_chrf:.2f}",
         "BLEU": f"{parity.file_bleu:.2f}",
         "speed, tokens/s": f"{measured.tokens_per_second:,.0f}" if measured else NOT_MEASURED,

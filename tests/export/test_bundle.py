@@ -339,13 +339,17 @@ def test_bundles_of_floats_and_of_integers_of_one_conversion(
         quantization=["int8", "int8_static"],
         max_source_length=24,
         max_target_length=8,
-        num_beams=None,
+        num_beams=2,
         text=False,
         tolerance=export.Tolerance(2.0, 0.0, 0.0, 100.0),  # random weights
         measure=False,
     )
     assert sorted(p.name for p in tmp_path.iterdir()) == list(reports) == ["int8", "int8_static"]
     assert [r.calibrated_on for r in reports.values()] == [None, "the held-out sentences"]
+    assert [r.search["num_beams"] for r in reports.values()] == [2, 1]
+    assert [export.load(r.path).search for r in reports.values()] == [
+        r.search for r in reports.values()
+    ]
     for name in reports:  # each tells of both
         told = (tmp_path / name / "report.md").read_text("utf-8")
         assert all(f"| {each} | {r.file_size:,} |" in told for each, r in reports.items())
