@@ -217,4 +217,5 @@ def test_the_report_contains_the_measurements(bundle):
     text = (bundle / "report.md").read_text("utf-8")
     measured = json.loads(text.split("```json\n")[1].split("```")[0])
     assert measured["token_agreement"] == 1.0
+    assert "| search | beam search with 3 beams and length penalty 0.6 |" in text
     assert f"{(bundle / 'model.tflite').stat().st_size:,} bytes" in text
