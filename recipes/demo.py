@@ -15,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from seq2lite import export
+from seq2lite.here import seq2lite_here
 from seq2lite.recipes import translate
 from seq2lite.recipes.data.pairs import read_pairs
 from seq2lite.recipes.options import Configuration, option
-from seq2lite.recipes.run.command_line import command_here, run_recipe
+from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.run.report import print_table
 from seq2lite.recipes.training.options import Training
@@ -71,7 +72,7 @@ def train(config: Config) -> None:
     print_table(score_table(results))
     print_table(translation_table(files, pairs))
     best = results[best_family(results)].reports["int8"].path
-    print(f"Try: {command_here('run', str(best), 'Open File')}")
+    print(f"Try: {seq2lite_here('run', str(best), 'Open File')}")
 
 
 def best_family(results: Mapping[str, RunResult]) -> str:

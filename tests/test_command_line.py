@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from seq2lite import here
 from seq2lite.__main__ import main
 from seq2lite.commands.list import modes, presets
 from seq2lite.commands.table import COMMANDS, RECIPES, source_of, summary
@@ -133,3 +134,20 @@ def test_the_runner_and_its_commands_need_no_extra(tmp_path):
         "import seq2lite.export, seq2lite.commands.run, seq2lite.commands.check, seq2lite.commands.info"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+@pytest.mark.parametrize("is_active", [True, False])
+def test_a_printed_command_can_be_pasted(has_script, is_active, tmp_path, monkeypatch):
+    """It starts this environment, active or not, from the folder of the process."""
+    folder = tmp_path / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    for name in ("python", "seq2lite") if has_script else ("python",):
+        (folder / name).touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(here.sys, "executable", str(folder / "python"))
+    monkeypatch.setenv("PATH", str(folder) if is_active else "")
+    prefix = "" if is_active else ".venv/bin/"
+    start = f"{prefix}seq2lite" if has_script else f"{prefix}python -m seq2lite"
+    assert here.seq2lite_here("run", "a b") == f"{start} run 'a b'"
+    assert here.python_here("my.py") == f"{prefix}python my.py"

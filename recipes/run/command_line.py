@@ -3,8 +3,6 @@
 import argparse
 import dataclasses
 import os
-import shlex
-import shutil
 import sys
 import typing
 from collections.abc import Callable
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from seq2lite.export.system.isolation import ConversionError
 from seq2lite.export.verification.parity import ParityError
+from seq2lite.here import python_here, seq2lite_here
 from seq2lite.parser import Parser
 
 from ..data.samples import shortened
@@ -72,12 +71,13 @@ def export_command(config: RecipeConfig) -> str:
     Example:
         >>> from seq2lite.recipes import translate
         >>> from seq2lite.recipes.run.command_line import export_command
-        >>> export_command(translate.Config.of(epochs=3))
-        'KERAS_BACKEND=tensorflow seq2lite translate --epochs 3 --finish'
+        >>> export_command(translate.Config.of(epochs=3)).split()[-4:]
+        ['translate', '--epochs', '3', '--finish']
     """
     flags = _flags(replace(config, finish=True, overwrite=False), type(config)())  # type: ignore[call-arg]
-    command = shlex.join([*program(type(config)), *flags])
-    return f"KERAS_BACKEND=tensorflow {command}"
+    name, *command = program(type(config))
+    here = seq2lite_here if name == "seq2lite" else python_here
+    return f"KERAS_BACKEND=tensorflow {here(*command, *flags)}"
 
 
 def _flags(options, defaults):
@@ -131,26 +131,6 @@ def process_command() -> list[str]:
     if Path(sys.argv[0]).stem == "seq2lite" or (spec and spec.name == "seq2lite.__main__"):
         return ["seq2lite", *flags]
     return [*_as_typed(["-m", spec.name] if spec else [sys.argv[0]]), *flags]
-
-
-def command_here(*arguments: str) -> str:
-    """Return a `seq2lite` command that can be pasted where this process runs.
-
-    It starts this environment's own script, because the environment may not be active.
-    """
-    script = Path(sys.executable).with_name("seq2lite")
-    if (found := shutil.which("seq2lite")) and Path(found) == script:
-        command = ["seq2lite"]
-    elif script.is_file():
-        command = [_relative(script)]
-    else:
-        command = [_relative(Path(sys.executable)), "-m", "seq2lite"]
-    return shlex.join([*command, *arguments])
-
-
-def _relative(path):
-    """Return a path relative to the current folder, if it lies there."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _as_typed(arguments):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seq2lite.commands.table import COMMANDS, RECIPES, source_of
+from seq2lite.here import python_here
 from seq2lite.parser import Parser
 
 
@@ -26,4 +27,4 @@ def main(arguments: Sequence[str]) -> None:
         ) from None
     except OSError as error:
         raise ValueError(f"`path` must be writable. Received: {error}") from error
-    print(f"Run it with: python {options.path} --help")
+    print(f"Run it with: {python_here(options.path, '--help')}")

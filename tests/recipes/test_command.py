@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 
 from seq2lite.recipes.options import Configuration, option
-from seq2lite.recipes.run import command_line
 from seq2lite.recipes.run.command_line import parse_config
 
 
@@ -53,19 +52,3 @@ def test_help_describes_each_flag(capsys):
         parse_config("What it does.", Config, ["--help"])
     text = capsys.readouterr().out
     assert "What it does." in text and "50% of a folder (default: runs)" in text
-
-
-@pytest.mark.parametrize("has_script", [True, False])
-@pytest.mark.parametrize("is_active", [True, False])
-def test_a_printed_command_can_be_pasted(has_script, is_active, tmp_path, monkeypatch):
-    """It starts this environment, active or not, from the folder of the process."""
-    folder = tmp_path / ".venv" / "bin"
-    folder.mkdir(parents=True)
-    for name in ("python", "seq2lite") if has_script else ("python",):
-        (folder / name).touch(mode=0o755)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command_line.sys, "executable", str(folder / "python"))
-    monkeypatch.setenv("PATH", str(folder) if is_active else "")
-    start = "seq2lite" if is_active else ".venv/bin/seq2lite"
-    start = start if has_script else ".venv/bin/python -m seq2lite"
-    assert command_line.command_here("run", "a b") == f"{start} run 'a b'"
