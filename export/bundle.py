@@ -27,6 +27,7 @@ def to_bundle(
     num_beams: int | None = 4,
     length_penalty: float = 0.6,
     text: bool = True,
+    attention: bool = False,
     integer_io: bool = False,
     calibration: Sequence[str] | None = None,
     max_divergence: float = MAX_DIVERGENCE,
@@ -67,6 +68,8 @@ def to_bundle(
         length_penalty: float, default 0.6, of `generate_beam`. See `zoo.beam_search`.
         text: bool, default True, whether the file contains the tokenizer and the signatures
             `translate`, `tokenize` and `detokenize` over UTF-8 bytes.
+        attention: bool, default False, whether `decode_step` also returns attention weights, which
+            `Runner.align` needs. The model must have attention.
         integer_io: bool, default False, whether the signatures of `"int8_static"` and `"int16x8"`
             take and return integers.
         calibration: List of source texts for calibrating 4-bit weights and integer activations: 64
@@ -107,6 +110,7 @@ def to_bundle(
     checks.check_flags(text=text, measure=measure, integer_io=integer_io)
     checks.check_tolerance(tolerance)
     checks.check_model(model)
+    checks.check_attention(model, attention)
     tokenizers = checks.check_tokenizer(model, tokenizer)
     checks.check_held_out(held_out)
     if calibration is not None:
@@ -125,6 +129,7 @@ def to_bundle(
         num_beams=num_beams,
         length_penalty=length_penalty,
         text=text,
+        attention=attention,
         integer_io=integer_io,
         calibration=calibration,
         max_divergence=max_divergence,

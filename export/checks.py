@@ -136,6 +136,13 @@ def check_quantizations(quantizations, **options):
     require(is_valid, expected, quantization=quantizations)
 
 
+def check_attention(model, attention):
+    """Raise ValueError unless `attention` is a bool, and False for a model without attention."""
+    check_flags(attention=attention)
+    expected = f"False for {model.name!r}, a model without attention"
+    require(model.has_attention or not attention, expected, attention=attention)
+
+
 def check_flags(**flags):
     """Raise ValueError unless each is a bool."""
     for name, flag in flags.items():

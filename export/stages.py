@@ -68,6 +68,7 @@ class Options:
     num_beams: int | None
     length_penalty: float
     text: bool
+    attention: bool
     integer_io: bool
     calibration: Sequence | None
     max_divergence: float
@@ -159,9 +160,13 @@ def save_signatures(model, options, folder):
     if has_search or options.measure:
         text = TextGraph(options.tokenizers) if options.text and has_search else None
         search = options.num_beams, options.length_penalty
-        signatures[SAVED_MODEL] = Signatures(model, *search, text, options.limits)
+        signatures[SAVED_MODEL] = Signatures(
+            model, *search, text, options.limits, options.attention
+        )
     if options.needs(is_static=True):
-        signatures[STATIC_SAVED_MODEL] = StaticSignatures(model, **options.limits, batch=1)
+        signatures[STATIC_SAVED_MODEL] = StaticSignatures(
+            model, **options.limits, batch=1, attention=options.attention
+        )
     for name, module in signatures.items():
         save(module, folder / name)
 

@@ -29,6 +29,7 @@ def convert(
     max_target_length: int | None = None,
     tokenizer: Tokenizer | Sequence[Tokenizer] | None = None,
     calibration: Sequence[str] | np.typing.ArrayLike = (),
+    attention: bool = False,
     integer_io: bool = False,
     batch: int = 1,
     min_runtime: str | None = None,
@@ -53,6 +54,8 @@ def convert(
         calibration: List of source texts from the training data, required by the integer modes.
             The scales are those of the values that occur when the model decodes them. For a model of
             float features: an array `(n, max_source_length, features)`, padded; no `tokenizer`.
+        attention: bool, default False, whether `decode_step` also returns the attention weights
+            `attention (batch, source_length)`. The model must have attention.
         integer_io: bool, default False, whether the signatures of the integer modes take and return
             integers, with the scales that the file states.
         batch: int, default 1, number of sentences in a call. Must be 1 for the integer modes.
@@ -80,6 +83,7 @@ def convert(
         True
     """
     checks.check_model(model)
+    checks.check_attention(model, attention)
     options = {"integer_io": integer_io, "min_runtime": min_runtime, "target": target}
     checks.check_quantization(quantization, is_static=True, **options)
     checks.check_flags(integer_io=integer_io)
@@ -103,7 +107,8 @@ def convert(
             )
             max_length = limits["max_target_length"]
             found = StaticCalibration(source[:NUM_SENTENCES], max_length, ids)
-    signatures = StaticSignatures(in_float32(model), **limits, batch=batch)
+    model = in_float32(model)
+    signatures = StaticSignatures(model, **limits, batch=batch, attention=attention)
     content = convert_signatures(signatures, target or mode.target)
     return quantize(content, quantization, found, **options)[0]
 

@@ -24,6 +24,7 @@ def to_tflite(
     *,
     num_beams: int | None = None,
     length_penalty: float = 0.6,
+    attention: bool = False,
     calibration: np.typing.ArrayLike | None = None,
     max_divergence: float = MAX_DIVERGENCE,
     min_runtime: str | None = None,
@@ -36,7 +37,7 @@ def to_tflite(
     | `generate` | `source` int32 `(batch, source_length)`, `max_length` int32 `()` | `tokens` int32 `(batch, length)`, `length` int32 `(batch,)` |
     | `generate_beam` | `source`, `max_length` | `tokens` int32 `(batch, num_beams, length)`, the best first; `length` int32, `scores` float32, both `(batch, num_beams)` |
     | `encode` | `source` | the state, by name |
-    | `decode_step` | `token` int32 `(batch,)`, the state | `logits` float32 `(batch, vocabulary_size)`, the state |
+    | `decode_step` | `token` int32 `(batch,)`, the state | `logits` float32 `(batch, vocabulary_size)`, the state; with `attention` also `attention` float32 `(batch, source_length)` |
 
     Batch and lengths are dynamic. `generate` is `zoo.greedy_search`. `generate_beam` is
     `zoo.beam_search` with as many hypotheses as beams. The first graph of the file is `generate`.
@@ -58,6 +59,8 @@ def to_tflite(
         quantization: str, default `"int8"`, a mode of the table.
         num_beams: int, beam size of `generate_beam`. Default: no such signature.
         length_penalty: float, default 0.6, of `generate_beam`. See `zoo.beam_search`.
+        attention: bool, default False, whether `decode_step` also returns the attention weights over
+            the source. The model must have attention.
         calibration: Real sources as `model.source_spec` describes them, padded: ids `(n,
             source_length)`, each ended, or features `(n, source_length, features)`. Required by
             `"int4"` and `"mixed"`, at least 64 sources. Other modes ignore it.
@@ -79,6 +82,7 @@ def to_tflite(
         >>> export.to_tflite(model, folder / "model.tflite", quantization="float32")
     """
     checks.check_model(model)
+    checks.check_attention(model, attention)
     options = {"max_divergence": max_divergence, "min_runtime": min_runtime, "target": target}
     checks.check_quantization(quantization, is_static=False, **options)
     num_beams, length_penalty = checks.check_beams(num_beams, length_penalty)
@@ -90,7 +94,7 @@ def to_tflite(
     model = in_float32(model)
     if mode.needs_calibration:
         calibration = _calibration(model, calibration)
-    signatures = Signatures(model, num_beams, length_penalty)
+    signatures = Signatures(model, num_beams, length_penalty, attention=attention)
     content = convert_signatures(signatures, target or mode.target)
     content, _ = quantize(content, quantization, calibration, **options)
     write_bytes(path, content)

@@ -23,7 +23,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from seq2lite import export
 from seq2lite.export.runtime.checks import require_positive
-from seq2lite.export.runtime.host_sampling import check_sampling
+from seq2lite.export.runtime.host_decoding import check_sampling
 from seq2lite.recipes.data.batches import Batches
 from seq2lite.recipes.data.extension import extend
 from seq2lite.recipes.data.options import DataOptions

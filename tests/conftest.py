@@ -119,6 +119,7 @@ def bundle(tiny_model, tokenizer, pairs, made_once):
             max_target_length=12,
             languages=("en", "ko"),
             num_beams=3,
+            attention=True,
             measure=False,
         )
 

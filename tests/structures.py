@@ -177,10 +177,10 @@ def structured_model(name):
 def structured_file(name):
     """The bytes of the float32 file of `export.to_tflite`, converted in this process.
 
-    Files of SEARCHED have the signatures `beam` and `sample` too.
+    Files of SEARCHED have the signatures `beam` and `sample` too, those of QUANTIZABLE attention.
     """
     model = structured_model(name)
-    signatures = Signatures(model)
+    signatures = Signatures(model, attention=name in QUANTIZABLE)
     if name in SEARCHED:
         signatures.functions = {**signatures.functions, **_other_searches(model)}
     with tempfile.TemporaryDirectory() as folder:

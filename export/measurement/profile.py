@@ -50,6 +50,7 @@ def profile(content, source, ids, steps=STEPS, runs=RUNS):
     for _ in range(steps):
         state = engine.decode_step(token, **state)
         token = state.pop("logits").argmax(-1).astype(np.int32)
+        state.pop("attention", None)
     model = flatbuffer.read(content)
     # The last run of decode_step had read steps - 1 tokens.
     return {

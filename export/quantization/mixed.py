@@ -68,6 +68,7 @@ def log_probabilities(content, calibration):
         for step, token in enumerate(batch.teacher.T):
             state = decode_step(token=token, **state)
             logits = state.pop("logits")[step < batch.target_lengths]
+            state.pop("attention", None)
             logits -= logits.max(axis=-1, keepdims=True)
             found.append(logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True)))
     return np.concatenate(found)

@@ -44,6 +44,7 @@ def second_moments(content, calibration):
         for step, token in enumerate(batch.teacher.T):
             state = decode_step.run(token=token, **state)
             state.pop("logits")
+            state.pop("attention", None)
             decode_step.add(step < batch.target_lengths)
     return _means([encode, decode_step])
 

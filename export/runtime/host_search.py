@@ -10,8 +10,7 @@ import numpy as np
 
 from .checks import require, require_below, require_no_start, require_positive
 from .constraints import Constraints
-from .host_beam import beam_search, check_beams, log_probabilities
-from .host_sampling import check_sampling, drawn
+from .host_decoding import beam_search, check_beams, check_sampling, drawn, log_probabilities
 
 
 class HostSearch:
@@ -233,7 +232,7 @@ class HostSearch:
             ValueError: `target` has another shape or length, or a row begins with `start_id`.
         """
         target = self._checked_ids("target", target, len(source))
-        self.check_length(target.shape[1])
+        self.check_length(target.shape[1], "target_length")
         state = self._call(self.encode, source=source)
         token = np.full(len(source), self.start_id, np.int32)
         each, weights = np.zeros(target.shape, np.float32), []
@@ -249,12 +248,12 @@ class HostSearch:
         attention = np.stack(weights, axis=1)[:, :, : source.shape[1]] if has_attention else None
         return each.sum(axis=1), each, attention
 
-    def check_length(self, max_length: int) -> None:
-        """Raise ValueError unless `max_length` tokens can be generated."""
-        require_positive(max_length=max_length)
+    def check_length(self, length: int, name: str = "max_length") -> None:
+        """Raise ValueError unless a number of tokens, an argument's, can be generated."""
+        require_positive(**{name: length})
         if self.max_tokens is not None:
             expected = f"at most {self.max_tokens}, the size of the file's KV cache"
-            require(max_length <= self.max_tokens, expected, max_length=max_length)
+            require(length <= self.max_tokens, expected, **{name: length})
 
     def _steps(self, source, max_length, prefix, constraints, choose):
         """Return a generator of the tokens `(batch,)` of each step, and of which rows have not ended."""

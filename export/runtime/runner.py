@@ -2,23 +2,25 @@
 
 import functools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from .checks import checked_texts, level_of_caller, quote, require, require_positive
+from .constraints import Constraints
 from .container import MAX_LENGTH
 from .engine import Engine
-from .host_sampling import check_sampling
+from .host_decoding import check_sampling
+from .scores import TargetScores
 from .sentences import by_sentence
-from .text import batches_by_length, decode, pad, source_ids
+from .text import batches_by_length, decode, pad, prefix_ids, source_ids, stream_text
 from .tokenizer import Tokenizer, Tokenizers
 
 GREEDY_BATCH, BEAM_BATCH = 32, 8  # texts of a call by default
 NO_TARGET = -1e8  # scores below it mark missing targets: fewer exist than the beam has places
 
 
-class Runner:
+class Runner(TargetScores):
     """Generate target text for source text. `load` opens a bundle as one.
 
     Args:
@@ -56,6 +58,8 @@ class Runner:
         num_beams: int | None = None,
         length_penalty: float | None = None,
         split: bool = False,
+        prefix: str | Sequence[str] | None = None,
+        **constraints,
     ) -> list[str]:
         """Generate a target for each source text.
 
@@ -72,6 +76,11 @@ class Runner:
             length_penalty: Exponent of the length penalty of beam search. Default: that of `search`.
             split: Whether to split the texts into sentences and join their targets, with the
                 whitespace of the text, as long texts need. Needs the extra `split`.
+            prefix: Text that all targets begin with, or a list of texts, one for each source. Default:
+                none.
+            **constraints: `min_length`, `no_repeat_ngram`, `repetition_penalty` and `banned_tokens`
+                (ids), as in `Constraints`. With any of these or a `prefix`, the search runs on the
+                host.
 
         Returns:
             The targets, in the order of `texts`.
@@ -80,27 +89,22 @@ class Runner:
             ValueError: `texts` is not a list of str, or a number is out of its range.
         """
         if split:
+            require(prefix is None, "None with split=True", prefix=prefix)
             of_sentences = functools.partial(
                 self.generate,
                 max_length=max_length,
                 batch_size=batch_size,
                 num_beams=num_beams,
                 length_penalty=length_penalty,
+                **constraints,
             )
             language, *_ = self.description.get("languages") or [None]
             return by_sentence(of_sentences, checked_texts(texts), language)
         num_beams = self.search["num_beams"] if num_beams is None else num_beams
-        require_positive(num_beams=num_beams)
-        if num_beams > 1:
-            best = self._hypotheses(texts, max_length, batch_size, num_beams, length_penalty, 1)
-            return [targets[0][0] for targets in best]
-        texts = checked_texts(texts)
-        targets = [""] * len(texts)
-        batch_size = GREEDY_BATCH if batch_size is None else batch_size
-        for rows, source, limit in self._batches(texts, max_length, batch_size):
-            found = decode(self.tokenizers.target, *self.engine.greedy(source, limit))
-            for row, target in zip(rows, found, strict=True):
-                targets[row] = target
+        options = num_beams, length_penalty, prefix, constraints
+        targets = [""] * len(checked_texts(texts))
+        for row, tokens, lengths, _ in self._search(texts, max_length, batch_size, *options):
+            targets[row] = decode(self.tokenizers.target, tokens[:1], lengths[:1])[0]
         return targets
 
     def generate_beam(
@@ -111,6 +115,8 @@ class Runner:
         *,
         num_beams: int | None = None,
         length_penalty: float | None = None,
+        prefix: str | Sequence[str] | None = None,
+        **constraints,
     ) -> list[list[tuple[str, float]]]:
         """Generate the most probable targets of each source text by beam search.
 
@@ -121,6 +127,8 @@ class Runner:
             num_beams: Beam size, as in `generate`. Default: that of `search`, which must be a beam
                 search.
             length_penalty: As in `generate`.
+            prefix: As in `generate`.
+            **constraints: As in `generate`.
 
         Returns:
             For each text a list of (target, score), the best first, at most as many as the beam size.
@@ -136,34 +144,57 @@ class Runner:
             num_beams = self.search["num_beams"]
             expected = "given, for example num_beams=4, because the bundle's search is greedy"
             require(num_beams > 1, expected, num_beams=None)
-        require_positive(num_beams=num_beams)
-        return self._hypotheses(texts, max_length, batch_size, num_beams, length_penalty)
-
-    def _hypotheses(self, texts, max_length, batch_size, num_beams, length_penalty, count=None):
-        """Return the best targets of each text with their scores, `count` before equal ones merge."""
-        texts = checked_texts(texts)
-        targets = [[("", 0.0)] for _ in texts]
-        search, batch = self._beam_search(num_beams, length_penalty)
-        batch_size = BEAM_BATCH if batch_size is None else batch_size
-        for rows, source, limit in self._batches(texts, max_length, batch or batch_size):
-            for row, tokens, lengths, scores in zip(rows, *search(source, limit), strict=True):
-                kept = np.flatnonzero(scores > NO_TARGET)[:count]
-                found = decode(self.tokenizers.target, tokens[kept], lengths[kept])
-                best: dict[str, float] = {}
-                for text, score in zip(found, map(float, scores[kept]), strict=True):
-                    best.setdefault(text, score)
-                targets[row] = list(best.items())
+        options = num_beams, length_penalty, prefix, constraints
+        targets = [[("", 0.0)] for _ in checked_texts(texts)]
+        for row, tokens, lengths, scores in self._search(texts, max_length, batch_size, *options):
+            kept = scores > NO_TARGET
+            found = decode(self.tokenizers.target, tokens[kept], lengths[kept])
+            best: dict[str, float] = {}
+            for text, score in zip(found, map(float, scores[kept]), strict=True):
+                best.setdefault(text, score)
+            targets[row] = list(best.items())
         return targets
 
-    def _beam_search(self, num_beams, length_penalty):
-        """Return a beam search as a function of ids, in the file where it has it; and its batch."""
+    def _search(
+        self, texts, max_length, batch_size, num_beams, length_penalty, prefix, constraints
+    ) -> Iterator[tuple]:
+        """Run a search in the file where it has it, or on the host.
+
+        Yields:
+            The index of a text, tokens `(n, length)` of its targets, and lengths and scores `(n,)`. In
+            greedy search n is 1 and the score is 0.
+        """
+        require_positive(num_beams=num_beams)
+        control = self._control(texts, max_length, prefix, constraints)
+        if batch_size is None:
+            batch_size = GREEDY_BATCH if num_beams == 1 else BEAM_BATCH
         if length_penalty is None:
             length_penalty = self.search["length_penalty"]
         options = {"num_beams": num_beams, "length_penalty": length_penalty}
-        if options == self.search:
-            return self.engine.beam, None
-        search, batch = self.engine.host_search()
-        return functools.partial(search.beam, num_hypotheses=num_beams, **options), batch
+        host, batch = None, None
+        if control or (num_beams > 1 and options != self.search):
+            host, batch = self.engine.host_search()
+            options["num_hypotheses"] = num_beams
+        for rows, source, limit in self.batches(texts, max_length, batch or batch_size):
+            given = control(rows) if control else {}
+            if num_beams == 1:
+                greedy = host.greedy if host else self.engine.greedy
+                tokens, lengths = greedy(source, limit, **given)
+                found = tokens[:, None], lengths[:, None], np.zeros((len(rows), 1))
+                yield from zip(rows, *found, strict=True)
+            elif host:
+                yield from zip(rows, *host.beam(source, limit, **options, **given), strict=True)
+            else:
+                yield from zip(rows, *self.engine.beam(source, limit), strict=True)
+
+    def _control(self, texts, max_length, prefix, constraints) -> Callable | None:
+        """Check the control of a search; return its options for rows of texts, None without any."""
+        limit, checked = self._limit(max_length), Constraints(**constraints)
+        checked.check(limit, self.tokenizers.target.vocabulary_size)
+        if prefix is None:
+            return (lambda rows: constraints) if checked else None
+        ids = prefix_ids(self.tokenizers.target, prefix, len(texts), limit)
+        return lambda rows: {**constraints, "prefix": ids[rows]}
 
     def sample(
         self,
@@ -175,6 +206,8 @@ class Runner:
         seed: int | None = None,
         max_length: int | None = None,
         batch_size: int = 32,
+        prefix: str | Sequence[str] | None = None,
+        **constraints,
     ) -> list[str]:
         """Sample a target for each source text, with the search on the host.
 
@@ -188,6 +221,8 @@ class Runner:
                 index in `texts`, not on the batch size. Default: a new seed for each call.
             max_length: Maximum number of tokens of a target, as in `generate`.
             batch_size: Number of texts per call of the file.
+            prefix: As in `generate`.
+            **constraints: As in `generate`.
 
         Returns:
             The targets, in the order of `texts`.
@@ -197,32 +232,76 @@ class Runner:
         """
         texts = checked_texts(texts)
         check_sampling(temperature, top_k, top_p, seed)
+        control = self._control(texts, max_length, prefix, constraints)
         targets, draws = [""] * len(texts), None
         search, batch = self.engine.host_search()
-        for rows, source, limit in self._batches(texts, max_length, batch or batch_size):
+        for rows, source, limit in self.batches(texts, max_length, batch or batch_size):
             if draws is None:
                 draws = np.random.default_rng(seed).random((len(texts), limit), np.float32)
-            found = search.sample(
-                source, limit, temperature=temperature, top_k=top_k, top_p=top_p, draws=draws[rows]
-            )
+            options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+            given = control(rows) if control else {}
+            found = search.sample(source, limit, **options, draws=draws[rows], **given)
             for row, target in zip(rows, decode(self.tokenizers.target, *found), strict=True):
                 targets[row] = target
         return targets
+
+    def stream(
+        self,
+        text: str,
+        max_length: int | None = None,
+        *,
+        prefix: str | None = None,
+        **constraints,
+    ) -> Iterator[str]:
+        """Return an iterator over the parts of a target, while greedy search generates it.
+
+        A part is text that later tokens cannot change: one or more subwords. Bytes are held back
+        until they complete a character. The joined parts are the result of `generate` with
+        `num_beams=1`. Blank text has no parts.
+
+        Args:
+            text: Source text.
+            max_length: Maximum number of tokens of the target, as in `generate`.
+            prefix: Text that the target begins with. Default: none.
+            **constraints: As in `generate`.
+
+        Raises:
+            ValueError: As in `generate`.
+
+        Example:
+            >>> from seq2lite import export
+            >>> runner = export.load(bundle)
+            >>> "".join(runner.stream("Open File")) == runner.generate(["Open File"], num_beams=1)[0]
+            True
+        """
+        require(isinstance(text, str), "a text", text=text)
+        control = self._control(checked_texts([text]), max_length, prefix, constraints)
+        search, _ = self.engine.host_search()
+        for _, source, limit in self.batches([text], max_length, 1):
+            tokens = search.stream(source, limit, **(control([0]) if control else {}))
+            return stream_text(self.tokenizers.target, tokens)
+        return iter(())
 
     def source_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids that the model reads for each text; an empty list for blank text."""
         return source_ids(self.tokenizers.source, texts, self.description["max_source_length"])
 
-    def _batches(self, texts, max_length, batch_size) -> Iterator:
+    def batches(self, texts, max_length, batch_size) -> Iterator:
         """Yield indices into `texts`, their source ids, and the maximum number of tokens."""
-        limit = self.description["max_target_length"] if max_length is None else max_length
-        require_positive(max_length=limit, batch_size=batch_size)
-        require(limit <= MAX_LENGTH, f"at most {MAX_LENGTH:,}", max_length=limit)
+        limit = self._limit(max_length)
+        require_positive(batch_size=batch_size)
         sources = self.source_ids(texts)
         self._warn_of_cut_sources(texts, sources)
         padding = self.description.get("padding", self.tokenizers.source.pad_id)
         for rows in batches_by_length(sources, batch_size):
             yield rows, pad([sources[row] for row in rows], padding), limit
+
+    def _limit(self, max_length):
+        """Return the maximum number of tokens of a target."""
+        limit = self.description["max_target_length"] if max_length is None else max_length
+        require_positive(max_length=limit)
+        require(limit <= MAX_LENGTH, f"at most {MAX_LENGTH:,}", max_length=limit)
+        return limit
 
     def _warn_of_cut_sources(self, texts, sources):
         limit = self.description["max_source_length"]

@@ -90,6 +90,10 @@ class Tokenizer:
         """Decode rows of ids to texts. Control ids produce no text."""
         return self._processor.decode([[int(i) for i in row] for row in ids])
 
+    def subwords(self, ids: Iterable[int]) -> list[str]:
+        """Return the subword of each id, such as "▁Open"."""
+        return [self._processor.id_to_piece(int(i)) for i in ids]
+
     @property
     def vocabulary(self) -> dict[str, int]:
         """The arguments of a model builder that this tokenizer determines."""

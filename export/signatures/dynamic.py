@@ -6,7 +6,7 @@ from seq2lite.zoo.lowering import lowered
 from seq2lite.zoo.search.beam import beam_search
 from seq2lite.zoo.search.greedy import greedy_search
 
-from .lowering import DYNAMIC, arg_max, call, step_outputs
+from .lowering import DYNAMIC, arg_max, call, run_step
 from .text import text_functions
 
 
@@ -19,12 +19,15 @@ class Signatures(tf.Module):
         length_penalty: Length penalty of `generate_beam`.
         text: A `TextGraph` for `translate`, `tokenize` and `detokenize`; None for no such signatures.
         limits: dict of `max_source_length` and `max_target_length`, for `translate`.
+        attention: Whether `decode_step` also returns `attention (batch, source_length)`.
 
     Attributes:
         functions: Name to concrete function, with dynamic batch and length.
     """
 
-    def __init__(self, model, num_beams=None, length_penalty=0.6, text=None, limits=None):
+    def __init__(
+        self, model, num_beams=None, length_penalty=0.6, text=None, limits=None, attention=False
+    ):
         super().__init__()
         # Tracked as raw variables: the converter can lose those of a Keras model.
         self.weights = [variable.value for variable in model.variables]
@@ -54,8 +57,8 @@ class Signatures(tf.Module):
 
         @tf.function(autograph=False)
         def decode_step(token, **state):
-            logits, state = model.decode_step(token, state)
-            return step_outputs(logits, state)
+            outputs, state = run_step(model, token, state, attention)
+            return {**outputs, **state}
 
         max_length = tf.TensorSpec((), tf.int32, name="max_length")
         with lowered(DYNAMIC):

@@ -27,14 +27,31 @@ def call(function, *arguments):
     return tf.cond(tf.greater_equal(tf.shape(arguments[0])[0], 0), called, never)
 
 
-def step_outputs(logits, state):
-    """Return the outputs of `decode_step`: `logits` and the state, by name."""
-    if "logits" in state:
+def run_step(model, token, state, attention=False):
+    """Run a decoding step.
+
+    Args:
+        model: A `zoo.Seq2Seq`.
+        token: int32 ids `(batch,)`.
+        state: dict of the state's tensors.
+        attention: Whether to return the weights over the source.
+
+    Returns:
+        dict of `logits` and, with `attention`, `attention`; and the next state.
+
+    Raises:
+        ValueError: A tensor of the state has the name of another output.
+    """
+    for name in {"logits", "attention"} & state.keys():
         raise ValueError(
-            "`model` must have no tensor named 'logits' in its state: `decode_step` returns it "
-            f"beside the logits. Received: a state of {', '.join(state)}"
+            f"`model` must have no tensor named {name!r} in its state: `decode_step` returns another "
+            f"one of this name. Received: a state of {', '.join(state)}"
         )
-    return {"logits": logits, **state}
+    if not attention:
+        logits, after = model.decode_step(token, state)
+        return {"logits": logits}, after
+    logits, after, weights = model.step(token, state, return_attention=True)
+    return {"logits": logits, "attention": weights}, model.grow(after, 1)
 
 
 def arg_max(logits):

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from seq2lite.zoo.lowering import lowered
 
-from .lowering import static_lowering, step_outputs
+from .lowering import run_step, static_lowering
 
 
 class StaticSignatures(tf.Module):
@@ -20,6 +20,7 @@ class StaticSignatures(tf.Module):
         max_source_length: Length of each source, with padding.
         max_target_length: Number of slots of the KV cache; the start takes one.
         batch: Number of sentences.
+        attention: Whether `decode_step` also returns `attention (batch, source_length)`.
 
     Attributes:
         functions: Name to concrete function.
@@ -28,7 +29,7 @@ class StaticSignatures(tf.Module):
         ValueError: A step changes the shape of a tensor of the state.
     """
 
-    def __init__(self, model, max_source_length, max_target_length, batch=1):
+    def __init__(self, model, max_source_length, max_target_length, batch=1, attention=False):
         super().__init__()
         self.weights = [variable.value for variable in model.variables]
         spec = model.source_spec
@@ -45,7 +46,7 @@ class StaticSignatures(tf.Module):
 
         @tf.function(autograph=False)
         def decode_step(token, **state):
-            logits, after = model.decode_step(token, state)
+            outputs, after = run_step(model, token, state, attention)
             for name, x in after.items():
                 if x.shape != specs[name].shape or not x.shape.is_fully_defined():
                     raise ValueError(
@@ -54,7 +55,7 @@ class StaticSignatures(tf.Module):
                     )
             # Some runtimes cannot return their inputs.
             changed = {name: x for name, x in after.items() if x is not state[name]}
-            return step_outputs(logits, changed)
+            return {**outputs, **changed}
 
         source = tf.TensorSpec(spec.shape(batch, max_source_length), spec.dtype, name="source")
         token = tf.TensorSpec((batch,), tf.int32, name="token")

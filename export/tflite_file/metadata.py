@@ -63,6 +63,11 @@ _MEANINGS = {
         "nats",
         ("batch", "vocabulary_size"),
     ),
+    "attention": _Meaning(
+        "Attention weights over the source, zero at padding",
+        "weights, sum 1",
+        ("batch", "source_length"),
+    ),
     "position": _Meaning("Number of tokens read so far", "tokens", ("batch",)),
     "scores": _Meaning("Score of each target text; the highest is the best", "nats"),
     "text": _Meaning("Text in UTF-8, NFC", "bytes", ("bytes",)),

@@ -65,6 +65,7 @@ def _logits(engine, source, lengths, teacher):
         for token in teacher[rows].T:
             state = engine.decode_step(token, **state)
             of_rows.append(state.pop("logits"))
+            state.pop("attention", None)
         logits.append(np.stack(of_rows, axis=1))
     return np.concatenate(logits)
 

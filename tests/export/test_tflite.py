@@ -157,19 +157,20 @@ def test_an_op_that_no_device_has_fails_by_name_and_writes_nothing(tmp_path):
     assert path.read_bytes() == b"earlier"
 
 
-def test_a_state_that_would_hide_the_logits_is_refused(tmp_path):
+@pytest.mark.parametrize("name", ["logits", "attention"])
+def test_a_state_that_would_hide_another_output_is_refused(name, tmp_path):
     class Hiding(zoo.Seq2Seq):
         def __init__(self):
             super().__init__(vocabulary_size=VOCABULARY, pad_id=0, start_id=2, end_id=3)
             self.table = self.add_weight(name="table", shape=(VOCABULARY, 8))
 
         def encode(self, source):
-            return {"logits": tf.reduce_sum(tf.gather(self.table, source), axis=1)}
+            return {name: tf.reduce_sum(tf.gather(self.table, source), axis=1)}
 
         def step(self, token, state):
-            return tf.matmul(state["logits"], self.table, transpose_b=True), state
+            return tf.matmul(state[name], self.table, transpose_b=True), state
 
-    with pytest.raises(ValueError, match="`model` must have no tensor named 'logits'"):
+    with pytest.raises(ValueError, match=f"`model` must have no tensor named '{name}'"):
         export.to_tflite(Hiding(), tmp_path / "model.tflite")
     assert not list(tmp_path.iterdir())
 

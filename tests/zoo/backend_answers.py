@@ -13,9 +13,17 @@ import numpy as np
 
 from seq2lite import zoo
 
+CONSTRAINTS = {
+    "min_length": 4,
+    "no_repeat_ngram": 2,
+    "repetition_penalty": 1.3,
+    "banned_tokens": [7, 8],
+    "prefix": np.array([[9, 9], [6, 0], [0, 0]]),
+}
+
 
 def answer(inputs, output, *models):
-    """Write the logits, greedy tokens, beam tokens and beam scores of each model."""
+    """Write the logits of each model, and the results of its searches."""
     inputs = dict(np.load(inputs))
     answers = {}
     for path in models:
@@ -24,6 +32,11 @@ def answer(inputs, output, *models):
         results["tokens"], results["lengths"] = zoo.greedy_search(model, inputs["source"], 20)
         results["beams"], results["beam_lengths"], results["scores"] = zoo.beam_search(
             model, inputs["source"], 20, num_hypotheses=2
+        )
+        constrained, _ = zoo.greedy_search(model, inputs["source"], 12, **CONSTRAINTS)
+        results["constrained"] = constrained
+        results["constrained_beams"], _, results["constrained_scores"] = zoo.beam_search(
+            model, inputs["source"], 12, **CONSTRAINTS
         )
         name = Path(path).stem
         answers |= {f"{name}/{k}": keras.ops.convert_to_numpy(v) for k, v in results.items()}

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from backend_answers import CONSTRAINTS
 from random_models import float32_file, random_ids, small_model, with_large_scores
 from seq2lite import zoo
 from seq2lite.export.runtime.engine import FileEngine
@@ -81,6 +82,18 @@ def test_a_saved_model_generates_the_same_tokens(case, saved, answers):
     np.testing.assert_array_equal(answers[f"{case}/beams"][:, :, : beams.shape[2]], beams)
     np.testing.assert_array_equal(answers[f"{case}/beam_lengths"], lengths)
     np.testing.assert_allclose(answers[f"{case}/scores"], scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_saved_model_keeps_the_same_constraints(case, saved, answers):
+    _, inputs, models = saved
+    tokens, _ = zoo.greedy_search(models[case], inputs["source"], 12, **CONSTRAINTS)
+    found = answers[f"{case}/constrained"][:, : tokens.shape[1]]
+    np.testing.assert_array_equal(found, tokens)
+    beams, _, scores = zoo.beam_search(models[case], inputs["source"], 12, **CONSTRAINTS)
+    found = answers[f"{case}/constrained_beams"][:, :, : beams.shape[2]]
+    np.testing.assert_array_equal(found, beams)
+    np.testing.assert_allclose(answers[f"{case}/constrained_scores"], scores, atol=1e-4)
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
