@@ -23,6 +23,9 @@ def main(arguments: Sequence[str]) -> None:
     if options.n_best is not None:
         require_positive(n_best=options.n_best)
         require(not options.split, "given without --n-best", split=True)
+    if options.stream:
+        is_valid = options.n_best is None and not options.split and options.num_beams in (None, 1)
+        require(is_valid, "given without --n-best, --split and --num-beams", stream=True)
     runner = load(options.bundle, num_threads=options.threads)
     search = {
         name: getattr(options, name) for name in ("max_length", "num_beams", "length_penalty")
@@ -32,6 +35,14 @@ def main(arguments: Sequence[str]) -> None:
     groups = [options.text] if options.text else read_groups(sys.stdin.buffer)
     numbers = itertools.count(1)
     for texts in groups:
+        if options.stream:
+            for text in texts:
+                for part in runner.stream(text, options.max_length):
+                    # Line breaks become spaces.
+                    part = "".join(" " if c.splitlines() == [""] else c for c in part)
+                    print(part, end="", flush=True)
+                print(flush=True)
+            continue
         if options.n_best is None:
             for target in runner.generate(texts, split=options.split, **search):
                 _print(target)
@@ -60,6 +71,11 @@ def _parser():
         metavar="N",
         help="print the N best targets of each text, as tab-separated lines: number of the text, "
         "target, score",
+    )
+    add(
+        "--stream",
+        action="store_true",
+        help="print each target while greedy search generates it",
     )
     add(
         "--split",

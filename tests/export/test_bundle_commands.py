@@ -40,6 +40,14 @@ def test_run_translates_its_arguments(bundle):
     assert done.stdout.decode().split("\n") == [*expected, ""]
 
 
+def test_run_streams_the_targets_of_greedy_search(bundle):
+    texts = ["Open File", "", "Close"]
+    done = command("run", bundle, "--stream", "--max-length", 5, "--", *texts)
+    assert done.returncode == 0
+    expected = export.load(bundle).generate(texts, max_length=5, num_beams=1)
+    assert done.stdout.decode().split("\n") == [*expected, ""]
+
+
 def test_texts_stand_before_between_and_after_options(bundle):
     texts = ["Open File", "Close", "-x", "Save"]
     expected = export.load(bundle).generate(texts, max_length=3)
@@ -239,6 +247,7 @@ def truncated(bundle, tmp_path):
         (["run", None, b"\xff"], None, "error: `texts[0]` must be valid Unicode"),
         (["run", None, "x", "--threads", "0"], None, "error: `num_threads` must be a positive"),
         (["run", None, "x", "--max-length", "-1"], None, "error: `max_length` must be a positive"),
+        (["run", None, "x", "--stream", "--split"], None, "`stream` must be given without"),
         (["run", None, "x", "--n-best", "0"], None, "error: `n_best` must be a positive"),
         (["run", None, "x", "--n-best", "2", "--split"], None, "`split` must be given without"),
     ],
