@@ -169,6 +169,8 @@ def test_groups_are_the_lines_that_are_there():
     assert len(groups[0]) > 100 and len(groups) > 2
     slow = io.BufferedReader(Slow(b"one\n", b"t", b"wo\r\nthree\n\n", b"\xea", b"\xb0\x80"))
     assert list(read_groups(slow)) == [["one"], ["two", "three", ""], ["\uac00"]]
+    with pytest.raises(ValueError, match="standard input, line 3: must be UTF-8"):
+        list(read_groups(io.BufferedReader(Slow(b"one\ntwo\n", b"\xff\n"))))
 
 
 class Slow(io.RawIOBase):

@@ -209,8 +209,12 @@ def test_a_stopped_run_resumes_after_its_last_evaluation(pairs, tmp_path):
 
 
 def test_a_finished_run_is_exported_again_in_other_modes(trained, tmp_path, capsys):
-    config, _ = trained
+    config, result = trained
     run, output = Path(config.run.output), tmp_path / "again"
+    arguments = json.loads((run / "export.json").read_text("utf-8"))
+    assert arguments["held_out"] == [list(pair) for pair in result.data.valid.pairs]
+    sources = {source for source, _ in result.data.train.pairs}
+    assert arguments["calibration"] and {*arguments["calibration"]} <= sources
     again = ["export", str(run), "--quantizations", "float32", "int8", "--no-measure"]
     assert main([*again, "--output", str(output)]) == 0
     printed = capsys.readouterr().out
