@@ -16,6 +16,8 @@ from seq2lite.export.runtime.checks import quote, require, require_positive
 from seq2lite.export.runtime.load import load
 from seq2lite.parser import Parser
 
+CONSTRAINTS = ("min_length", "no_repeat_ngram", "repetition_penalty")  # of `Runner.generate`
+
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command line."""
@@ -27,31 +29,39 @@ def main(arguments: Sequence[str]) -> None:
         is_valid = options.n_best is None and not options.split and options.num_beams in (None, 1)
         require(is_valid, "given without --n-best, --split and --num-beams", stream=True)
     runner = load(options.bundle, num_threads=options.threads)
-    search = {
-        name: getattr(options, name) for name in ("max_length", "num_beams", "length_penalty")
-    }
+    groups = [options.text] if options.text else read_groups(sys.stdin.buffer)
+    for line in _answers(runner, groups, options):
+        print(line, end="", flush=options.stream)
+
+
+def _answers(runner, groups, options):
+    """Yield the output, in parts; `sys.stdout` is flushed after each group."""
+    names = ("max_length", "prefix", *CONSTRAINTS)
+    control = {n: value for n in names if (value := getattr(options, n)) is not None}
+    search = {name: getattr(options, name) for name in ("num_beams", "length_penalty")}
     if options.n_best is not None and options.num_beams is None:
         search["num_beams"] = max(options.n_best, runner.search["num_beams"])
-    groups = [options.text] if options.text else read_groups(sys.stdin.buffer)
     numbers = itertools.count(1)
     for texts in groups:
         if options.stream:
             for text in texts:
-                for part in runner.stream(text, options.max_length):
-                    # Line breaks become spaces.
-                    part = "".join(" " if c.splitlines() == [""] else c for c in part)
-                    print(part, end="", flush=True)
-                print(flush=True)
-            continue
-        if options.n_best is None:
-            for target in runner.generate(texts, split=options.split, **search):
-                _print(target)
+                yield from map(_without_line_breaks, runner.stream(text, **control))
+                yield "\n"
+        elif options.n_best is None:
+            for target in runner.generate(texts, split=options.split, **search, **control):
+                yield f"{_without_line_breaks(target)}\n"
         else:
-            for targets in runner.generate_beam(texts, **search):
+            for targets in runner.generate_beam(texts, **search, **control):
                 number = next(numbers)
                 for target, score in targets[: options.n_best]:
-                    _print(f"{number}", target, f"{score:.4f}")
+                    column = _without_line_breaks(target).replace("\t", " ")
+                    yield f"{number}\t{column}\t{score:.4f}\n"
         sys.stdout.flush()
+
+
+def _without_line_breaks(text):
+    """Replace each line break by a space, so that a target is one line."""
+    return "".join(" " if c.splitlines() == [""] else c for c in text)
 
 
 def _parser():
@@ -72,6 +82,10 @@ def _parser():
         help="print the N best targets of each text, as tab-separated lines: number of the text, "
         "target, score",
     )
+    add("--prefix", help="text that every target begins with")
+    add("--min-length", type=int, help="minimum number of tokens of a target")
+    add("--no-repeat-ngram", type=int, metavar="N", help="no N tokens occur twice in a target")
+    add("--repetition-penalty", type=float, help="penalty of tokens that occur again, such as 1.2")
     add(
         "--stream",
         action="store_true",
@@ -121,10 +135,3 @@ def _decoded(lines, number):
         yield texts
     if problem:
         raise problem[0] from problem[1]
-
-
-def _print(*columns):
-    """Print tab-separated columns as one line; line breaks and tabs within them become spaces."""
-    if len(columns) > 1:
-        columns = [column.replace("\t", " ") for column in columns]
-    print(*(" ".join(column.splitlines()) for column in columns), sep="\t")

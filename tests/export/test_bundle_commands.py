@@ -100,6 +100,19 @@ def test_run_searches_with_the_options_that_are_given(bundle):
         assert done.stdout.decode().splitlines() == runner.generate(texts, **search)
 
 
+@pytest.mark.parametrize("mode", [[], ["--n-best", "1"], ["--stream"]])
+def test_run_controls_the_search(bundle, mode):
+    runner, texts = export.load(bundle), ["Open File", "Close all"]
+    control = {"prefix": "to", "min_length": 3, "no_repeat_ngram": 2, "repetition_penalty": 1.5}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in control.items()]
+    search = {"num_beams": 1} if mode == ["--stream"] else {}
+    expected = runner.generate(texts, max_length=8, **search, **control)
+    assert expected != runner.generate(texts, max_length=8, **search)
+    done = command("run", bundle, *mode, *flags, "--max-length", 8, *texts)
+    lines = [line.split("\t") for line in done.stdout.decode().splitlines()]
+    assert [line[1] if len(line) > 1 else line[0] for line in lines] == expected
+
+
 def test_a_long_text_is_generated_by_sentence(bundle):
     sentences = ["Open File.", "Close it!", "Save the file now."]
     text = "Open File.  Close it!\nSave the file now."
