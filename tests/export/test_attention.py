@@ -53,7 +53,8 @@ def test_a_static_file_returns_the_attention_of_keras(case, mode, error):
 
 def test_a_file_without_the_option_returns_none(exported):
     made = exported(SEARCHED[0])
-    _, each, attention = scores(made.model, made.content, np.array([[5, 3]]), np.array([[6, 3]]))
+    ids = np.array([[5, 3]], np.int32)
+    _, each, attention = scores(made.model, made.content, ids, ids)
     assert each.shape == (1, 2) and attention is None
 
 

@@ -102,6 +102,11 @@ def test_a_wrong_constraint_is_named(runner, options, message):
             runner.stream(TEXTS[0], **options)
 
 
+def test_sentences_have_no_common_prefix(runner):
+    with pytest.raises(ValueError, match="`prefix` must be None with split=True"):
+        runner.generate(TEXTS, split=True, prefix="파일")
+
+
 @pytest.mark.parametrize("options", [{}, *CONTROL, {"prefix": "파일", "max_length": 7}], ids=str)
 def test_a_stream_is_the_greedy_target_in_parts(runner, options):
     for text, expected in zip(TEXTS, runner.generate(TEXTS, num_beams=1, **options), strict=True):

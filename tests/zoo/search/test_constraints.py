@@ -143,6 +143,9 @@ def test_searches_equal_loops_over_hugging_faces_processors(family, source, numb
 ALL = {"min_length": 3, "no_repeat_ngram": 2, "repetition_penalty": 1.3, "banned_tokens": [7, 8]}
 
 
+@pytest.mark.parametrize(
+    "family", mostly_long(["transformer", "lstm-luong"], ["lstm-luong"]), indirect=True
+)
 def test_constrained_searches_are_the_same_in_a_tf_function(family, source):
     @tf.function(
         input_signature=[tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((), tf.int32)]
