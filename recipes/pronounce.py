@@ -16,6 +16,7 @@ import dataclasses
 import os
 from collections.abc import Iterable
 
+from seq2lite.recipes.data.extension import extend
 from seq2lite.recipes.data.options import DataOptions
 from seq2lite.recipes.data.pairs import Pairs, read_pairs
 from seq2lite.recipes.data.prepare import Data, make_data
@@ -61,7 +62,9 @@ class Config(RecipeConfig):
 def build_data(config: Config) -> Data:
     """Read the words, make a tokenizer of their letters and phones, and make the batches."""
     train, valid, tests = read_splits(config.data, read_words)
-    tokenizer = symbol_tokenizer(*zip(*train, strict=True))
+    symbols = symbol_tokenizer(*zip(*train, strict=True))
+    tokenizer = config.base.tokenizer if config.base else symbols
+    tokenizer = extend(tokenizer, train, config, symbols)
     data = make_data(config, train, valid, tests, tokenizer)
     references = {name: pronunciations(words) for name, words in tests.items()}
     return dataclasses.replace(data, tests=references)

@@ -28,7 +28,10 @@ _Piece = ModelProto.SentencePiece
 
 
 def extend(
-    tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer], pairs: Pairs, config: "RecipeConfig"
+    tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer],
+    pairs: Pairs,
+    config: "RecipeConfig",
+    symbols: Tokenizer | None = None,
 ) -> Tokenizer | tuple[Tokenizer, Tokenizer]:
     """Add the tags and the number of new subwords that a Config asks for; print the result.
 
@@ -36,24 +39,32 @@ def extend(
         tokenizer: A `Tokenizer` for both sides, or one for each side, which is extended by itself.
         pairs: The pairs to train on.
         config: The recipe's Config.
+        symbols: Tokenizer whose subwords are those to add. Default: None, they are learned from the
+            text.
     """
     count, tags = config.fine_tuning.extend_vocabulary, config.fine_tuning.tags
     if not count and not tags:
         return tokenizer
     sides = Tokenizers.of(tokenizer)
     if sides.are_shared:
-        return _extended(sides.target, [text for pair in pairs for text in pair], count, tags)
+        return _extended(
+            sides.target, [text for pair in pairs for text in pair], count, tags, symbols
+        )
     sources, targets = zip(*pairs, strict=True)
     return (
-        _extended(sides.source, sources, count, tags),
-        _extended(sides.target, targets, count, tags),
+        _extended(sides.source, sources, count, tags, symbols),
+        _extended(sides.target, targets, count, tags, symbols),
     )
 
 
-def _extended(tokenizer, texts, count, tags):
+def _extended(tokenizer, texts, count, tags, symbols):
     tagged = extend_tokenizer(tokenizer, tags=tags)
-    subwords = new_subwords(tagged, texts, count, keep=tags) if count else []
-    if len(subwords) < count:
+    if symbols:
+        known = {piece.piece for piece in _proto(tagged).pieces}
+        subwords = [p.piece for p in _proto(symbols).pieces if p.piece not in known][:count]
+    else:
+        subwords = new_subwords(tagged, texts, count, keep=tags) if count else []
+    if len(subwords) < count and not symbols:
         print(
             f"warning: only {len(subwords)} of {count} new subwords are added: no others occur "
             f"at least {MIN_COUNT} times in the training text",

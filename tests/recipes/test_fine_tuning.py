@@ -15,7 +15,7 @@ from seq2lite.export.runtime.tokenizer import Tokenizer
 from seq2lite.recipes import ask, pronounce, summarize, translate
 from seq2lite.recipes.data.extension import added_subwords, extend_tokenizer
 from seq2lite.recipes.data.load import load_data
-from seq2lite.recipes.data.tokenizers import learn_tokenizer
+from seq2lite.recipes.data.tokenizers import learn_tokenizer, symbol_tokenizer
 from seq2lite.recipes.options import replace
 from seq2lite.recipes.run.build import PARTS, build_model, freeze
 from seq2lite.recipes.run.command_line import export_command, parse_config
@@ -331,3 +331,21 @@ def stopped_after(number):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoints, "save", save_and_stop)
         yield
+
+
+def test_new_subwords_of_a_pronunciation_are_letters_and_phones(tmp_path):
+    old, new = "cat\tK AE1 T\n", "zac\tZ AE1 K\nact\tAE1 K T\n"
+    for name, text in (("old", old), ("train", new), ("valid", "cca\tK AE1\n")):
+        (tmp_path / f"{name}.tsv").write_text(text, "utf-8")
+    files = {name: (str(tmp_path / f"{name}.tsv"),) for name in ("train", "valid")}
+    base = symbol_tokenizer(["cat"], ["K AE1 T"])
+    folder, _ = write_base(tmp_path / "base", base, "rnn_tiny")
+    options = {"init_from": str(folder), "epochs": 2, **files}
+    kept = pronounce.build_data(pronounce.Config.of(**options)).tokenizer
+    assert kept.model_bytes == base.model_bytes
+    config = pronounce.Config.of(**options, extend_vocabulary=9)
+    extended = pronounce.build_data(config).tokenizer
+    # ▁z, ▁a and ▁Z; "z" stands within no word of the base.
+    assert [len(ids) for ids in extended.encode(["zac", "act", "Z AE1 K"])] == [3, 3, 3]
+    assert base.encode(["cat", "K AE1 T"]) == extended.encode(["cat", "K AE1 T"])
+    build_model(config, extended)
