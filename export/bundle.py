@@ -17,15 +17,15 @@ from .verification.reference import KerasReference
 def to_bundle(
     model: Seq2Seq,
     path: str | os.PathLike,
-    tokenizer: Tokenizer | Sequence[Tokenizer],
-    held_out: Sequence[Sequence[str]],
+    tokenizer: Tokenizer | Sequence[Tokenizer] | None = None,
+    held_out: Sequence[Sequence[str]] = (),
     *,
     quantization: str | Sequence[str] = "int8",
-    max_source_length: int = 128,
+    max_source_length: int | None = None,
     max_target_length: int | None = None,
     languages: Sequence[str] | None = None,
-    num_beams: int | None = 4,
-    length_penalty: float = 0.6,
+    num_beams: int | None = None,
+    length_penalty: float | None = None,
     text: bool = True,
     attention: bool = False,
     integer_io: bool = False,
@@ -53,19 +53,21 @@ def to_bundle(
         path: Folder to write, or a single file if the name ends in `.zip`. An existing bundle is
             replaced. Anything else at `path` is an error.
         tokenizer: The `Tokenizer` that the model was trained with, or a pair (source, target).
+            Default: the one that is attached to the model (`Seq2Seq.attach_tokenizer`).
         held_out: List of (source, reference) texts that the model was not trained on.
         quantization: str, a mode of `export.QUANTIZATIONS`, default `"int8"`. A tuple or list of
             modes writes one bundle for each into the folder `path`, named after the mode. The model
             is converted once, and nothing is written before all files have passed.
-        max_source_length: int, default 128, maximum number of source tokens, including the end.
-            Use the value of the training.
-        max_target_length: int, default `max_source_length`, maximum number of generated tokens
-            unless the caller asks for another one.
+        max_source_length: int, maximum number of source tokens, including the end. Use the value of
+            the training. Default: that of the attached tokenizer, else 128.
+        max_target_length: int, maximum number of generated tokens unless the caller asks for another
+            one. Default: that of the attached tokenizer, else `max_source_length`.
         languages: Pair of language tags (source, target), such as `("en", "ko")`. Default: none.
-        num_beams: int, default 4, beam size of the signature `generate_beam`. None omits the
-            signature. Static modes have no search in the file and ignore `num_beams`,
-            `length_penalty` and `text`.
-        length_penalty: float, default 0.6, of `generate_beam`. See `zoo.beam_search`.
+        num_beams: int, beam size of the bundle's search; 1 is greedy search, and then the file has no
+            `generate_beam`. Default: that of the attached tokenizer, else 4. Static modes have no
+            search in the file and ignore `num_beams`, `length_penalty` and `text`.
+        length_penalty: float, of the beam search. See `zoo.beam_search`. Default: that of the
+            attached tokenizer, else 0.6.
         text: bool, default True, whether the file contains the tokenizer and the signatures
             `translate`, `tokenize` and `detokenize` over UTF-8 bytes.
         attention: bool, default False, whether `decode_step` also returns attention weights, which
@@ -106,28 +108,32 @@ def to_bundle(
         integer_io=integer_io,
         target=target,
     )
-    num_beams, length_penalty = checks.check_beams(num_beams, length_penalty)
     checks.check_flags(text=text, measure=measure, integer_io=integer_io)
     checks.check_tolerance(tolerance)
     checks.check_model(model)
     checks.check_attention(model, attention)
-    tokenizers = checks.check_tokenizer(model, tokenizer)
+    settings = checks.text_settings(
+        model,
+        tokenizer,
+        max_source_length=max_source_length,
+        max_target_length=max_target_length,
+        num_beams=num_beams,
+        length_penalty=length_penalty,
+    )
     checks.check_held_out(held_out)
     if calibration is not None:
         checks.check_calibration_texts(calibration)
     checks.check_languages(languages)
-    limits = checks.length_limits(max_source_length, max_target_length, model.max_positions)
     checks.check_weights(model, modes)
     options = stages.Options(
         name=model.name,
         num_parameters=model.count_params(),
         paths=checks.bundle_paths(path, modes if are_several else quantization),
-        limits=limits,
-        tokenizers=tokenizers,
+        limits=settings.limits,
+        tokenizers=settings.tokenizers,
         held_out=held_out,
         languages=languages,
-        num_beams=num_beams,
-        length_penalty=length_penalty,
+        **settings.search,
         text=text,
         attention=attention,
         integer_io=integer_io,
@@ -140,7 +146,9 @@ def to_bundle(
     )
     with scratch_folder() as folder:
         model = in_float32(model)
-        reference = KerasReference(model, tokenizers, held_out, limits, options.searches())
+        reference = KerasReference(
+            model, settings.tokenizers, held_out, settings.limits, options.searches()
+        )
         stages.save_signatures(model, options, folder)
         prepared = stages.prepare(reference, options, folder)
         converted = stages.convert(prepared)

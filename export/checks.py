@@ -2,7 +2,6 @@
 
 import math
 import os
-from numbers import Integral
 from pathlib import Path
 
 import keras
@@ -10,12 +9,12 @@ import numpy as np
 
 from seq2lite.zoo.checks import is_number, is_positive_integer, plain, require
 from seq2lite.zoo.contract import Seq2Seq
+from seq2lite.zoo.text import TextSettings
 
 from .quantization.modes import MAX_DIVERGENCE, MODES, Tolerance
 from .quantization.weights import require_finite
 from .runtime.checks import is_unicode
-from .runtime.container import MAX_LENGTH, is_bundle, is_zip
-from .runtime.tokenizer import Tokenizers
+from .runtime.container import is_bundle, is_zip
 from .system.atomic import check_parents
 from .tflite_file.flatbuffer import MAX_SIZE
 from .tflite_file.targets import TARGETS
@@ -53,42 +52,27 @@ def check_weights(model, quantizations):
             require_finite(variable.path, variable.numpy(), name, maximum)
 
 
-def check_tokenizer(model, tokenizer):
-    """Check the tokenizer of an exported model.
+def text_settings(model, tokenizer, **options):
+    """Check the tokenizer, limits and search of an export.
 
     Args:
         model: `zoo.Seq2Seq`.
-        tokenizer: The `Tokenizer` of source and target, or a pair (source, target) of them.
+        tokenizer: The `Tokenizer` of source and target, or a pair (source, target) of them. None for
+            the one that is attached to the model.
+        options: The other arguments of `Seq2Seq.attach_tokenizer`. None for the value that is
+            attached, or else the default.
 
     Returns:
-        `Tokenizers`.
+        `zoo.text.TextSettings`.
 
     Raises:
-        ValueError: The vocabulary sizes or special ids are not those of the model.
+        ValueError: An argument is invalid, or no tokenizer is given or attached.
     """
-    if model.source_spec.features is not None:
-        raise ValueError(
-            "`model` must read token ids, because bundles and SavedModels contain a tokenizer. "
-            f"Received: a model with {model.source_spec}. Export it with export.to_tflite or "
-            "export.static.convert"
-        )
-    tokenizers = Tokenizers.of(tokenizer)
-    received = {
-        **tokenizers.target.vocabulary,
-        "source_vocabulary_size": tokenizers.source.vocabulary_size,
-    }
-    expected = {name: getattr(model, name) for name in received}
-    if received != expected:
-        arguments = "**tokenizer.vocabulary"
-        if not tokenizers.are_shared:
-            arguments = "**target.vocabulary, source_vocabulary_size=source.vocabulary_size"
-        raise ValueError(
-            "`tokenizer` must be the one that the model was built for, with "
-            f"{_listed(expected)}. Received: {_listed(received)}. Pass the tokenizer of the "
-            "training, opened with Tokenizer(…, start_id=model.start_id) if only start_id differs, "
-            f"or build the model with {arguments}"
-        )
-    return tokenizers
+    attached = {} if model.text is None else {**model.text.limits, **model.text.search}
+    if tokenizer is None and model.text is not None:
+        tokenizer = model.text.tokenizers
+    given = {name: value for name, value in options.items() if value is not None}
+    return TextSettings.of(model, tokenizer, **{**attached, **given})
 
 
 def check_quantization(
@@ -165,41 +149,10 @@ def check_batch(batch, quantization):
 
 def check_beams(num_beams, length_penalty):
     """Return the options of `generate_beam` as Python numbers; raise ValueError if invalid."""
-    if num_beams is not None:
-        require(is_positive_integer(num_beams), "a positive integer", num_beams=num_beams)
+    require(is_positive_integer(num_beams), "a positive integer", num_beams=num_beams)
     is_finite = is_number(length_penalty) and math.isfinite(length_penalty)
     require(is_finite, "a finite number", length_penalty=length_penalty)
     return plain((num_beams, length_penalty))
-
-
-def length_limits(max_source_length, max_target_length=None, max_positions=None):
-    """Check the two length limits of an exported model.
-
-    Args:
-        max_source_length: int, maximum number of source tokens, including the end.
-        max_target_length: int, maximum number of generated tokens. Default: `max_source_length`.
-        max_positions: int, number of positions of the model. Default: no limit.
-
-    Returns:
-        dict of `max_source_length` and `max_target_length`, as ints.
-
-    Raises:
-        ValueError: A limit is below 2, above 65,536, or beyond the positions of the model.
-    """
-    limits = {
-        "max_source_length": max_source_length,
-        "max_target_length": max_source_length if max_target_length is None else max_target_length,
-    }
-    for name, length in limits.items():
-        is_valid = is_number(length, Integral) and length >= 2
-        require(is_valid, "an integer of at least 2", **{name: length})
-        require(length <= MAX_LENGTH, f"at most {MAX_LENGTH}", **{name: length})
-        if max_positions is not None:
-            # The start token of the target occupies a position.
-            maximum = max_positions - (name == "max_target_length")
-            expected = f"at most {maximum} for a model with max_positions={max_positions}"
-            require(length <= maximum, expected, **{name: length})
-    return plain(limits)
 
 
 def check_held_out(pairs):
@@ -328,7 +281,3 @@ def _are_texts(value):
 
 def _gigabytes(size):
     return f"{size / 1e9:.2f} GB"
-
-
-def _listed(values):
-    return ", ".join(f"{name}={value}" for name, value in values.items())

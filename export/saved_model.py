@@ -19,9 +19,9 @@ from .system.atomic import write_atomically
 def to_saved_model(
     model: Seq2Seq,
     path: str | os.PathLike,
-    tokenizer: Tokenizer | Sequence[Tokenizer],
+    tokenizer: Tokenizer | Sequence[Tokenizer] | None = None,
     *,
-    max_source_length: int = 128,
+    max_source_length: int | None = None,
     max_target_length: int | None = None,
 ) -> None:
     """Export a model as a SavedModel that contains its tokenizer and greedy search.
@@ -39,9 +39,11 @@ def to_saved_model(
         path: Folder to write. An existing SavedModel is replaced. Anything else at `path` is an
             error.
         tokenizer: The `Tokenizer` that the model was trained with, or a pair (source, target).
-        max_source_length: int, default 128, maximum number of source tokens, including the end.
-            Longer text is cut.
-        max_target_length: int, default `max_source_length`, maximum number of generated tokens.
+            Default: the one that is attached to the model (`Seq2Seq.attach_tokenizer`).
+        max_source_length: int, maximum number of source tokens, including the end. Longer text is
+            cut. Default: that of the attached tokenizer, else 128.
+        max_target_length: int, maximum number of generated tokens. Default: that of the attached
+            tokenizer, else `max_source_length`.
 
     Raises:
         ValueError: An argument is invalid. Nothing has been written.
@@ -55,10 +57,14 @@ def to_saved_model(
         TensorShape([2])
     """
     checks.check_model(model)
-    tokenizers = checks.check_tokenizer(model, tokenizer)
+    settings = checks.text_settings(
+        model,
+        tokenizer,
+        max_source_length=max_source_length,
+        max_target_length=max_target_length,
+    )
     checks.check_saved_model_path(path)
-    limits = checks.length_limits(max_source_length, max_target_length, model.max_positions)
-    served = _Served(in_float32(model), tokenizers, **limits)
+    served = _Served(in_float32(model), settings.tokenizers, **settings.limits)
     write_atomically(path, lambda partial: save(served, partial))
 
 

@@ -65,7 +65,7 @@ class Options:
     tokenizers: Tokenizers
     held_out: Sequence
     languages: Sequence | None
-    num_beams: int | None
+    num_beams: int
     length_penalty: float
     text: bool
     attention: bool
@@ -79,7 +79,7 @@ class Options:
 
     def search(self, quantization):
         """Return the search of a bundle, its entry `search`; static files are searched greedily."""
-        num_beams = 1 if MODES[quantization].is_static else self.num_beams or 1
+        num_beams = 1 if MODES[quantization].is_static else self.num_beams
         return {"num_beams": num_beams, "length_penalty": self.length_penalty}
 
     def searches(self):

@@ -10,6 +10,7 @@ import numpy as np
 
 from seq2lite.zoo.checks import require
 from seq2lite.zoo.contract import Seq2Seq
+from seq2lite.zoo.text import check_tokenizer, length_limits
 
 from . import checks
 from .conversion.converter import convert_signatures
@@ -25,7 +26,7 @@ def convert(
     model: Seq2Seq,
     quantization: str,
     *,
-    max_source_length: int,
+    max_source_length: int | None = None,
     max_target_length: int | None = None,
     tokenizer: Tokenizer | Sequence[Tokenizer] | None = None,
     calibration: Sequence[str] | np.typing.ArrayLike = (),
@@ -46,11 +47,12 @@ def convert(
     Args:
         model: `zoo.Seq2Seq`.
         quantization: str, a static mode of the table.
-        max_source_length: int, length of the source input, including the end.
+        max_source_length: int, length of the source input, including the end. Default: that of the
+            attached tokenizer (`Seq2Seq.attach_tokenizer`).
         max_target_length: int, default `max_source_length`, number of tokens that the KV cache
             holds.
         tokenizer: The `Tokenizer` of the model, or a pair (source, target). Required by the integer
-            modes if the model reads ids.
+            modes if the model reads ids. Default: the attached one.
         calibration: List of source texts from the training data, required by the integer modes.
             The scales are those of the values that occur when the model decodes them. For a model of
             float features: an array `(n, max_source_length, features)`, padded; no `tokenizer`.
@@ -88,13 +90,18 @@ def convert(
     checks.check_quantization(quantization, is_static=True, **options)
     checks.check_flags(integer_io=integer_io)
     batch = checks.check_batch(batch, quantization)
-    limits = checks.length_limits(max_source_length, max_target_length, model.max_positions)
+    if model.text is not None:
+        tokenizer = model.text.tokenizers if tokenizer is None else tokenizer
+        if max_source_length is None:
+            max_source_length = model.text.max_source_length
+            max_target_length = max_target_length or model.text.max_target_length
+    limits = length_limits(max_source_length, max_target_length, model.max_positions)
     checks.check_weights(model, [quantization])
     mode, found = MODES[quantization], None
     if mode.needs_calibration:
         ids = {name: getattr(model, name) for name in ("start_id", "end_id", "pad_id")}
         if model.source_spec.features is None:
-            tokenizers = checks.check_tokenizer(model, tokenizer)
+            tokenizers = check_tokenizer(model, tokenizer)
             checks.check_calibration_texts(calibration)
             padding = model.source_spec.padding
             found = calibrate(tokenizers.source, calibration, limits, ids, padding)

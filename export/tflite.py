@@ -22,7 +22,7 @@ def to_tflite(
     path: str | os.PathLike,
     quantization: str = "int8",
     *,
-    num_beams: int | None = None,
+    num_beams: int = 1,
     length_penalty: float = 0.6,
     attention: bool = False,
     calibration: np.typing.ArrayLike | None = None,
@@ -57,7 +57,7 @@ def to_tflite(
         model: `zoo.Seq2Seq`. A model with mixed precision is exported in float32.
         path: File to write. It is replaced after the conversion has succeeded.
         quantization: str, default `"int8"`, a mode of the table.
-        num_beams: int, beam size of `generate_beam`. Default: no such signature.
+        num_beams: int, default 1, beam size of `generate_beam`. With 1 there is no such signature.
         length_penalty: float, default 0.6, of `generate_beam`. See `zoo.beam_search`.
         attention: bool, default False, whether `decode_step` also returns the attention weights over
             the source. The model must have attention.

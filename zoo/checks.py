@@ -2,6 +2,7 @@
 
 from numbers import Integral, Real
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -81,19 +82,36 @@ def has_shape(x, *shape):
 def as_tensor(option, value, dtype, expected, size=None):
     """Cast an argument; raise ValueError if it is no array of numbers, or of ids below `size`.
 
-    The values of a tensor are not checked: in a graph they are unknown.
+    The values of a tensor in a graph are unknown and not checked.
     """
-    if not ops.is_tensor(value):
+    check_array(option, value, expected, size)
+    return ops.cast(value, dtype)
+
+
+def check_array(option, value, expected, size=None):
+    """Raise ValueError as `as_tensor` does."""
+    if ops.is_tensor(value):
+        is_array = keras.backend.standardize_dtype(value.dtype) != "string"
+        array = known_values(value) if is_array and size is not None else None
+    else:
         try:
             array = np.asarray(value)
         except ValueError:
             array = np.array("rows of different lengths")
         is_array = array.dtype.kind not in "OSU"
-        require(is_array, f"{expected}, padded to one length", **{option: value})
-        if size is not None and array.size:
-            for found in (array.min().item(), array.max().item()):
-                require(0 <= found < size, f"ids in [0, {size})", **{option: found})
-    return ops.cast(value, dtype)
+    hint = f"{expected}, padded to one length; text is for model.generate"
+    require(is_array, hint, **{option: value})
+    if size is not None and array is not None and array.size:
+        for found in (array.min().item(), array.max().item()):
+            require(0 <= found < size, f"ids in [0, {size})", **{option: found})
+
+
+def known_values(tensor):
+    """Return the values of a tensor as an array, or None in a graph, where they are unknown."""
+    try:
+        return ops.convert_to_numpy(tensor)
+    except (NotImplementedError, TypeError, ValueError):  # TensorFlow, JAX, Keras
+        return None
 
 
 def is_number(value, kind=Real):

@@ -1,63 +1,26 @@
 """The contract between model families and everything that uses them: search, recipes and export."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from functools import cached_property
 from numbers import Integral
+from pathlib import Path
 from typing import Any, final
 
 import keras
 from keras import ops
 
-from .checks import (
-    is_number,
-    is_positive_integer,
-    plain,
-    require,
-    require_one_of,
-    require_sizes,
-)
+from seq2lite.export.runtime.runner import Runner
+from seq2lite.export.runtime.tokenizer import Tokenizer, Tokenizers
+
+from .checks import is_number, plain, require, require_sizes
+from .inputs import CheckedArrays
 from .layers.softmax import mask_bias
 from .shapes import Tensor
+from .source_spec import SourceSpec
+from .text import TextSettings
 
 
-@dataclass(frozen=True)
-class SourceSpec:
-    """Data type, shape and padding of the sources that a model reads.
-
-    Args:
-        dtype: `"int32"` for token ids, `(batch, length)`; `"float32"` for features, `(batch, length,
-            features)`.
-        padding: Value that fills the end of shorter sources: an id, or a number such as 0.0. A
-            feature vector is padding if all its features equal it.
-        features: Number of features; None for ids.
-
-    Raises:
-        ValueError: The data type is another one, or does not suit `features`.
-
-    Example:
-        >>> from seq2lite import zoo
-        >>> zoo.SourceSpec("float32", padding=0.0, features=80).shape(batch=1)
-        (1, None, 80)
-    """
-
-    dtype: str
-    padding: int | float
-    features: int | None = None
-
-    def __post_init__(self):
-        require_one_of("dtype", self.dtype, ("int32", "float32"))
-        expected, is_valid = "None", self.features is None
-        if self.dtype == "float32":
-            expected, is_valid = "a positive int", is_positive_integer(self.features)
-        require(is_valid, f"{expected} with dtype={self.dtype!r}", features=self.features)
-        require(is_number(self.padding), "a number", padding=self.padding)
-
-    def shape(self, batch: int | None = None, length: int | None = None) -> tuple:
-        """Shape of a source; None for a size that is not known."""
-        return (batch, length) if self.features is None else (batch, length, self.features)
-
-
-class Seq2Seq(keras.Model):
+class Seq2Seq(CheckedArrays, keras.Model):
     """Base class of every model of the zoo.
 
     A family implements these methods. Shapes: `source` as in `source_spec`, `target (batch,
@@ -98,6 +61,7 @@ class Seq2Seq(keras.Model):
 
     Attributes:
         options: dict of the family's other arguments, with Python's numbers for NumPy's.
+        text: The `TextSettings` that `attach_tokenizer` sets; None without a tokenizer.
         has_attention: Whether `return_attention=True` is supported.
         max_positions: Maximum number of tokens of a source or a target; None for no limit.
         peak_learning_rate: Learning rate at the end of the warm-up that suits the family.
@@ -139,6 +103,7 @@ class Seq2Seq(keras.Model):
         self.source_vocabulary_size = int(source_vocabulary_size)
         self.pad_id, self.start_id, self.end_id = map(int, ids.values())
         self.options = plain(options)
+        self.text: TextSettings | None = None
 
     def call(
         self, inputs: dict[str, Tensor], training: bool = False, return_attention: bool = False
@@ -201,6 +166,115 @@ class Seq2Seq(keras.Model):
         expected = f"False for {self.name!r}, a model without attention"
         holds = self.has_attention or not return_attention
         require(holds, expected, return_attention=return_attention)
+
+    def attach_tokenizer(
+        self,
+        tokenizer: Tokenizer | Sequence[Tokenizer] | Tokenizers,
+        *,
+        max_source_length: int = 128,
+        max_target_length: int | None = None,
+        num_beams: int = 4,
+        length_penalty: float = 0.6,
+    ) -> None:
+        """Attach the tokenizer of the training, so that the model reads and generates text.
+
+        `generate` and `runner` then work. A `.keras` file contains the tokenizer and these settings,
+        and the functions of `export` use them by default.
+
+        Args:
+            tokenizer: The `Tokenizer` that the model was built for, or a pair (source, target).
+            max_source_length: Maximum number of source tokens, including the end. Longer text is cut,
+                with a warning. Default: 128.
+            max_target_length: Maximum number of generated tokens. Default: `max_source_length`.
+            num_beams: Beam size of `generate`; 1 is greedy search. Default: 4.
+            length_penalty: Exponent of the length penalty, see `beam_search`. Default: 0.6.
+
+        Raises:
+            ValueError: The tokenizer has other ids than the model, a number is out of its range, or
+                the model reads float features.
+
+        Example:
+            >>> from seq2lite import zoo
+            >>> model = zoo.build("rnn_tiny", **tokenizer.vocabulary)
+            >>> model.attach_tokenizer(tokenizer, max_source_length=40, num_beams=1)
+            >>> len(model.generate(["Open File", "Close"]))
+            2
+        """
+        self.text = TextSettings.of(
+            self,
+            tokenizer,
+            max_source_length=max_source_length,
+            max_target_length=max_target_length,
+            num_beams=num_beams,
+            length_penalty=length_penalty,
+        )
+        self.__dict__.pop("runner", None)
+
+    @cached_property
+    def runner(self) -> Runner:
+        """The `Runner` of this model: its methods are those of a bundle's, such as `sample`.
+
+        Raises:
+            ValueError: No tokenizer is attached.
+        """
+        if self.text is None:
+            raise ValueError(
+                f"`model` must have a tokenizer to read text. Received: {self.name!r} without one. "
+                "Call model.attach_tokenizer(tokenizer) with the tokenizer of the training"
+            )
+        return self.text.runner(self)
+
+    def generate(
+        self,
+        texts: Sequence[str],
+        max_length: int | None = None,
+        batch_size: int | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """Generate a target for each source text with the attached tokenizer and search.
+
+        Args:
+            texts: Source texts. Blank text gives "".
+            max_length: Maximum number of tokens of a target. Default: that of `attach_tokenizer`.
+            batch_size: Number of texts per batch.
+            **options: Other arguments of `Runner.generate`, such as `num_beams`.
+
+        Returns:
+            The targets, in the order of `texts`.
+
+        Raises:
+            ValueError: No tokenizer is attached, or an argument is invalid.
+        """
+        return self.runner.generate(texts, max_length, batch_size, **options)
+
+    def save_assets(self, path: str) -> None:
+        """Write the attached tokenizer and settings; Keras calls this in `save`."""
+        if self.text is not None:
+            self.text.save(Path(path))
+
+    def load_assets(self, path: str | None) -> None:
+        """Attach what `save_assets` wrote; Keras calls this in `load_model`."""
+        if path is not None:
+            self.text = TextSettings.load(Path(path), self)
+
+    def export(self, filepath: str | Path, *args: Any, **kwargs: Any) -> None:
+        """Refuse Keras's export without `input_signature`: the file could not generate."""
+        if kwargs.get("input_signature") is None:
+            raise ValueError(
+                "`model` must be exported with its search, by seq2lite.export: to_bundle (text in, "
+                "text out, checked), to_tflite (ids) or to_saved_model (TensorFlow Serving). "
+                f"Received: model.export({str(filepath)!r}). Keras's export writes the logits of "
+                "teacher forcing only, and needs `input_signature`"
+            )
+        super().export(filepath, *args, **kwargs)
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse Keras's quantization, whose models can be neither loaded nor exported."""
+        raise ValueError(
+            "`model` must be quantized in its export, for example "
+            "export.to_bundle(model, path, tokenizer, held_out, quantization='int8'). Received: "
+            "model.quantize(…), after which the model can be neither loaded nor exported"
+        )
 
     def get_config(self) -> dict[str, Any]:
         names = "vocabulary_size", "pad_id", "start_id", "end_id", "source_vocabulary_size"

@@ -22,4 +22,5 @@ def float32_twin(model):
     finally:
         keras.config.set_dtype_policy(policy)
     twin.set_weights(model.get_weights())
+    twin.text = model.text
     return twin

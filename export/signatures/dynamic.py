@@ -15,7 +15,7 @@ class Signatures(tf.Module):
 
     Args:
         model: A `zoo.Seq2Seq`.
-        num_beams: Beam size of `generate_beam`; None for no such signature.
+        num_beams: Beam size of `generate_beam`; 1 for no such signature.
         length_penalty: Length penalty of `generate_beam`.
         text: A `TextGraph` for `translate`, `tokenize` and `detokenize`; None for no such signatures.
         limits: dict of `max_source_length` and `max_target_length`, for `translate`.
@@ -26,7 +26,7 @@ class Signatures(tf.Module):
     """
 
     def __init__(
-        self, model, num_beams=None, length_penalty=0.6, text=None, limits=None, attention=False
+        self, model, num_beams=1, length_penalty=0.6, text=None, limits=None, attention=False
     ):
         super().__init__()
         # Tracked as raw variables: the converter can lose those of a Keras model.
@@ -74,7 +74,7 @@ class Signatures(tf.Module):
                     tf.TensorSpec((None,), tf.int32, name="token"), **state
                 ),
             }
-            if num_beams is not None:
+            if num_beams > 1:
                 functions["generate_beam"] = generate_beam.get_concrete_function(source, max_length)
             if text is not None:
                 functions |= text_functions(model, text, **limits)

@@ -13,7 +13,7 @@ from seq2lite.export import Report, to_bundle
 from seq2lite.export.system.atomic import write_atomically, write_text
 
 from ..data.splits import spread
-from ..training.artifacts import EXPORT, MODEL, load_tokenizer, require_exported
+from ..training.artifacts import EXPORT, MODEL, require_exported
 from ..training.result import RunResult
 
 if TYPE_CHECKING:  # a real import would be a circle
@@ -23,7 +23,7 @@ NUM_CALIBRATION = 256  # training sources that 4-bit weights and integer files a
 
 
 def export_model(result: RunResult, config: "RecipeConfig") -> RunResult:
-    """Save `model.keras`, and export a bundle for each quantization mode.
+    """Save `model.keras` with its tokenizer, and export a bundle for each quantization mode.
 
     Args:
         result: The `RunResult` of the training.
@@ -34,11 +34,14 @@ def export_model(result: RunResult, config: "RecipeConfig") -> RunResult:
     """
     data, modes = result.data, config.run.quantizations
     max_source_length, max_target_length = config.data.max_lengths
-    arguments: dict[str, Any] = {
-        "max_source_length": max_source_length,
-        "max_target_length": max_target_length,
-        "languages": config.run.languages or config.data.default_languages or None,
+    result.model.attach_tokenizer(
+        data.tokenizer,
+        max_source_length=max_source_length,
+        max_target_length=max_target_length,
         **dataclasses.asdict(config.search),
+    )
+    arguments: dict[str, Any] = {
+        "languages": config.run.languages or config.data.default_languages or None,
         "calibration": [source for source, _ in spread(data.train.pairs, NUM_CALIBRATION)],
         "held_out": list(data.valid.pairs),
     }
@@ -49,7 +52,6 @@ def export_model(result: RunResult, config: "RecipeConfig") -> RunResult:
     reports = to_bundle(
         result.model,
         result.folder,
-        data.tokenizer,
         quantization=modes,
         measure=config.run.measure,
         **arguments,
@@ -88,7 +90,6 @@ def export_run(
     reports = to_bundle(
         model,
         output,
-        load_tokenizer(folder, model.start_id),
         quantization=quantizations[0] if is_zip else tuple(quantizations),
         **{**arguments, **options},
     )

@@ -3,13 +3,13 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
-import keras
 import numpy as np
 
 from seq2lite.export.checks import check_beams
 from seq2lite.export.runtime.text import pad, source_ids
 from seq2lite.export.runtime.tokenizer import Tokenizer, Tokenizers
 from seq2lite.zoo import Seq2Seq, beam_search
+from seq2lite.zoo.engine import Compiled
 
 from ..data.bucketing import round_up
 from ..distributed.backend import JIT_COMPILE
@@ -58,12 +58,12 @@ class Decoder:
         self.search = search
         self.max_lengths = max_lengths
         self.batch_tokens = batch_tokens
-        self._searcher: _Searcher | None = None
+        self._compiled: Compiled | None = None
 
     def __call__(self, model: Seq2Seq, sources: Sequence[str]) -> list[str]:
         """Return a target for each source text, in the same order; an empty one for blank text."""
-        if self._searcher is None or self._searcher.model is not model:
-            self._searcher = _Searcher(model, self.search, self.max_lengths[1])
+        if self._compiled is None or self._compiled.model is not model:
+            self._compiled = Compiled(model, self._best)
         rows = source_ids(self.tokenizers.source, sources, self.max_lengths[0])
         # Batches of similar lengths. The longest come first: the first batch takes the most memory.
         order = sorted((i for i, row in enumerate(rows) if row), key=lambda i: -len(rows[i]))
@@ -75,11 +75,17 @@ class Decoder:
             source = pad([rows[i] for i in batch], self.tokenizers.source.pad_id)
             if JIT_COMPILE:
                 source = self._padded_to_few_shapes(source)
-            tokens, lengths = map(np.array, self._searcher.predict_on_batch(source))
+            tokens, lengths = map(np.array, self._compiled.predict_on_batch(source))
             found = [tokens[i, : lengths[i]] for i in range(len(batch))]
             for i, text in zip(batch, self.tokenizers.target.decode(found), strict=True):
                 texts[i] = text
         return texts
+
+    def _best(self, model, source):
+        """Return the tokens of the best target of each source, and their number."""
+        search = dataclasses.asdict(self.search)
+        tokens, lengths, _ = beam_search(model, source, self.max_lengths[1], **search)
+        return tokens[:, 0], lengths[:, 0]
 
     def _padded_to_few_shapes(self, source):
         """Pad a batch and repeat its last row, so that few shapes of a batch are compiled."""
@@ -122,22 +128,3 @@ class Score:
         """Score a model on (source, reference) pairs."""
         sources, references = zip(*pairs, strict=True)
         return self.measure(self.decode(model, sources), references)
-
-
-class _Searcher(keras.Model):
-    """A search as a Keras model, so that `predict_on_batch` compiles it for the backend."""
-
-    def __init__(self, model, search, max_length):
-        super().__init__(name="searcher")
-        self.model = model
-        self.search = search
-        self.max_length = max_length
-        self.built = True
-        # XLA would compile every shape of a batch.
-        self.jit_compile = JIT_COMPILE
-
-    def call(self, source):
-        tokens, lengths, _ = beam_search(
-            self.model, source, self.max_length, **dataclasses.asdict(self.search)
-        )
-        return tokens[:, 0], lengths[:, 0]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from seq2lite import zoo
-from seq2lite.export.checks import length_limits
 from seq2lite.zoo.presets import BUILDERS, PRESETS, check_options, family_of
+from seq2lite.zoo.text import length_limits
 
 from ..options import check_choices, option
 

@@ -223,7 +223,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), -1))
 try:
     export.to_bundle(
-        model, sys.argv[1], tokenizer, pairs[:8], quantization="float32", num_beams=None, text=False,
+        model, sys.argv[1], tokenizer, pairs[:8], quantization="float32", num_beams=1, text=False,
         measure=False,
     )
 except (OSError, export.ConversionError) as error:
@@ -314,7 +314,7 @@ def test_int8_answers_come_close_to_keras(tiny_model, tokenizer, pairs, tmp_path
         tokenizer,
         pairs[:16],
         max_source_length=40,
-        num_beams=None,
+        num_beams=1,
         text=False,
         measure=False,
     )
@@ -378,7 +378,7 @@ def test_of_several_quantizations_all_are_written_or_none(
     content = (bundle / "model.tflite").read_bytes()
     monkeypatch.setattr(stages, "convert_saved", lambda *_: content)
     monkeypatch.setattr(stages, "check_parity", refuse_float16)
-    arguments = {"max_source_length": 40, "num_beams": None, "text": False, "measure": False}
+    arguments = {"max_source_length": 40, "num_beams": 1, "text": False, "measure": False}
     pair = ("float32", "float16")
     with pytest.raises(export.ParityError, match="float16 is not right"):
         export.to_bundle(tiny_model, tmp_path, tokenizer, pairs[:4], quantization=pair, **arguments)

@@ -13,12 +13,13 @@ from seq2lite.export.runtime.tokenizer import Tokenizers
 from seq2lite.export.verification.reference import KerasReference
 from seq2lite.recipes.data.tokenizers import learn_tokenizer
 from seq2lite.zoo.rnn.model import RNNSeq2Seq
+from seq2lite.zoo.text import check_tokenizer, length_limits
 
 
 def test_numpy_numbers_become_those_of_python():
-    limits = checks.length_limits(np.int64(40), np.int32(12))
+    limits = length_limits(np.int64(40), np.int32(12))
     assert json.loads(json.dumps(limits)) == {"max_source_length": 40, "max_target_length": 12}
-    assert json.dumps(checks.length_limits(np.int16(40)))
+    assert json.dumps(length_limits(np.int16(40)))
     assert json.dumps(checks.check_beams(np.int64(4), np.float32(0.5))) == "[4, 0.5]"
     assert json.dumps(checks.check_batch(np.int64(2), "float32_static")) == "2"
 
@@ -26,10 +27,10 @@ def test_numpy_numbers_become_those_of_python():
 def test_the_advice_suits_two_tokenizers(pairs, tokenizer):
     model = small_model("gru-None-bi")
     with pytest.raises(ValueError, match=r"build the model with \*\*tokenizer\.vocabulary$"):
-        checks.check_tokenizer(model, tokenizer)
+        check_tokenizer(model, tokenizer)
     pair = learn_tokenizer([source for source, _ in pairs], 400), tokenizer
     with pytest.raises(ValueError, match=r"target\.vocabulary, source_vocabulary_size=source\."):
-        checks.check_tokenizer(model, pair)
+        check_tokenizer(model, pair)
 
 
 def test_a_runner_accepts_one_tokenizer(tokenizer):

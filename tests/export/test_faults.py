@@ -128,7 +128,7 @@ model = zoo.transformer(
     vocabulary_size=1000, num_layers=1, model_dim=16, num_heads=2, feed_forward_dim=16
 )
 export.to_bundle(
-    model, sys.argv[1], tokenizer, pairs[:4], quantization="float32", num_beams=None, text=False,
+    model, sys.argv[1], tokenizer, pairs[:4], quantization="float32", num_beams=1, text=False,
     measure=False,
 )
 """

@@ -96,7 +96,7 @@ def test_a_refused_export_names_the_difference_and_writes_nothing(
             tokenizer,
             pairs[:12],
             quantization="float32",
-            num_beams=None,
+            num_beams=1,
             text=False,
             measure=False,
             **LIMITS,

@@ -131,7 +131,7 @@ def measured(tiny_model, tokenizer, pairs, tmp_path_factory):
             pairs[:16],
             max_source_length=40,
             max_target_length=12,
-            num_beams=None,
+            num_beams=1,
             text=False,
         )
 

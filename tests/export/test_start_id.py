@@ -29,7 +29,7 @@ def model(padding_starts):
 @pytest.mark.long
 def test_a_bundle_starts_targets_as_its_model_does(model, padding_starts, pairs, tmp_path):
     path = tmp_path / "my-model"
-    options = {"quantization": "float32", "num_beams": None, "measure": False, "text": False}
+    options = {"quantization": "float32", "num_beams": 1, "measure": False, "text": False}
     export.to_bundle(model, path, padding_starts, pairs[:8], **options, **LIMITS)
     assert json.loads((path / "bundle.json").read_text("utf-8"))["start_id"] == 0
     runner = export.load(path)

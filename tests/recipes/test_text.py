@@ -7,7 +7,6 @@ import pytest
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from seq2lite import export, zoo
-from seq2lite.export.checks import check_tokenizer
 from seq2lite.export.runtime.text import source_ids
 from seq2lite.export.runtime.tokenizer import Tokenizers
 from seq2lite.export.runtime.unicode import STRIPPED
@@ -15,6 +14,7 @@ from seq2lite.recipes.data.batches import Batches
 from seq2lite.recipes.data.pairs import Pairs
 from seq2lite.recipes.data.text_files import DataError
 from seq2lite.recipes.data.tokenizers import learn_tokenizer, symbol_tokenizer
+from seq2lite.zoo.text import check_tokenizer
 
 SIZES = {"embedding_dim": 16, "hidden_dim": 16}
 

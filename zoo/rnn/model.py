@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from ..contract import Seq2Seq
+from ..inputs import source_and_target, source_tensor, target_ids
 from ..layers.dropout import Dropout
 from ..layers.embedding import token_embeddings
 from ..layers.scan import scan_time
@@ -88,8 +89,7 @@ class RNNSeq2Seq(Seq2Seq):
     def call(self, inputs, training=False, return_attention=False):
         """Logits of every next token, given the true tokens before it (teacher forcing)."""
         self.require_attention(return_attention)
-        source = ops.cast(inputs["source"], "int32")
-        target = ops.cast(inputs["target"], "int32")
+        source, target = source_and_target(self, inputs)
         state = self._read_source(source, training, stepwise=False)
         x = self._scaled(self.target_embedding.sequences(target, self.target_padding))
         x = self.dropout(x, training=training)
@@ -119,7 +119,7 @@ class RNNSeq2Seq(Seq2Seq):
         Args:
             source: int32 ids `(batch, source_length)`.
         """
-        return self._read_source(ops.cast(source, "int32"), training=False, stepwise=True)
+        return self._read_source(source_tensor(self, source), training=False, stepwise=True)
 
     @property
     def shared_state(self):
@@ -128,7 +128,7 @@ class RNNSeq2Seq(Seq2Seq):
     def step(self, token, state, return_attention=False):
         """Read one token: no tensor of the state changes its shape."""
         self.require_attention(return_attention)
-        token = ops.cast(token, "int32")
+        token = target_ids(self, "token", token, None)
         embedded = self._scaled(self.target_embedding.tokens(token, self.target_padding))
         hidden, context, weights, state = self._decode(embedded, state)
         read_out = self._read_out(hidden, context, embedded)

@@ -1,28 +1,44 @@
 """Checks of the arguments that all searches share."""
 
 import math
+import warnings
 from numbers import Integral
 
+import numpy as np
 from keras import ops
 
 from seq2lite.export.runtime import checks
 
-from ..checks import as_tensor, has_shape, is_number, require, require_sizes
-from ..contract import Seq2Seq
+from ..checks import as_tensor, has_shape, is_number, known_values, require, require_sizes
+from ..inputs import source_tensor
+from ..source_spec import SourceSpec
 
 
 def checked_source(model, source):
     """Cast `source` to the model's `source_spec`; raise ValueError if it has another shape."""
-    require(isinstance(model, Seq2Seq), "a zoo.Seq2Seq", model=model)
-    spec = model.source_spec
-    what, size = "ids of shape (batch, source_length)", model.source_vocabulary_size
-    if spec.features is not None:
-        what, size = f"features of shape (batch, source_length, {spec.features})", None
-    what += ", with at least one row"
-    source = as_tensor("source", source, spec.dtype, what, size)
-    is_source = has_shape(source, *spec.shape()) and source.shape[0] != 0
-    require(is_source, what, source=source)
+    is_model = isinstance(getattr(model, "source_spec", None), SourceSpec)
+    require(is_model, "a zoo.Seq2Seq", model=model)
+    source = source_tensor(model, source)
+    require(source.shape[0] != 0, "of at least one row", source=source)
+    if model.source_spec.features is None:
+        _warn_of_missing_ends(model, known_values(source))
     return source
+
+
+def _warn_of_missing_ends(model, source):
+    """Warn if a sentence does not end with `end_id`: most models then generate it twice."""
+    if source is None:
+        return
+    lengths = (source != model.pad_id).sum(axis=1)
+    last = source[np.arange(len(source)), np.maximum(lengths - 1, 0)]
+    missing = np.flatnonzero((last != model.end_id) & (lengths > 0))
+    if len(missing):
+        warnings.warn(
+            f"each row of `source` must end with end_id={model.end_id}, then be padded with "
+            f"pad_id={model.pad_id}, as in training. Received: {len(missing)} of {len(source)} rows "
+            f"without it, the first is row {missing[0]}. model.generate(texts) appends it",
+            stacklevel=5,
+        )
 
 
 def checked_arguments(model, source, max_length, prefix):
@@ -62,11 +78,9 @@ def require_no_start(option, ids, model):
 
     Tensors in a graph have no values and are not checked.
     """
-    try:
-        ids = ops.convert_to_numpy(ids)
-    except (NotImplementedError, TypeError, ValueError):  # TensorFlow, JAX, Keras
-        return
-    checks.require_no_start(option, ids, model.start_id, model.end_id, model.pad_id)
+    ids = known_values(ids)
+    if ids is not None:
+        checks.require_no_start(option, ids, model.start_id, model.end_id, model.pad_id)
 
 
 def check_beams(model, num_beams, num_hypotheses, length_penalty, coverage_penalty):

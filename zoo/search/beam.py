@@ -1,16 +1,19 @@
 """Beam search with the length and coverage penalties of Wu et al. 2016."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from keras import ops
 
-from ..contract import Seq2Seq
 from ..lowering import current_lowering
 from ..shapes import Tensor
 from .arguments import check_beams, checked_arguments
 from .constraints import constraint
 from .loop import log_probabilities, search_loop, trimmed
 from .scoring import attention_of
+
+if TYPE_CHECKING:  # the model imports its searches
+    from ..contract import Seq2Seq
 
 # Log-probability of impossible targets: far below that of any sentence, far above the float32 minimum.
 IMPOSSIBLE = -1e9
@@ -20,7 +23,7 @@ MIN_COVERAGE = 1e-6  # lower bound of the coverage, before its logarithm
 
 
 def beam_search(
-    model: Seq2Seq,
+    model: "Seq2Seq",
     source: Tensor,
     max_length: int | Tensor,
     *,

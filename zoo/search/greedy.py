@@ -1,15 +1,18 @@
 """Greedy search."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from keras import ops
 
-from ..contract import Seq2Seq
 from ..shapes import Tensor
 from .arguments import checked_arguments
 from .constraints import constraint
 from .loop import one_at_a_time
 from .scoring import attention_of
+
+if TYPE_CHECKING:  # the model imports its searches
+    from ..contract import Seq2Seq
 
 
 def most_probable(logits):
@@ -23,7 +26,7 @@ def most_probable(logits):
 
 
 def greedy_search(
-    model: Seq2Seq,
+    model: "Seq2Seq",
     source: Tensor,
     max_length: int | Tensor,
     *,

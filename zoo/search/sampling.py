@@ -3,22 +3,25 @@
 from collections.abc import Sequence
 from math import inf
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import keras
 from keras import ops
 
 from ..checks import has_shape, is_number, require
-from ..contract import Seq2Seq
 from ..shapes import Tensor
 from .arguments import checked_arguments
 from .constraints import constraint
 from .loop import one_at_a_time
 
+if TYPE_CHECKING:  # the model imports its searches
+    from ..contract import Seq2Seq
+
 MIN_TEMPERATURE = 2.0**-126  # the smallest normal float32; devices flush smaller numbers to zero
 
 
 def sample(
-    model: Seq2Seq,
+    model: "Seq2Seq",
     source: Tensor,
     max_length: int | Tensor,
     *,

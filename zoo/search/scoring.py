@@ -1,14 +1,18 @@
 """Log-probabilities and attention weights of given targets."""
 
+from typing import TYPE_CHECKING
+
 from keras import ops
 
 from ..checks import as_tensor, has_shape, require
-from ..contract import Seq2Seq
 from ..shapes import Tensor
 from .arguments import checked_source, require_no_start
 
+if TYPE_CHECKING:  # the model imports its searches
+    from ..contract import Seq2Seq
 
-def score(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+
+def score(model: "Seq2Seq", source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Return log-probabilities of given targets, in one teacher-forced call.
 
     Args:

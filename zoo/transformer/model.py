@@ -12,6 +12,7 @@ from keras import ops
 
 from ..checks import require
 from ..contract import Seq2Seq
+from ..inputs import source_and_target, source_tensor, target_ids
 from ..layers.dropout import Dropout
 from ..layers.embedding import TokenEmbedding, token_embeddings
 from ..layers.normalization import NORMS
@@ -72,8 +73,8 @@ class Transformer(Seq2Seq):
 
     def call(self, inputs, training=False, return_attention=False):
         """Logits of every next token, given the true tokens before it (teacher forcing)."""
-        target = ops.cast(inputs["target"], "int32")
-        memory, source_bias = self._read_source(inputs["source"], training)
+        source, target = source_and_target(self, inputs)
+        memory, source_bias = self._read_source(source, training)
         batch, length = ops.shape(target)
         x = self._embed(
             target, self.target_embedding, self.target_positions, self.target_padding, training
@@ -108,7 +109,7 @@ class Transformer(Seq2Seq):
         Args:
             source: int32 ids `(batch, source_length)`.
         """
-        source = ops.cast(source, "int32")
+        source = source_tensor(self, source)
         memory, source_bias = self._read_source(source, training=False)
         batch = ops.shape(source)[0]
         state = {"position": ops.zeros((batch,), "int32"), "source_bias": source_bias}
@@ -139,7 +140,7 @@ class Transformer(Seq2Seq):
 
     def step(self, token, state, return_attention=False):
         """Read one token into a free slot: no tensor of the state changes its shape."""
-        token = ops.cast(token, "int32")
+        token = target_ids(self, "token", token, None)
         state = dict(state)
         position = state["position"]
         bias = None
@@ -183,7 +184,6 @@ class Transformer(Seq2Seq):
 
     def _read_source(self, source, training):
         """Encoder outputs `(batch * source_length, dim)`, and bias `(batch, 1, 1, source_length)`."""
-        source = ops.cast(source, "int32")
         batch, length = ops.shape(source)
         source_bias = ops.reshape(self.padding_bias(source), (batch, 1, 1, length))
         x = self._embed(source, self.source_embedding, self.source_positions, self.pad_id, training)

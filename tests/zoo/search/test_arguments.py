@@ -28,7 +28,7 @@ def small():
         (zoo.sample, {"draws": np.zeros((1, 3))}, r"`draws` must be numbers of shape \(batch, max"),
         (zoo.beam_search, {"prefix": np.array([[4], [5]])}, "a row for each source"),
         (zoo.greedy_search, {"model": "model"}, "`model` must be a zoo.Seq2Seq. Received"),
-        (zoo.beam_search, {"source": np.zeros((0, 3))}, "with at least one row"),
+        (zoo.beam_search, {"source": np.zeros((0, 3))}, "of at least one row"),
         (zoo.greedy_search, {"source": ["a text"]}, r"`source` must be ids .*=\['a text'\]"),
         (zoo.beam_search, {"source": [[5, 6, 3], [3]]}, "padded to one length"),
         (
