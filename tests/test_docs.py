@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from seq2lite.commands.table import RECIPES
+from seq2lite.export.conversion.precision import float32_twin
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -33,6 +34,7 @@ BLOCKS = (
     ("docs/reference/bundle-format.md", "read_metadata"),
     ("docs/reference/quantization.md", "Mode("),
     ("docs/reference/zoo.md", "zoo.greedy_search"),
+    ("docs/reference/zoo.md", "model.attach_tokenizer"),
     ("docs/reference/zoo.md", "model.compile"),
     ("docs/reference/zoo.md", "tf.function"),
 )
@@ -103,11 +105,12 @@ def test_the_fine_tuning_guide_continues_a_training(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "mine").mkdir(parents=True)
-    tiny_model.save("runs/mine/model.keras")
-    (tmp_path / "runs" / "mine" / "tokenizer.model").write_bytes(tokenizer.model_bytes)
+    model = float32_twin(tiny_model)
+    model.attach_tokenizer(tokenizer, max_source_length=40, num_beams=1)
+    model.save("runs/mine/model.keras")
     for name in ("domain.tsv", "domain-valid.tsv"):
         (tmp_path / name).write_text("".join(f"{a}\t{b}\n" for a, b in pairs[:24]), "utf-8")
-    mode = ("tokenizer, held_out)", 'tokenizer, held_out, quantization="float32")')
+    mode = ("held_out=held_out)", 'held_out=held_out, quantization="float32")')
     run("docs/guides/fine-tune.md", "load_model", {}, mode=mode)
     assert (tmp_path / "fine-tuned.keras").is_file()
     assert (tmp_path / "fine-tuned" / "bundle.json").is_file()
@@ -183,6 +186,13 @@ def test_the_zoo_page_searches_and_trains():
     run("docs/reference/zoo.md", "tf.function", names, short=short)
     assert names["scores"].shape == (2, 4)
     assert names["translate"](source)[2].shape == (2, 1)
+
+
+def test_the_zoo_page_generates_text(tiny_model, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"model": float32_twin(tiny_model), "tokenizer": tokenizer}
+    run("docs/reference/zoo.md", "model.attach_tokenizer", names)
+    assert keras.saving.load_model("model.keras").text.max_source_length == 96
 
 
 def test_the_family_of_the_architecture_page_steps_as_it_trains(tmp_path, monkeypatch):
