@@ -8,6 +8,7 @@ corrupted text and real text. The first difference ends the program.
 
 import argparse
 import random
+import re
 import statistics
 import tempfile
 import time
@@ -20,6 +21,7 @@ from sentencepiece import SentencePieceProcessor
 from seq2lite.export.conversion.converter import convert
 from seq2lite.export.conversion.saved_model import save
 from seq2lite.export.runtime.interpreter import open_interpreter
+from seq2lite.export.runtime.unicode import STRIPPED
 from seq2lite.export.signatures.sentencepiece import TextGraph
 from seq2lite.export.tflite_file.rewrites import arranged
 from seq2lite.recipes.data.pairs import read_pairs
@@ -81,6 +83,12 @@ def sample_strings(pairs, rng):
     }
 
 
+def stripped(data):
+    """Strip the bytes of blank characters from both ends, as the graph does."""
+    blank = b"(?:%s)+" % b"|".join(re.escape(c.encode()) for c in STRIPPED)
+    return re.sub(rb"\A%s|%s\Z" % (blank, blank), b"", data)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -106,7 +114,7 @@ def main():
     for kind, texts in sample_strings(pairs, random.Random(0)).items():
         times = []
         for data in texts:
-            expected = reference.encode(data)
+            expected = reference.encode(stripped(data))
             start = time.perf_counter()
             result = tokenize(text=np.frombuffer(data, np.uint8))
             times.append(time.perf_counter() - start)

@@ -27,6 +27,7 @@ def to_bundle(
     num_beams: int | None = None,
     length_penalty: float | None = None,
     text: bool = True,
+    max_text_bytes: int = 512,
     attention: bool = False,
     integer_io: bool = False,
     calibration: Sequence[str] | None = None,
@@ -63,13 +64,16 @@ def to_bundle(
         max_target_length: int, maximum number of generated tokens unless the caller asks for another
             one. Default: that of the attached tokenizer, else `max_source_length`.
         languages: Pair of language tags (source, target), such as `("en", "ko")`. Default: none.
-        num_beams: int, beam size of the bundle's search; 1 is greedy search, and then the file has no
-            `generate_beam`. Default: that of the attached tokenizer, else 4. Static modes have no
-            search in the file and ignore `num_beams`, `length_penalty` and `text`.
+        num_beams: int, beam size of the bundle's search. With 1 it is greedy, and the file has neither
+            `generate_beam` nor `translate_beam`. Default: that of the attached tokenizer, else 4.
+            Static modes have no search in the file and ignore `num_beams`, `length_penalty`, `text`
+            and `max_text_bytes`.
         length_penalty: float, of the beam search. See `zoo.beam_search`. Default: that of the
             attached tokenizer, else 0.6.
         text: bool, default True, whether the file contains the tokenizer and the signatures
-            `translate`, `tokenize` and `detokenize` over UTF-8 bytes.
+            `translate`, `translate_beam`, `tokenize` and `detokenize` over UTF-8 bytes.
+        max_text_bytes: int, default 512, number of bytes of a text in these signatures. An answer
+            has at most twice as many.
         attention: bool, default False, whether `decode_step` also returns attention weights, which
             `Runner.align` needs. The model must have attention.
         integer_io: bool, default False, whether the signatures of `"int8_static"` and `"int16x8"`
@@ -108,6 +112,7 @@ def to_bundle(
         integer_io=integer_io,
         target=target,
     )
+    max_text_bytes = checks.check_text_bytes(max_text_bytes)
     checks.check_flags(text=text, measure=measure, integer_io=integer_io)
     checks.check_tolerance(tolerance)
     checks.check_model(model)
@@ -135,6 +140,7 @@ def to_bundle(
         languages=languages,
         **settings.search,
         text=text,
+        max_text_bytes=max_text_bytes,
         attention=attention,
         integer_io=integer_io,
         calibration=calibration,

@@ -148,11 +148,20 @@ def check_batch(batch, quantization):
 
 
 def check_beams(num_beams, length_penalty):
-    """Return the options of `generate_beam` as Python numbers; raise ValueError if invalid."""
-    require(is_positive_integer(num_beams), "a positive integer", num_beams=num_beams)
+    """Return the options of the search as Python numbers; raise ValueError if invalid."""
+    expected = "a positive integer; 1 is greedy search"
+    require(is_positive_integer(num_beams), expected, num_beams=num_beams)
     is_finite = is_number(length_penalty) and math.isfinite(length_penalty)
     require(is_finite, "a finite number", length_penalty=length_penalty)
     return plain((num_beams, length_penalty))
+
+
+def check_text_bytes(max_text_bytes):
+    """Return the size of texts in text signatures as an int; raise ValueError if invalid."""
+    is_valid = is_number(max_text_bytes, Integral) and 16 <= max_text_bytes <= MAX_LENGTH
+    expected = f"an integer from 16 to {MAX_LENGTH}"
+    require(is_valid, expected, max_text_bytes=max_text_bytes)
+    return int(max_text_bytes)
 
 
 def check_held_out(pairs):

@@ -7,12 +7,14 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from seq2lite.zoo.contract import Seq2Seq
+from seq2lite.zoo.search.beam import beam_search
 from seq2lite.zoo.search.greedy import greedy_search
 
 from . import checks
 from .conversion.precision import in_float32
 from .conversion.saved_model import save
 from .runtime.tokenizer import Tokenizer
+from .runtime.unicode import STRIPPED
 from .system.atomic import write_atomically
 
 
@@ -23,16 +25,18 @@ def to_saved_model(
     *,
     max_source_length: int | None = None,
     max_target_length: int | None = None,
+    num_beams: int = 1,
+    length_penalty: float = 0.6,
 ) -> None:
-    """Export a model as a SavedModel that contains its tokenizer and greedy search.
+    """Export a model as a SavedModel that contains its tokenizer and its search.
 
     | signature | inputs | outputs |
     |---|---|---|
     | `serving_default` | `text` string `(batch,)` | `text` string `(batch,)` |
     | `generate` | `source` int32 `(batch, source_length)` | `tokens` int32 `(batch, length)`, `length` int32 `(batch,)` |
 
-    A process must `import tensorflow_text` before it loads the SavedModel. TensorFlow Serving
-    contains the ops.
+    Text is cleaned as by a `Runner`. `generate` is greedy search. A process must `import
+    tensorflow_text` before it loads the SavedModel. TensorFlow Serving contains the ops.
 
     Args:
         model: `zoo.Seq2Seq`.
@@ -44,6 +48,8 @@ def to_saved_model(
             cut. Default: that of the attached tokenizer, else 128.
         max_target_length: int, maximum number of generated tokens. Default: that of the attached
             tokenizer, else `max_source_length`.
+        num_beams: int, default 1, beam size of `serving_default`. 1 is greedy search.
+        length_penalty: float, default 0.6, of beam search. See `zoo.beam_search`.
 
     Raises:
         ValueError: An argument is invalid. Nothing has been written.
@@ -64,16 +70,20 @@ def to_saved_model(
         max_target_length=max_target_length,
     )
     checks.check_saved_model_path(path)
-    served = _Served(in_float32(model), settings.tokenizers, **settings.limits)
+    num_beams, length_penalty = checks.check_beams(num_beams, length_penalty)
+    search = num_beams, length_penalty
+    served = _Served(in_float32(model), settings.tokenizers, *search, **settings.limits)
     write_atomically(path, lambda partial: save(served, partial))
 
 
-# The characters that `str.strip` removes. The strip of TensorFlow removes ASCII spaces only.
-_BLANK = r"[\p{Z}\t-\r\x1c-\x1f\x{85}]*"
+# The characters that `clean` strips. The strip of TensorFlow removes ASCII spaces only.
+_BLANK = "[" + "".join(rf"\x{{{ord(character):x}}}" for character in STRIPPED) + "]"
 
 
 class _Served(tf.Module):
-    def __init__(self, model, tokenizers, max_source_length, max_target_length):
+    def __init__(
+        self, model, tokenizers, num_beams, length_penalty, max_source_length, max_target_length
+    ):
         super().__init__()
         self.weights = [variable.value for variable in model.variables]
         # Attributes, because the SavedModel contains only resources that the module tracks. Names,
@@ -90,18 +100,26 @@ class _Served(tf.Module):
             tokens, lengths = greedy_search(model, source, max_target_length)
             return {"tokens": tokens, "length": lengths}
 
+        def best(source):
+            if num_beams == 1:
+                result = generate(source)
+                return result["tokens"], result["length"]
+            beams = {"num_beams": num_beams, "length_penalty": length_penalty}
+            tokens, lengths, _ = beam_search(model, source, max_target_length, **beams)
+            return tokens[:, 0], lengths[:, 0]
+
         @tf.function(
             input_signature=[tf.TensorSpec((None,), tf.string, name="text")], autograph=False
         )
         def translate(text):
+            text = tf.strings.regex_replace(text, rf"^{_BLANK}+|{_BLANK}+$", "")
             text = tf_text.normalize_utf8(text, "NFC")
             ids = self.source_tokenizer.tokenize(text)[:, : max_source_length - 1]
             end = tf.fill([tf.size(text), 1], model.end_id)
             source = tf.concat([ids, end], axis=1).to_tensor(model.source_spec.padding)
-            result = generate(source)
-            tokens = tf.RaggedTensor.from_tensor(result["tokens"], lengths=result["length"])
+            tokens, lengths = best(source)
+            tokens = tf.RaggedTensor.from_tensor(tokens, lengths=lengths)
             translated = self.target_tokenizer.detokenize(tokens)
-            blank = tf.strings.regex_full_match(text, _BLANK)
-            return {"text": tf.where(blank, "", translated)}
+            return {"text": tf.where(tf.equal(text, ""), "", translated)}
 
         self.functions = {"serving_default": translate, "generate": generate}

@@ -68,6 +68,7 @@ class Options:
     num_beams: int
     length_penalty: float
     text: bool
+    max_text_bytes: int
     attention: bool
     integer_io: bool
     calibration: Sequence | None
@@ -160,9 +161,8 @@ def save_signatures(model, options, folder):
     if has_search or options.measure:
         text = TextGraph(options.tokenizers) if options.text and has_search else None
         search = options.num_beams, options.length_penalty
-        signatures[SAVED_MODEL] = Signatures(
-            model, *search, text, options.limits, options.attention
-        )
+        limits = {**options.limits, "max_text_bytes": options.max_text_bytes}
+        signatures[SAVED_MODEL] = Signatures(model, *search, text, limits, options.attention)
     if options.needs(is_static=True):
         signatures[STATIC_SAVED_MODEL] = StaticSignatures(
             model, **options.limits, batch=1, attention=options.attention
@@ -245,6 +245,8 @@ def quantize(converted, quantization):
         "search": options.search(quantization),
         "num_parameters": options.num_parameters,
     }
+    if options.text and not is_static:
+        description["max_text_bytes"] = options.max_text_bytes
     content = with_metadata(content, description, options.tokenizers)
     file = prepared.folder / quantization / MODEL_FILE
     file.parent.mkdir()

@@ -1,5 +1,7 @@
 """The signatures of an exported model with dynamic batch and length."""
 
+from functools import partial
+
 import tensorflow as tf
 
 from seq2lite.zoo.lowering import lowered
@@ -15,10 +17,12 @@ class Signatures(tf.Module):
 
     Args:
         model: A `zoo.Seq2Seq`.
-        num_beams: Beam size of `generate_beam`; 1 for no such signature.
-        length_penalty: Length penalty of `generate_beam`.
-        text: A `TextGraph` for `translate`, `tokenize` and `detokenize`; None for no such signatures.
-        limits: dict of `max_source_length` and `max_target_length`, for `translate`.
+        num_beams: Beam size of `generate_beam` and of the text signatures. With 1 these are greedy,
+            and there is no `generate_beam`.
+        length_penalty: Length penalty of beam search.
+        text: A `TextGraph` for the text signatures; None for no such signatures.
+        limits: dict of `max_source_length`, `max_target_length` and `max_text_bytes`, for the text
+            signatures.
         attention: Whether `decode_step` also returns `attention (batch, source_length)`.
 
     Attributes:
@@ -33,22 +37,23 @@ class Signatures(tf.Module):
         self.weights = [variable.value for variable in model.variables]
         spec = model.source_spec
         source = tf.TensorSpec(spec.shape(), spec.dtype, name="source")
+        greedy = partial(greedy_search, model, choose=arg_max)
+        beam = partial(
+            beam_search,
+            model,
+            num_beams=num_beams,
+            num_hypotheses=num_beams,
+            length_penalty=length_penalty,
+        )
 
         @tf.function(autograph=False)
         def generate(source, max_length):
-            tokens, lengths = greedy_search(model, source, max_length, choose=arg_max)
+            tokens, lengths = greedy(source, max_length)
             return {"tokens": tokens, "length": lengths}
 
         @tf.function(autograph=False)
         def generate_beam(source, max_length):
-            tokens, lengths, scores = beam_search(
-                model,
-                source,
-                max_length,
-                num_beams=num_beams,
-                num_hypotheses=num_beams,
-                length_penalty=length_penalty,
-            )
+            tokens, lengths, scores = beam(source, max_length)
             return {"tokens": tokens, "length": lengths, "scores": scores}
 
         @tf.function(autograph=False)
@@ -77,5 +82,6 @@ class Signatures(tf.Module):
             if num_beams > 1:
                 functions["generate_beam"] = generate_beam.get_concrete_function(source, max_length)
             if text is not None:
-                functions |= text_functions(model, text, **limits)
+                search = beam if num_beams > 1 else greedy
+                functions |= text_functions(model, text, search, num_beams, **limits)
         self.functions = functions

@@ -1,7 +1,8 @@
 """SentencePiece as a graph of built-in TFLite ops: UTF-8 bytes to ids and back.
 
 The ids equal those of the `Tokenizer`: Viterbi search over unigram scores in float32 (Kudo 2018,
-https://arxiv.org/abs/1804.10959), with byte fallback. The caller applies NFC normalization.
+https://arxiv.org/abs/1804.10959), with byte fallback. Both ends are stripped as by `unicode.clean`.
+The caller applies NFC normalization.
 """
 
 import numpy as np
@@ -9,10 +10,10 @@ import tensorflow as tf
 from keras import ops
 
 from ..runtime.tokenizer import Tokenizers
+from ..runtime.unicode import STRIPPED
 from .sentencepiece_tables import IMPOSSIBLE, PAGE, REPLACEMENT, SPACE, TextTables
 
-# Whitespace as `str.strip` defines it.
-_BLANKS = [i for i in range(0x110000) if chr(i).isspace()]
+_STRIPPED = np.array([list(map(ord, STRIPPED))], np.int32)
 
 
 class TextGraph:
@@ -46,6 +47,8 @@ class TextGraph:
     def tokenize(self, text, length=None, capacity=None):
         """Encode text as ids, without start and end.
 
+        Whitespace and byte order marks at both ends are stripped. Blank text has no ids.
+
         Args:
             text: uint8 `(num_bytes,)`, UTF-8. An invalid byte is read as U+FFFD.
             length: Number of bytes to read. Default: all.
@@ -55,12 +58,9 @@ class TextGraph:
         Returns:
             The ids, int32 `(max(1, number),)`, or `(capacity,)` padded with zeros; and their number.
         """
-        code, num_bytes, _ = self._characters(text, length, capacity is not None)
-        return self._ids(code, num_bytes, capacity)
-
-    def is_blank(self, text, length=None):
-        """Return whether `text` contains only whitespace."""
-        return self._characters(text, length, is_static=True)[2]
+        code, num_bytes = self._characters(text, length, capacity is not None)
+        ids, number = self._ids(code, num_bytes, capacity)
+        return ids, number if capacity is None else tf.minimum(number, capacity)
 
     def detokenize(self, ids, length=None, capacity=None):
         """Decode ids to text.
@@ -68,8 +68,8 @@ class TextGraph:
         Args:
             ids: int32 `(num_ids,)`. Control ids such as start and end produce no text.
             length: Number of ids to read. Default: all.
-            capacity: Maximum number of bytes, as in `tokenize`; a character that does not fit is
-                dropped as a whole.
+            capacity: Maximum number of bytes, as in `tokenize`, at least 4; a character that does
+                not fit is dropped as a whole.
 
         Returns:
             UTF-8 text, uint8 `(max(1, number),)`, or `(capacity,)` padded with zeros; and the number
@@ -100,14 +100,20 @@ class TextGraph:
         slots = tf.range(tables.max_bytes)[None]
         is_used = tf.cast(slots < tf.reshape(size, (-1, 1)), tf.int32)
         indices = tf.reshape(tf.reshape(offset, (-1, 1)) + slots, (-1,))
-        return _compressed(_take(tables.bytes, indices), tf.reshape(is_used, (-1,)), capacity)
+        text, number = _compressed(
+            tf.cast(_take(tables.bytes, indices), tf.int32), tf.reshape(is_used, (-1,)), capacity
+        )
+        if capacity is not None:
+            number = fitting_bytes(text, number, capacity)
+            text *= tf.cast(tf.range(capacity) < number, tf.int32)
+        return tf.cast(text, tf.uint8), number
 
     def _characters(self, text, length, is_static):
-        """Split text into characters.
+        """Split text into characters, and strip both ends.
 
         Returns:
-            Code points `(num_characters,)`, the dummy prefix included; the number of bytes of each, 0 at
-            padding; and whether the text is blank. With `is_static`, padded to the maximum number.
+            Code points `(num_characters,)`, the dummy prefix included; and the number of bytes of
+            each, 0 at padding. With `is_static`, padded to the maximum number.
         """
         text = tf.cast(text, tf.int32)
         counts = tf.ones_like(text)
@@ -117,8 +123,10 @@ class TextGraph:
         sequence, is_covered, code = _utf8(text)
         is_start = counts * (1 - is_covered)
         code = tf.where(sequence > 0, code, ord(REPLACEMENT))
-        is_text = tf.reduce_all(tf.reshape(code, (-1, 1)) != np.array([_BLANKS], np.int32), axis=1)
-        is_blank = tf.reduce_sum(tf.cast(is_text, tf.int32) * is_start) == 0
+        is_text = tf.reduce_all(tf.reshape(code, (-1, 1)) != _STRIPPED, axis=1)
+        is_text = tf.cast(is_text, tf.int32) * is_start
+        for is_reverse in (False, True):  # strip what no text precedes, then what none follows
+            is_start *= tf.minimum(tf.cumsum(is_text, reverse=is_reverse), 1)
         num_bytes = tf.where(sequence > 0, sequence, len(REPLACEMENT.encode()))
         num_bytes = tf.where(code == ord(" "), len(SPACE.encode()), num_bytes)
         code = tf.where(code == ord(" "), ord(SPACE), code)
@@ -130,7 +138,7 @@ class TextGraph:
             is_nonempty = tf.reshape(tf.minimum(number, 1), (1,))
             code = tf.concat([is_nonempty * ord(SPACE), code], 0)
             num_bytes = tf.concat([is_nonempty * len(SPACE.encode()), num_bytes], 0)
-        return code, num_bytes, is_blank
+        return code, num_bytes
 
     def _ids(self, code, num_bytes, capacity):
         """Ids of the best segmentation of characters, and their number."""
@@ -266,21 +274,35 @@ def _interleaved(columns):
 
 
 def _compressed(values, is_kept, capacity=None):
-    """Keep the values where `is_kept` is 1.
+    """Keep the int32 values where `is_kept` is 1.
 
     Returns:
-        The values, padded with zeros to `capacity`, or to at least one; and their number.
+        The values, padded with zeros to at least one, or padded or cut to `capacity`; and the number
+        of values before the cut.
     """
     position = tf.cumsum(is_kept) - is_kept
     number = tf.reduce_sum(is_kept)
     size = tf.maximum(number, 1)  # a runtime cannot return an empty tensor
     if capacity is not None:
         is_kept = is_kept * tf.cast(position < capacity, tf.int32)
-        number, size = tf.minimum(number, capacity), tf.constant(capacity)
+        size = tf.constant(capacity)
     # Dropped values add zero to the first.
     kept = tf.scatter_nd(
-        tf.reshape(position * is_kept, (-1, 1)),
-        tf.cast(values, tf.int32) * is_kept,
-        tf.reshape(size, (1,)),
+        tf.reshape(position * is_kept, (-1, 1)), values * is_kept, tf.reshape(size, (1,))
     )
-    return tf.cast(kept, values.dtype), number
+    return kept, number
+
+
+def fitting_bytes(text, number, capacity):
+    """Number of bytes, at most `capacity` (at least 4), that `number` bytes of valid UTF-8 are cut to.
+
+    No character is cut.
+    """
+    last = tf.gather(text, tf.minimum(tf.range(capacity - 3, capacity), tf.size(text) - 1))
+    last = tf.cast(last, tf.int32)
+    # The bytes of the character that begins at each of the last three, and those that have room.
+    needed = 2 * tf.cast(last >= 0xC0, tf.int32)
+    needed += tf.cast(last >= 0xE0, tf.int32) + tf.cast(last >= 0xF0, tf.int32)
+    room = tf.constant([3, 2, 1])
+    dropped = tf.reduce_sum(room * tf.cast(needed > room, tf.int32))
+    return tf.where(number > capacity, capacity - dropped, number)

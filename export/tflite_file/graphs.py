@@ -1,5 +1,6 @@
 """The graphs of a TFLite file: which ones an op calls, their order, and equal ones stored once."""
 
+import copy
 import hashlib
 
 import flatbuffers
@@ -56,19 +57,17 @@ def put_main_first(model):
 
 
 def share_equal_graphs(model):
-    """Merge the graphs of a file's tables that differ in names only.
+    """Merge the graphs of a file's tables that differ in names and in the order of ops only.
 
     The file gets smaller, and a runtime keeps one copy of their weights, packed for its kernels.
     """
-    keys = [None if b.data is None else hashlib.sha256(b.data).digest() for b in model.buffers]
-    first = {key: place for place, key in reversed([*enumerate(keys)])}
-    same_buffer = [first[key] for key in keys]
+    data = [b"" if buffer.data is None else _digest(buffer.data) for buffer in model.buffers]
     while True:
         # Two graphs may become equal when the graphs that they call are merged.
         entries = {signature.subgraphIndex for signature in model.signatureDefs}
         known, same = {}, []
         for index, graph in enumerate(model.subgraphs):
-            key = index if index in entries else _without_names(graph, same_buffer)
+            key = index if index in entries else _digest_of_graph(graph, data)
             same.append(known.setdefault(key, index))
         kept = sorted(set(same))
         if len(kept) == len(same):
@@ -76,16 +75,45 @@ def share_equal_graphs(model):
         arrange(model, kept, same)
 
 
-def _without_names(graph, same_buffer):
-    """The bytes of a graph without names, with equal buffers numbered equally."""
-    names = [tensor.name for tensor in graph.tensors]
-    buffers = [tensor.buffer for tensor in graph.tensors]
-    own_name, graph.name = graph.name, b""
-    for tensor in graph.tensors:
-        tensor.name, tensor.buffer = b"", same_buffer[tensor.buffer]
-    builder = flatbuffers.Builder(0)
-    builder.Finish(graph.Pack(builder))
-    graph.name = own_name
-    for tensor, name, buffer in zip(graph.tensors, names, buffers, strict=True):
-        tensor.name, tensor.buffer = name, buffer
+def _digest_of_graph(graph, data):
+    """A digest of the outputs of a graph as a function of its inputs.
+
+    Args:
+        graph: `schema.SubGraphT`.
+        data: The digest of the data of each buffer.
+    """
+    known = {}
+
+    def of(index):
+        if index not in known:  # a constant, or no tensor
+            known[index] = b"" if index < 0 else of_tensor(index, data[graph.tensors[index].buffer])
+        return known[index]
+
+    def of_tensor(index, *parts):
+        tensor = copy.copy(graph.tensors[index])
+        tensor.name, tensor.buffer = b"", 0
+        scales = getattr(getattr(tensor.quantization, "details", None), "scales", -1)
+        return _digest(_packed(tensor), of(scales), *parts)
+
+    for number, index in enumerate(graph.inputs):
+        known[index] = of_tensor(index, b"input %d" % number)
+    for operator in graph.operators:
+        kind = copy.copy(operator)
+        kind.inputs = kind.outputs = None
+        parts = _packed(kind), *map(of, operator.inputs)
+        for number, index in enumerate(operator.outputs):
+            known[index] = of_tensor(index, b"output %d" % number, *parts)
+    return _digest(*map(of, graph.inputs), b"to", *map(of, graph.outputs))
+
+
+def _packed(table):
+    builder = flatbuffers.Builder(256)
+    builder.Finish(table.Pack(builder))
     return bytes(builder.Output())
+
+
+def _digest(*parts):
+    """A digest of bytes, of one part or of the digests of several."""
+    if len(parts) == 1:
+        return hashlib.sha256(parts[0]).digest()
+    return _digest(b"".join(map(_digest, parts)))

@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from random_models import random_ids
 from seq2lite import export, zoo
+from seq2lite.export.runtime.text import decode, pad, source_ids
 from seq2lite.export.runtime.tokenizer import Tokenizers
+from seq2lite.export.runtime.unicode import STRIPPED
 from seq2lite.export.verification.reference import keras_runner
 
 LIMITS = {"max_source_length": 40, "max_target_length": 12}
@@ -88,15 +90,34 @@ def test_another_process_serves_the_answers_of_keras(saved, tiny_model, tokenize
         assert found == {"tokens": tokens.numpy().tolist(), "length": lengths.numpy().tolist()}
 
 
-def test_blank_text_is_the_same_as_for_python(saved):
-    """The runtime asks `str.strip`, the graph a regular expression: the same characters."""
+def test_text_is_cleaned_as_in_python(saved):
+    """The runtime asks `clean`, the graph a regular expression: the same characters."""
     from seq2lite.export.saved_model import _BLANK
 
     characters = [chr(i) for i in range(0x110000) if not 0xD800 <= i < 0xE000]
     blank = tf.strings.regex_full_match(tf.constant(characters), _BLANK).numpy()
-    assert [c for c, b in zip(characters, blank, strict=True) if b] == [
-        c for c in characters if not c.strip()
-    ]
+    assert {c for c, b in zip(characters, blank, strict=True) if b} == {*STRIPPED}
+    served = tf.saved_model.load(saved).signatures["serving_default"]
+    edges = ["\ufeff", "\ufeff \u3000\n\ufeff", "\xa0\x1c", "\x85 \ufeff\u2028"]
+    texts = ["Open File", *(a + "Open File" + b for a in edges for b in edges), *edges]
+    first, *others = served(text=tf.constant(texts))["text"].numpy()
+    assert first
+    assert others == [first] * len(edges) ** 2 + [b""] * len(edges)
+
+
+def test_text_is_generated_by_the_search_of_the_export(tiny_model, tokenizer, pairs, tmp_path):
+    options = {"num_beams": 3, "length_penalty": 1.5}
+    export.to_saved_model(tiny_model, tmp_path / "1", tokenizer, **LIMITS, **options)
+    served = tf.saved_model.load(tmp_path / "1").signatures["serving_default"]
+    texts = [source for source, _ in pairs[:8]]
+    found = [text.decode() for text in served(text=tf.constant(texts))["text"].numpy()]
+    source = source_ids(tokenizer, texts, LIMITS["max_source_length"])
+    source = pad(source, tokenizer.pad_id)
+    limit = LIMITS["max_target_length"]
+    tokens, lengths, _ = zoo.beam_search(tiny_model, source, limit, **options)
+    assert found == decode(tokenizer, tokens.numpy()[:, 0], lengths.numpy()[:, 0])
+    greedy = decode(tokenizer, *map(np.array, zoo.greedy_search(tiny_model, source, limit)))
+    assert found != greedy
 
 
 def test_a_folder_that_is_no_saved_model_is_left_alone(tiny_model, tokenizer, tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -13,6 +12,7 @@ from seq2lite.export.runtime.interpreter import open_interpreter
 from seq2lite.export.runtime.tokenizer import Tokenizers
 from seq2lite.export.verification.reference import keras_runner
 from seq2lite.recipes.data.tokenizers import learn_tokenizer
+from text_calls import translated
 
 LIMITS = {"max_source_length": 30, "max_target_length": 8}
 
@@ -50,8 +50,7 @@ def test_a_bundle_contains_both_and_its_file_uses_both(model, two, pairs, tmp_pa
         "translate"
     )
     for source, target in zip(texts, expected, strict=True):
-        found = translate(text=np.frombuffer(source.encode(), np.uint8))
-        assert bytes(found["text"][: found["length"]]).decode() == target
+        assert translated(translate, source) == target
 
 
 def test_a_saved_model_uses_both(model, two, pairs, tmp_path):
