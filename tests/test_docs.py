@@ -137,7 +137,8 @@ def test_the_device_guide_runs_a_bundle(bundle, monkeypatch, capsys):
     runner = export.load(bundle)
     assert search == str(runner.search) and best == str(runner.generate(["Open File"]))
     assert beams.startswith("[[(") and sampled.startswith("[")
-    run(page, "np.frombuffer", {})
+    names = run(page, "np.frombuffer", {})
+    assert not names["is_cut"]
     assert str([capsys.readouterr().out.rstrip("\n")]) in (best, greedy)
 
 

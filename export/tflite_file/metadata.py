@@ -29,7 +29,8 @@ _SIGNATURES = {
     "generate_beam": "Beam search: ids of source texts to the ids of the best targets of each.",
     "encode": "Ids of source texts to the state before the first step.",
     "decode_step": "The last token and the state to the next token's logits and the next state.",
-    "translate": "Greedy search: a text to a text.",
+    "translate": "The search of the export: a text to its best target text.",
+    "translate_beam": "The search of the export: a text to its best target texts, with scores.",
     "tokenize": "A text to the ids of its subwords, without start and end.",
     "detokenize": "Ids to their text.",
 }
@@ -50,12 +51,17 @@ _MEANINGS = {
         "token ids",
         ("batch", "source_length"),
     ),
-    "max_length": _Meaning("Maximum number of tokens to generate for a text", "tokens"),
+    "max_length": _Meaning(
+        "Maximum number of tokens to generate for a text; 0 with a text: max_target_length",
+        "tokens",
+    ),
     "tokens": _Meaning(
         "Target texts, without start and end, padded with pad_id", "token ids", ("batch", "length")
     ),
     "length": _Meaning(
-        "Length of each row of the other outputs; the rest of a row is padding", "elements"
+        "Length of the text, of the ids or of each row; the rest is padding. As the output of a "
+        "signature over text: -1 - length if something was cut",
+        "elements",
     ),
     "token": _Meaning("The last token of each text, start_id at first", "token ids", ("batch",)),
     "logits": _Meaning(
@@ -70,8 +76,8 @@ _MEANINGS = {
     ),
     "position": _Meaning("Number of tokens read so far", "tokens", ("batch",)),
     "scores": _Meaning("Score of each target text; the highest is the best", "nats"),
-    "text": _Meaning("Text in UTF-8, NFC", "bytes", ("bytes",)),
-    "ids": _Meaning("Subwords of a text", "token ids", ("length",)),
+    "text": _Meaning("Text in UTF-8, NFC, padded with zeros", "bytes", ("bytes",)),
+    "ids": _Meaning("Subwords of a text, padded with zeros", "token ids", ("length",)),
 }
 _STATE = _Meaning(
     "State: an output of one call, and the input of the same name of the next", "none"
