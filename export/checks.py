@@ -2,6 +2,7 @@
 
 import math
 import os
+from numbers import Integral
 from pathlib import Path
 
 import keras
@@ -14,7 +15,7 @@ from seq2lite.zoo.text import TextSettings
 from .quantization.modes import MAX_DIVERGENCE, MODES, Tolerance
 from .quantization.weights import require_finite
 from .runtime.checks import is_unicode
-from .runtime.container import is_bundle, is_zip
+from .runtime.container import MAX_LENGTH, is_bundle, is_zip
 from .system.atomic import check_parents
 from .tflite_file.flatbuffer import MAX_SIZE
 from .tflite_file.targets import TARGETS

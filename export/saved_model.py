@@ -70,8 +70,7 @@ def to_saved_model(
         max_target_length=max_target_length,
     )
     checks.check_saved_model_path(path)
-    num_beams, length_penalty = checks.check_beams(num_beams, length_penalty)
-    search = num_beams, length_penalty
+    search = checks.check_beams(num_beams, length_penalty)
     served = _Served(in_float32(model), settings.tokenizers, *search, **settings.limits)
     write_atomically(path, lambda partial: save(served, partial))
 
