@@ -4,8 +4,8 @@
     seq2lite ask --train train-v1.1.json --valid dev-v1.1.json --output runs/mine
     seq2lite ask --train my.tsv
 
-Data: JSON in SQuAD's format, or a file with a text, a tab and a question in each line. The default
-is a small set of questions and answers that is part of the package. From JSON, the model reads
+Data: JSON in SQuAD's format, or a table with a column of texts and one of questions: tab-separated
+text, CSV, JSON, JSON Lines, Parquet or a folder of Hugging Face `datasets`. The default is a small set of questions and answers that is part of the package. From JSON, the model reads
 `answer: <answer> context: <words around the answer>`; the exported bundles read text of this form.
 
 Output, in the folder `--output`: `report.md` with BLEU, ROUGE, exact matches, curves and examples;
@@ -16,13 +16,17 @@ the same command again. Times and scores: docs/results.md.
 import dataclasses
 import functools
 import os
+from collections.abc import Sequence
+from typing import ClassVar
 
 from seq2lite.export.runtime.checks import require_positive
 from seq2lite.recipes.data.load import load_data
-from seq2lite.recipes.data.options import DataOptions
+from seq2lite.recipes.data.options import VocabularyOptions, vocabulary_help
 from seq2lite.recipes.data.pairs import Pairs, read_pairs
 from seq2lite.recipes.data.samples import FAQ_TRAIN
 from seq2lite.recipes.data.squad import Example, read_squad
+from seq2lite.recipes.data.tables import format_of
+from seq2lite.recipes.data.text_files import read_text
 from seq2lite.recipes.evaluation.decoding import Decoder, Score
 from seq2lite.recipes.evaluation.metrics import question_scores
 from seq2lite.recipes.options import option
@@ -37,14 +41,15 @@ CONTEXT_WORDS = 60
 
 
 @dataclasses.dataclass(frozen=True)
-class QuestionData(DataOptions):
+class QuestionData(VocabularyOptions):
     """Data options; each field is a flag."""
 
     train: tuple[str, ...] = option(
         (str(FAQ_TRAIN),),
-        "JSON in SQuAD's format, or lines of text, tab, question; plain or .gz",
+        "JSON in SQuAD's format, or a table of texts and questions",
     )
-    vocabulary_size: int = option(2000, "number of subwords of the vocabulary")
+    automatic_vocabulary_size: ClassVar[int] = 2000
+    vocabulary_size: int = option(0, vocabulary_help(2000))
     context_words: int = option(
         CONTEXT_WORDS, "number of words around the answer that the model reads"
     )
@@ -64,10 +69,16 @@ class Config(RecipeConfig):
     run: RunOptions = RunOptions(output="runs/ask")
 
 
-def read_questions(*paths: str | os.PathLike, context_words: int = CONTEXT_WORDS) -> Pairs:
-    """Read (text, question) pairs from JSON in SQuAD's format, or from files of pairs."""
-    if not str(paths[0]).removesuffix(".gz").endswith(".json"):
-        return read_pairs(*paths)
+def read_questions(
+    *paths: str | os.PathLike, columns: Sequence[str] = (), context_words: int = CONTEXT_WORDS
+) -> Pairs:
+    """Read (text, question) pairs from JSON in SQuAD's format, or from tables of pairs.
+
+    A `.json` file is in SQuAD's format, unless it is a list or `columns` are given.
+    """
+    is_table = columns or format_of(paths[0]) != ".json"
+    if is_table or read_text(paths[0]).lstrip().startswith("["):
+        return read_pairs(*paths, columns=columns)
     examples = [example for path in paths for example in read_squad(path)]
     pairs = [
         (f"answer: {e.answer} context: {words_around(e, context_words)}", e.question)

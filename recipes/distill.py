@@ -100,7 +100,7 @@ class DistillationData(DataOptions):
     """Data options; each field is a flag."""
 
     train: tuple[str, ...] = option(
-        (str(VSCODE_TRAIN),), "lines of source, tab, target; or a file of each; plain or .gz"
+        (str(VSCODE_TRAIN),), "a table of sources and targets; or a file of lines for each side"
     )
     references: bool = option(False, "train on the references too, not only on teacher outputs")
     max_source_length: int = option(96, "maximum source length in tokens; longer ones are cut")
@@ -201,6 +201,7 @@ def teacher_pairs(config: Config, teacher: Teacher, pairs: Pairs, folder: Path) 
         pairs.lines,
         pairs.origin,
         pairs.dropped,
+        notes=pairs.notes,
     ).filter(lambda source, target: target, "empty teacher output")
     if not distilled:
         raise ValueError(
@@ -209,7 +210,7 @@ def teacher_pairs(config: Config, teacher: Teacher, pairs: Pairs, folder: Path) 
         )
     if config.data.references:
         both, lines = [*pairs, *distilled], [*pairs.lines, *distilled.lines]
-        distilled = Pairs(both, lines, distilled.origin, distilled.dropped)
+        distilled = Pairs(both, lines, distilled.origin, distilled.dropped, notes=pairs.notes)
     return for_training(distilled)
 
 

@@ -2,8 +2,8 @@
 
     seq2lite generate --train my.txt --output runs/mine
 
-Data: plain text, one paragraph in each line. The default, the English side of the package's
-translation data, is small. Each example consists of the words before a place in a
+Data: plain text, one paragraph in each line, or a column of a table (`--columns`). The default, the
+English side of the package's translation data, is small. Each example consists of the words before a place in a
 paragraph and the words after it, up to the end of the sentence.
 
 Output, in the folder `--output`: `report.md` with perplexity, curves and samples; `model.keras`; and
@@ -25,14 +25,14 @@ from seq2lite import export
 from seq2lite.export.runtime.checks import require_positive
 from seq2lite.export.runtime.host_decoding import check_sampling
 from seq2lite.recipes.data.batches import Batches
-from seq2lite.recipes.data.extension import extend
-from seq2lite.recipes.data.options import DataOptions
+from seq2lite.recipes.data.options import VocabularyOptions
 from seq2lite.recipes.data.pairs import Pairs
 from seq2lite.recipes.data.prepare import Data, make_data
 from seq2lite.recipes.data.samples import VSCODE_TRAIN
 from seq2lite.recipes.data.splits import for_training, read_splits, spread
-from seq2lite.recipes.data.text_files import DataError, read_lines
-from seq2lite.recipes.data.tokenizers import learn_tokenizer
+from seq2lite.recipes.data.tables import read_columns
+from seq2lite.recipes.data.text_files import DataError
+from seq2lite.recipes.data.tokenizers import make_tokenizer
 from seq2lite.recipes.distributed.backend import can_export
 from seq2lite.recipes.evaluation.bundles import export_model
 from seq2lite.recipes.evaluation.evaluate import NUM_EXAMPLES
@@ -50,23 +50,26 @@ from seq2lite.zoo import Seq2Seq
 
 
 @dataclasses.dataclass(frozen=True)
-class TextData(DataOptions):
+class TextData(VocabularyOptions):
     """Data options; each field is a flag."""
 
     train: tuple[str, ...] = option(
         (str(VSCODE_TRAIN),),
-        "text, one paragraph per line, up to a tab if the line has one; plain or .gz",
+        "text, one paragraph per line, or tables with a column of text; any number of files",
     )
-    vocabulary_size: int = option(4000, "number of subwords of the vocabulary")
     context_words: int = option(48, "maximum number of words that the model reads")
     max_source_length: int = option(96, "maximum length of a source in tokens")
     max_target_length: int = option(48, "maximum length of a continuation in tokens")
     places: int = option(3, "number of examples per sentence, each cut at another place")
 
     def __post_init__(self):
+        super().__post_init__()
+        require_positive(context_words=self.context_words, places=self.places)
+
+    def check_files(self) -> None:
+        """Raise ValueError if `train` is empty."""
         if not self.train:
             raise ValueError("`train` must be a file of text, or several. Received: none")
-        require_positive(context_words=self.context_words, places=self.places)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,32 +98,24 @@ def build_data(config: Config) -> Data:
     tests = {name: continuations(text, config) for name, text in tests.items()}
     # Whole sentences are held out; a beginning that many sentences share is not.
     train = for_training(continuations(train, config, known))
-    if config.base:
-        tokenizer = config.base.tokenizer
-    else:
-        texts = (text for pair in train for text in pair)
-        tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)
-    tokenizer = extend(tokenizer, train, config)
-    return make_data(config, train, valid, tests, tokenizer)
+    return make_data(config, train, valid, tests, make_tokenizer(config, train))
 
 
-def read_paragraphs(*paths: str | os.PathLike) -> Pairs:
-    """Read the lines of text files, up to a tab, as the sources of `Pairs` without targets."""
-    lines = [
-        (line.number if len(paths) == 1 else line.place, paragraph)
-        for path in paths
-        for line in read_lines(path)
-        if (paragraph := line.text.split("\t")[0].strip())
-    ]
-    if not lines:
-        raise DataError(
-            f"{paths[0]} must contain text before the first tab of a line. Received: none"
-        )
-    return Pairs(
-        [(paragraph, "") for _, paragraph in lines],
-        [number for number, _ in lines],
-        " and ".join(map(str, paths)),
-    )
+def read_paragraphs(*paths: str | os.PathLike, columns: Sequence[str] = ()) -> Pairs:
+    """Read a column of text files and tables as the sources of `Pairs` without targets.
+
+    Of tab-separated text, the first column is read unless `columns` chooses another.
+    """
+    paragraphs, lines, notes = [], [], []
+    for path in paths:
+        rows, of_file = read_columns(path, columns, count=1)
+        rows = [row for row in rows if row.cells[0]]
+        paragraphs += [(row.cells[0], "") for row in rows]
+        lines += [row.number if len(paths) == 1 else row.place for row in rows]
+        notes += of_file if len(paths) == 1 else [f"{path}: {note}" for note in of_file]
+    if not paragraphs:
+        raise DataError(f"{paths[0]} must contain text in the column that is read. Received: none")
+    return Pairs(paragraphs, lines, " and ".join(map(str, paths)), notes=notes)
 
 
 class Sentence(typing.NamedTuple):
@@ -150,7 +145,7 @@ def continuations(
     Each sentence gives pairs at random places, and none if its text is in `held_out`.
     """
     rng = random.Random(config.training.seed)
-    pairs = Pairs([], [], paragraphs.origin, paragraphs.dropped)
+    pairs = Pairs([], [], paragraphs.origin, paragraphs.dropped, notes=paragraphs.notes)
     num_held_out = 0
     for text, line, words, start, end in sentences(paragraphs):
         places = sorted(rng.sample(range(start, end), min(config.data.places, end - start)))

@@ -3,8 +3,9 @@
     seq2lite pronounce
     seq2lite pronounce --train my.tsv --output runs/mine
 
-Data: a file with a word, a tab and its phones in each line, with spaces between the phones. A word
-with several pronunciations has several lines. The default is a part of CMUdict, which is part of the
+Data: a table with a column of words and one of phones, with spaces between the phones: tab-separated
+text, CSV, JSON, JSON Lines, Parquet or a folder of Hugging Face `datasets`. A word with several
+pronunciations has several rows. The default is a part of CMUdict, which is part of the
 package; `seq2lite fetch g2p` fetches all of it.
 
 Output, in the folder `--output`: `report.md` with word and phone error rates, curves and examples;
@@ -14,15 +15,14 @@ the same command again. Times and scores: docs/results.md.
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from seq2lite.recipes.data.extension import extend
-from seq2lite.recipes.data.options import DataOptions
+from seq2lite.recipes.data.options import TokenizerOptions
 from seq2lite.recipes.data.pairs import Pairs, read_pairs
 from seq2lite.recipes.data.prepare import Data, make_data
 from seq2lite.recipes.data.samples import G2P_TRAIN
 from seq2lite.recipes.data.splits import read_splits
-from seq2lite.recipes.data.tokenizers import symbol_tokenizer
+from seq2lite.recipes.data.tokenizers import make_tokenizer, symbol_tokenizer
 from seq2lite.recipes.evaluation.decoding import Decoder, Score
 from seq2lite.recipes.evaluation.metrics import error_rates
 from seq2lite.recipes.options import option
@@ -36,11 +36,11 @@ from seq2lite.recipes.training.result import RunResult
 
 
 @dataclasses.dataclass(frozen=True)
-class PronunciationData(DataOptions):
+class PronunciationData(TokenizerOptions):
     """Data options; each field is a flag."""
 
     train: tuple[str, ...] = option(
-        (str(G2P_TRAIN),), "lines of word, tab, phones; or a file of each; plain or .gz"
+        (str(G2P_TRAIN),), "a table of words and phones; or a file of lines for each side"
     )
     max_length: int = option(32, "maximum number of letters or phones; longer words are cut")
 
@@ -63,16 +63,15 @@ def build_data(config: Config) -> Data:
     """Read the words, make a tokenizer of their letters and phones, and make the batches."""
     train, valid, tests = read_splits(config.data, read_words)
     symbols = symbol_tokenizer(*zip(*train, strict=True))
-    tokenizer = config.base.tokenizer if config.base else symbols
-    tokenizer = extend(tokenizer, train, config, symbols)
+    tokenizer = make_tokenizer(config, train, symbols)
     data = make_data(config, train, valid, tests, tokenizer)
     references = {name: pronunciations(words) for name, words in tests.items()}
     return dataclasses.replace(data, tests=references)
 
 
-def read_words(*paths: str | os.PathLike) -> Pairs:
+def read_words(*paths: str | os.PathLike, columns: Sequence[str] = ()) -> Pairs:
     """Read (word, phones) pairs. If all words are spelled with spaces, the spaces are removed."""
-    pairs = read_pairs(*paths)
+    pairs = read_pairs(*paths, columns=columns)
     if all(len(letter) == 1 for word, _ in pairs for letter in word.split()):
         pairs[:] = [("".join(word.split()), phones) for word, phones in pairs]
     return pairs

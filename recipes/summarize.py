@@ -5,8 +5,8 @@
     seq2lite summarize --train data/summarize/train.tsv.gz \\
         --valid data/summarize/valid.tsv.gz --output runs/mine
 
-Data: a file with a text, a tab and its summary in each line, or a file of texts and a file of
-summaries. The default data are docstrings of Keras and TensorFlow with their first lines, which are part
+Data: tab-separated text, CSV, JSON, JSON Lines, Parquet or a folder of Hugging Face `datasets`, with a
+column of texts and one of summaries; or a file of texts and a file of summaries, line by line. The default data are docstrings of Keras and TensorFlow with their first lines, which are part
 of the package. The second command makes 53,000 pairs of package descriptions.
 
 Output, in the folder `--output`: `report.md` with ROUGE, curves and examples; `model.keras`; and a
@@ -15,10 +15,11 @@ each text. To resume a stopped run, give the same command again. Times and score
 """
 
 import dataclasses
+from typing import ClassVar
 
 from seq2lite.export.runtime.checks import require_positive
 from seq2lite.recipes.data.load import load_data
-from seq2lite.recipes.data.options import DataOptions
+from seq2lite.recipes.data.options import VocabularyOptions, vocabulary_help
 from seq2lite.recipes.data.samples import DOCSTRINGS_TRAIN
 from seq2lite.recipes.evaluation.decoding import Decoder, Score
 from seq2lite.recipes.evaluation.metrics import rouge_scores
@@ -32,13 +33,14 @@ from seq2lite.recipes.training.result import RunResult
 
 
 @dataclasses.dataclass(frozen=True)
-class SummaryData(DataOptions):
+class SummaryData(VocabularyOptions):
     """Data options; each field is a flag."""
 
     train: tuple[str, ...] = option(
-        (str(DOCSTRINGS_TRAIN),), "lines of text, tab, summary; or a file of each; plain or .gz"
+        (str(DOCSTRINGS_TRAIN),), "a table of texts and summaries; or a file of lines for each side"
     )
-    vocabulary_size: int = option(8000, "number of subwords of the vocabulary")
+    automatic_vocabulary_size: ClassVar[int] = 8000
+    vocabulary_size: int = option(0, vocabulary_help(8000))
     max_source_length: int = option(192, "maximum text length in tokens; longer texts are cut")
     max_target_length: int = option(32, "maximum summary length in tokens")
 

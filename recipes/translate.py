@@ -4,8 +4,9 @@
     seq2lite translate --train my.tsv --output runs/mine
     seq2lite translate --train my.en my.de --valid valid.en valid.de --languages en de
 
-Data: a file with a source, a tab and its target in each line, or a file of sources and a file of
-targets. The default data are 12,722 English-Korean strings of Visual Studio Code's interface, which are
+Data: tab-separated text, CSV, JSON, JSON Lines, Parquet or a folder of Hugging Face `datasets`, with a
+column of sources and one of targets; or a file of sources and a file of targets, line by line. The
+default data are 12,722 English-Korean strings of Visual Studio Code's interface, which are
 part of the package.
 
 Output, in the folder `--output`: `report.md` with scores, curves and examples; `model.keras`; and a
@@ -16,7 +17,7 @@ again. Times and scores: docs/results.md.
 import dataclasses
 
 from seq2lite.recipes.data.load import load_data
-from seq2lite.recipes.data.options import DataOptions
+from seq2lite.recipes.data.options import VocabularyOptions
 from seq2lite.recipes.data.samples import VSCODE_TRAIN, is_of_package
 from seq2lite.recipes.evaluation.decoding import Decoder, Score
 from seq2lite.recipes.evaluation.metrics import translation_scores
@@ -30,13 +31,12 @@ from seq2lite.recipes.training.result import RunResult
 
 
 @dataclasses.dataclass(frozen=True)
-class TranslationData(DataOptions):
+class TranslationData(VocabularyOptions):
     """Data options; each field is a flag."""
 
     train: tuple[str, ...] = option(
-        (str(VSCODE_TRAIN),), "lines of source, tab, target; or a file of each; plain or .gz"
+        (str(VSCODE_TRAIN),), "a table of sources and targets; or a file of lines for each side"
     )
-    vocabulary_size: int = option(4000, "number of subwords of the joint vocabulary")
     max_length: int = option(96, "maximum length in tokens; longer sentences are cut")
 
     @property

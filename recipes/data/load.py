@@ -1,24 +1,23 @@
-"""Text pairs, their tokenizer and their batches, in one call."""
+"""Text pairs, their tokenizers and their batches, in one call."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .extension import extend
 from .pairs import Pairs, read_pairs
 from .prepare import Data, make_data
 from .splits import read_splits
-from .tokenizers import learn_tokenizer
+from .tokenizers import make_tokenizer
 
 if TYPE_CHECKING:  # a real import would be a circle
     from ..run.config import RecipeConfig
 
 
 def load_data(config: "RecipeConfig", read: Callable[..., Pairs] = read_pairs) -> Data:
-    """Read the pairs of a recipe, learn a tokenizer from them, and make the batches.
+    """Read the pairs of a recipe, learn or open its tokenizers, and make the batches.
 
     Args:
         config: The recipe's Config.
-        read: Function that reads the files of one split as `Pairs`.
+        read: Function that reads the files of one split as `Pairs`, given `columns` too.
 
     Example:
         >>> from seq2lite.recipes import ask
@@ -27,11 +26,4 @@ def load_data(config: "RecipeConfig", read: Callable[..., Pairs] = read_pairs) -
         352 training pairs, 60 held-out pairs; 46 batches per epoch, 6.5% padding
     """
     train, valid, tests = read_splits(config.data, read)
-    if config.base:
-        tokenizer = config.base.tokenizer
-    else:
-        texts = (text for pair in train for text in pair)
-        # An option that a recipe adds.
-        tokenizer = learn_tokenizer(texts, config.data.vocabulary_size)  # type: ignore[attr-defined]
-    tokenizer = extend(tokenizer, train, config)
-    return make_data(config, train, valid, tests, tokenizer)
+    return make_data(config, train, valid, tests, make_tokenizer(config, train))

@@ -1,10 +1,11 @@
-"""Parallel text: two columns of a tab-separated file, or two files of lines."""
+"""Parallel text: two columns of a table, or two files of lines."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-from seq2lite.export.runtime.checks import quote
+from seq2lite.export.runtime.unicode import clean
 
+from .tables import READERS, format_of, read_columns
 from .text_files import DataError, read_lines
 
 PART = "held-out part of "  # begins the `origin` of pairs that were held out of a file
@@ -21,6 +22,7 @@ class Pairs(list):
         dropped: Number of lines that were dropped, by reason.
         groups: A text for each pair: pairs of one group are held out together. Default: pairs with
             the same source are.
+        notes: What the user should know about the file, such as an ignored header.
 
     Example:
         >>> from seq2lite.recipes.data.pairs import Pairs
@@ -36,12 +38,14 @@ class Pairs(list):
         origin: str = "the data",
         dropped: dict[str, int] | None = None,
         groups: list[str] | None = None,
+        notes: Iterable[str] = (),
     ):
         super().__init__(pairs)
         self.lines = [*range(1, len(self) + 1)] if lines is None else lines
         self.origin = origin
         self.dropped = {reason: count for reason, count in (dropped or {}).items() if count}
         self.groups = groups
+        self.notes = [*notes]
 
     def filter(self, keep: Callable[[str, str], object], reason: str) -> "Pairs":
         """Keep the pairs for which `keep(source, target)` is true; count the others as dropped."""
@@ -59,26 +63,35 @@ class Pairs(list):
         pairs = [self[i] for i in indices]
         lines = [self.lines[i] for i in indices]
         groups = [self.groups[i] for i in indices] if self.groups else None
-        return Pairs(pairs, lines, origin, dropped, groups)
+        notes = self.notes if origin == self.origin else ()
+        return Pairs(pairs, lines, origin, dropped, groups, notes)
 
 
-def read_pairs(path: str | os.PathLike, target_path: str | os.PathLike | None = None) -> Pairs:
-    """Read (source, target) pairs from UTF-8 text, in Unicode form NFC.
+def read_pairs(
+    path: str | os.PathLike,
+    target_path: str | os.PathLike | None = None,
+    *,
+    columns: Sequence[str] = (),
+) -> Pairs:
+    """Read (source, target) pairs from a table, or from two files of lines.
 
-    Of a tab-separated file the first two columns are read; further columns are ignored. Spaces
-    at the ends of both texts are stripped. Pairs with an empty side are dropped and counted.
+    Texts are cleaned: white space and byte order marks are stripped from both ends, and the rest is
+    in Unicode form NFC. Pairs with an empty side are dropped and counted.
 
     Args:
-        path: A tab-separated file of both sides, or a file of sources, one a line. A file is
-            decompressed if its name ends in .gz.
+        path: A file of both sides, whose name states its format (see `read_columns`): tab-separated
+            text, CSV, JSON, JSON Lines, Parquet, or a folder that `datasets` saved. Or a file of
+            sources, one a line.
         target_path: The file of targets, line by line, if `path` contains sources only.
+        columns: Names or numbers of the source and the target column. See `read_columns`.
 
     Returns:
-        The `Pairs`.
+        The `Pairs`. Their attribute `notes` names an ignored header and ignored columns.
 
     Raises:
         DataError: A file is missing, empty or not UTF-8; a line has one column or contains a NUL;
-            or the two files have different numbers of lines. The message names the line.
+            the columns cannot be told apart; or the two files have different numbers of lines. The
+            message names the line.
 
     Example:
         >>> from seq2lite.recipes.data.pairs import read_pairs
@@ -86,43 +99,37 @@ def read_pairs(path: str | os.PathLike, target_path: str | os.PathLike | None = 
         >>> read_pairs(VSCODE_VALID)[0][0]
         'Disable the code action menu.'
     """
-    rows = _read_columns(path) if target_path is None else _read_both(path, target_path)
-    pairs, lines, num_empty = [], [], 0
-    for number, columns in rows:
-        pair = tuple(column.strip() for column in columns)
-        if all(pair):
-            pairs.append(pair)
-            lines.append(number)
-        else:
-            num_empty += 1
-    if not pairs:
+    if target_path is None:
+        rows, notes = read_columns(path, columns)
+        numbered = [(row.number, row.cells) for row in rows]
+    else:
+        numbered, notes = _read_both(path, target_path), []
+    kept = [(number, tuple(pair)) for number, pair in numbered if all(pair)]
+    num_empty = len(numbered) - len(kept)
+    if not kept:
         raise DataError(
             f"{path} must contain pairs of source and target. "
             f"Received: {num_empty} lines with an empty side"
         )
-    return Pairs(pairs, lines, str(path), {"empty side": num_empty})
-
-
-def _read_columns(path):
-    """Yield the line number and the two columns of each line of a tab-separated file."""
-    for line in read_lines(path):
-        columns = line.text.split("\t")
-        if len(columns) > 1:
-            yield line.number, columns[:2]
-        elif line.text.strip():
-            raise DataError(
-                f"{line.place} must be a source and a target separated by a tab. "
-                f"Received: one column, {quote(columns[0])}"
-            )
+    lines = [number for number, _ in kept]
+    dropped = {"empty side": num_empty}
+    return Pairs([pair for _, pair in kept], lines, str(path), dropped, notes=notes)
 
 
 def _read_both(path, target_path):
-    """Yield the line number and the texts of each line of two parallel files."""
-    sources, targets = ([line.text for line in read_lines(file)] for file in (path, target_path))
+    """Return the line number and the texts of each line of two parallel files."""
+    for file in (path, target_path):
+        if format_of(file) in READERS:
+            raise DataError(
+                f"{path} and {target_path} must be a file of sources and a file of targets, with a "
+                f"text in each line. Received: {file}, which is a table. Give one file of pairs; "
+                "several are joined first"
+            )
+    sources, targets = ([clean(line.text) for line in read_lines(f)] for f in (path, target_path))
     if len(sources) != len(targets):
         line = min(len(sources), len(targets)) + 1
         raise DataError(
             f"{path} and {target_path} must have the same number of lines: line {line} has no "
             f"counterpart. Received: {len(sources):,} and {len(targets):,} lines"
         )
-    return enumerate(zip(sources, targets, strict=True), start=1)
+    return [*enumerate(zip(sources, targets, strict=True), start=1)]

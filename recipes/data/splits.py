@@ -1,5 +1,6 @@
 """Splitting data into training, held-out and test pairs without overlap."""
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
@@ -19,7 +20,7 @@ def read_splits(
 
     Args:
         options: The recipe's `DataOptions`.
-        read: Function that reads the files of one split as `Pairs`.
+        read: Function that reads the files of one split as `Pairs`, given `columns` too.
 
     Returns:
         The `Pairs` to train on, without the sources of the others; the held-out `Pairs`, read
@@ -36,6 +37,7 @@ def read_splits(
         >>> len(train), len(held_out)
         (12722, 233)
     """
+    read = functools.partial(read, columns=options.columns)
     train, tests = read(*options.train), {path: read(path) for path in options.test}
     if options.held_out:
         held_out, name = read(*options.held_out), options.held_out[0]

@@ -4,12 +4,12 @@ import json
 import os
 import re
 import typing
-import unicodedata
 import warnings
 
 from seq2lite.export.runtime.checks import quote
+from seq2lite.export.runtime.unicode import STRIPPED, clean
 
-from .text_files import DataError, read_bytes
+from .text_files import DataError, read_text
 
 MAX_SHOWN = 3  # misplaced answers that the warning names
 
@@ -37,7 +37,7 @@ def read_squad(path: str | os.PathLike) -> list[Example]:
     """Read examples from a JSON file in SQuAD's format, version 1.1 or 2.0.
 
     Each answer of a question gives an example; equal examples count once. Questions marked
-    impossible are ignored. Texts are brought to Unicode form NFC. Answers that do not stand at
+    impossible are ignored. Texts are cleaned. Answers that do not stand at
     their `answer_start` are dropped, with a warning that counts them and names the first.
 
     Args:
@@ -57,24 +57,23 @@ def read_squad(path: str | os.PathLike) -> list[Example]:
         >>> example.context[example.start :].startswith(example.answer)
         True
     """
-    content = read_bytes(path)
     try:
-        content = json.loads(content.decode())
+        content = json.loads(read_text(path))
+    except DataError:
+        raise
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} must be JSON in UTF-8. Received: {error}") from error
+        raise DataError(f"{path} must be JSON. Received: {error}") from error
     examples: dict[tuple[str, str, int, str], str] = {}
     misplaced = []
     for place, context, question, answer in _answers(path, content):
         text, start = _take(answer, "text", str, place), _take(answer, "answer_start", int, place)
-        if not text.strip() or start < 0 or context[start : start + len(text)] != text:
-            misplaced.append(f"{place} ({quote(text)} at {start})")
+        if not clean(text) or start < 0 or context[start : start + len(text)] != text:
+            misplaced.append(f"{place} ({quote(text, 40)} at {start})")
             continue
-        # NFC and stripping shorten the text before the answer, and with it the start.
-        start += len(text) - len(text.lstrip())
-        before = unicodedata.normalize("NFC", context[:start]).lstrip()
-        context, text, question = (
-            unicodedata.normalize("NFC", each).strip() for each in (context, text, question)
-        )
+        # Cleaning shortens the text before the answer, and with it the start.
+        start += len(text) - len(text.lstrip(STRIPPED))
+        before = clean(f"{context[:start]}|")[:-1]
+        context, text, question = map(clean, (context, text, question))
         examples.setdefault((context, text, len(before), question), place)
     if not examples:
         received = f"{len(misplaced)} misplaced answers" if misplaced else "no answers"
@@ -99,7 +98,7 @@ def _answers(path, content):
             context = _take(paragraph, "context", str, at_paragraph)
             for qa, at_question in _items(paragraph, "qas", at_paragraph):
                 question = _take(qa, "question", str, at_question)
-                if not question.strip():
+                if not clean(question):
                     raise DataError(f"{at_question}: `question` must not be empty")
                 if not qa.get("is_impossible", False):
                     for answer, at_answer in _items(qa, "answers", at_question):

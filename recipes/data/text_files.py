@@ -1,15 +1,16 @@
-"""Text files: UTF-8, plain or gzip."""
+"""Text files: UTF-8 or UTF-16, plain or gzip."""
 
 import codecs
 import gzip
 import os
+import re
 import typing
-import unicodedata
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from seq2lite.export.runtime.checks import quote
+from seq2lite.export.runtime.unicode import STRIPPED
 
 
 class DataError(ValueError):
@@ -21,7 +22,7 @@ class Line(typing.NamedTuple):
 
     Attributes:
         number: Line number, from 1.
-        text: The line in NFC, without its line ending.
+        text: The line, without its line ending.
         place: File and line number, for error messages.
     """
 
@@ -31,7 +32,7 @@ class Line(typing.NamedTuple):
 
 
 def read_lines(path: str | os.PathLike) -> Iterator[Line]:
-    """Read the lines of a UTF-8 text file, in Unicode form NFC.
+    """Read the lines of a text file.
 
     Args:
         path: The file; it is decompressed if its name ends in .gz.
@@ -48,24 +49,59 @@ def read_lines(path: str | os.PathLike) -> Iterator[Line]:
         >>> next(read_lines(VSCODE_VALID)).number
         1
     """
+    for number, text in enumerate(read_text(path).removesuffix("\n").split("\n"), start=1):
+        place, text = f"{path}, line {number}", text.removesuffix("\r")
+        if "\r" in text:
+            raise DataError(
+                f"{place} must not contain a carriage return. Received: {quote(text)}. Save the "
+                "file with the line ends of Linux or Windows"
+            )
+        yield Line(number, text, place)
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """Read a text file: UTF-16 if it begins with the byte order mark of UTF-16, or else UTF-8.
+
+    Args:
+        path: The file; it is decompressed if its name ends in .gz.
+
+    Returns:
+        The text, without byte order marks at the beginning of lines.
+
+    Raises:
+        DataError: The file is missing, empty or not UTF-8, or contains a NUL.
+
+    Example:
+        >>> from seq2lite.recipes.data.samples import VSCODE_VALID
+        >>> from seq2lite.recipes.data.text_files import read_text
+        >>> read_text(VSCODE_VALID)[:7]
+        'Disable'
+    """
     content = read_bytes(path)
-    if not content.strip():
+    encoding = (
+        "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
+    )
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        line = content.split(b"\n")[number - 1]
+        raise DataError(
+            f"{path}, line {number} must be {encoding.upper()}. Received: {line[:40]!r}. Save the "
+            "file as UTF-8; Excel names it CSV UTF-8"
+        ) from error
+    if not text.strip(STRIPPED):
         raise DataError(f"{path} must contain text. Received: an empty file")
-    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), start=1):
-        place = f"{path}, line {number}"
-        line = line.removesuffix(b"\r")
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            raise DataError(f"{place} must be UTF-8. Received: {quote(line)}") from error
-        for character, name in (("\0", "a NUL"), ("\r", "a carriage return")):
-            if character in text:
-                raise DataError(f"{place} must not contain {name}. Received: {quote(line)}")
-        yield Line(number, unicodedata.normalize("NFC", text), place)
+    if "\0" in text:
+        number = text.count("\n", 0, text.index("\0")) + 1
+        line = text.split("\n")[number - 1]
+        raise DataError(f"{path}, line {number} must not contain a NUL. Received: {quote(line)}")
+    # Files that were joined have such a mark at the beginning of each part.
+    return re.sub("^\ufeff", "", text, flags=re.MULTILINE)
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """Read a file, without a byte order mark; decompress it if its name ends in .gz.
+    """Read a file; decompress it if its name ends in .gz.
 
     Raises:
         DataError: The file is missing, or is not valid gzip although its name ends in .gz.
@@ -77,6 +113,11 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         b'Disable'
     """
     path = Path(path)
+    if path.is_dir():
+        raise DataError(
+            f"{path} must be a file, or a folder that the library `datasets` has saved. Received: "
+            "another folder"
+        )
     if not path.is_file():
         raise DataError(f"The data file must exist. Received: {path}")
     try:
@@ -86,4 +127,4 @@ def read_bytes(path: str | os.PathLike) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         kind = "gzip file, as its name ends in .gz" if path.suffix == ".gz" else "file"
         raise DataError(f"{path} must be a readable {kind}. Received: {error}") from error
-    return content.removeprefix(codecs.BOM_UTF8)
+    return content

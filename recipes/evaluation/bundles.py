@@ -13,6 +13,7 @@ from seq2lite.export import Report, to_bundle
 from seq2lite.export.system.atomic import write_atomically, write_text
 
 from ..data.splits import spread
+from ..data.tokenizers import text_obstacle
 from ..training.artifacts import EXPORT, MODEL, require_exported
 from ..training.result import RunResult
 
@@ -42,6 +43,7 @@ def export_model(result: RunResult, config: "RecipeConfig") -> RunResult:
     )
     arguments: dict[str, Any] = {
         "languages": config.run.languages or config.data.default_languages or None,
+        "text": not text_obstacle(data.tokenizer),
         "calibration": [source for source, _ in spread(data.train.pairs, NUM_CALIBRATION)],
         "held_out": list(data.valid.pairs),
     }

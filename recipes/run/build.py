@@ -5,6 +5,7 @@ import numpy as np
 
 from seq2lite import zoo
 from seq2lite.export.runtime.tokenizer import Tokenizer, Tokenizers
+from seq2lite.zoo.presets import PRESETS
 
 from ..data.extension import added_subwords
 from ..distributed.precision import precision
@@ -37,6 +38,10 @@ def build_model(
     """
     options, sides = config.model, Tokenizers.of(tokenizer)
     architecture = builder_options(options.preset, options.architecture)
+    if not sides.are_shared:  # nor can the embeddings of both sides be one table
+        architecture.setdefault(
+            "embeddings", PRESETS[options.preset].get("embeddings", "shared_target")
+        )
     keras.utils.set_random_seed(config.training.seed)
     with precision(config.training.precision):
         model = zoo.build(

@@ -22,7 +22,7 @@ _OF_COMMAND = ("overwrite", "finish")
 # Recorded options that do not affect the weights: a run may resume with others.
 _FREE = ("quantizations", "measure", "tensorboard", "data_service", "processes")
 # Options that are paths, which may differ between the processes of a run.
-_PATHS = ("output", "train", "valid", "test", "teacher", "init_from")
+_PATHS = ("output", "train", "valid", "test", "tokenizer", "teacher", "init_from")
 _CONTENT = "content of"  # prefix of the names of data files' checksums
 
 
@@ -96,10 +96,18 @@ def describe_run(config: ConfigT) -> Run[ConfigT]:
     config = dataclasses.replace(config, training=training, machine=machine)
     record = {name: v for name, v in flatten(config).items() if name not in _OF_COMMAND}
     for path in config.inputs:
-        content = Path(path).read_bytes() if Path(path).is_file() else b""
-        record[f"{_CONTENT} {path}"] = hashlib.sha256(content).hexdigest()
+        record[f"{_CONTENT} {path}"] = _checksum(Path(path))
     record = json.loads(shortened(json.dumps(record)))
     return Run(config, record, earlier, is_finished)
+
+
+def _checksum(path):
+    """Return a checksum of a file, or of the files of a folder."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    checksum = hashlib.sha256()
+    for file in files:
+        checksum.update(file.read_bytes() if file.is_file() else b"")
+    return checksum.hexdigest()
 
 
 def _found(folder):

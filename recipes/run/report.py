@@ -5,7 +5,7 @@ import inspect
 import json
 import platform
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from seq2lite.export.system.atomic import write_atomically, write_text
 from ..data.pairs import PART
 from ..data.samples import shortened
 from ..evaluation.metrics import signatures
-from ..training.history import History
+from ..training.history import History, measure_names
 from ..training.result import RunResult
 from .command_line import process_command
 from .record import Run
@@ -48,7 +48,8 @@ def write_report(result: RunResult, run: Run) -> None:
     folder, history = result.folder, result.history
     report = shortened("\n".join(_report(result, run)) + "\n")
     scores = shortened(json.dumps(result.scores, indent=1, ensure_ascii=False))
-    table, figure = score_table(result.scores), draw_curves(history)
+    names = measure_names(run.config.training.label_smoothing)
+    table, figure = score_table(result.scores), draw_curves(history, names)
     write_atomically(folder / "curves.png", lambda partial: figure.savefig(partial, dpi=120))
     write_text(folder / "history.json", json.dumps(history.evaluations, indent=1))
     write_text(folder / "scores.json", scores)
@@ -85,16 +86,17 @@ def print_table(table: Table) -> None:
     Console(width=None if Console().is_terminal else 120).print(table)
 
 
-def draw_curves(history: History) -> Figure:
+def draw_curves(history: History, names: Mapping[str, str]) -> Figure:
     """Draw the losses and the score of every evaluation.
 
     Args:
         history: The `History` of the training.
+        names: Names of the losses for people, by their keys.
     """
     figure = Figure(figsize=(8, 3), layout="constrained")
     losses, scores = figure.subplots(1, 2)
     numbers = range(1, len(history) + 1)
-    for key, label in (("loss", "training, smoothed"), ("val_loss", "held-out")):
+    for key, label in names.items():
         losses.plot(numbers, [e[key] for e in history.evaluations], marker=".", label=label)
     losses.set(xlabel="evaluation", ylabel="cross-entropy (nats per token)")
     losses.legend(frameon=False)
@@ -158,7 +160,13 @@ def _report(result, run):
     yield "\n## Curves\n\n![Loss and score of each evaluation](curves.png)\n"
     columns = [name for name in history.evaluations[0] if name != "is_lost"]
     rows = [[_number(evaluation[name]) for name in columns] for evaluation in history.evaluations]
-    yield from _table(columns, rows)
+    names = measure_names(config.training.label_smoothing)
+    yield from _table([names.get(column, column) for column in columns], rows)
+    if config.training.label_smoothing:
+        yield (
+            "\nThe training loss includes label smoothing and dropout, so it is higher than the held-out "
+            "loss of an equally good model."
+        )
     yield "\n## Examples\n"
     for test, examples in result.examples.items():
         yield f"{test}\n"

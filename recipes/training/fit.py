@@ -23,12 +23,12 @@ from .artifacts import keep_tokenizer
 from .callbacks import Checkpointing, DivergenceGuard, EarlyStopping, StopAtNonFinite
 from .checkpoints import FOLDER, Checkpoints
 from .evaluations import Evaluation
-from .history import History
+from .history import History, measure_names
 from .optimizer import compile_for_training
 from .options import Training
 from .progress import Progress
 from .result import RunResult
-from .schedules import shortened_warmup
+from .schedules import describe_training, shortened_warmup
 
 if TYPE_CHECKING:  # a real import would be a circle
     from ..evaluation.decoding import Score
@@ -87,9 +87,13 @@ def fit(
     if not is_complete and not training.finish:
         if history:
             print(f"resumes after evaluation {len(history)} of {num_evaluations}", flush=True)
+        else:
+            lengths = training.epochs, training.accumulate, training.warmup_steps
+            print(f"training: {describe_training(num_batches, *lengths)}", flush=True)
         first = len(history) * interval
         warmup_steps = shortened_warmup(training.warmup_steps, num_batches)
-        progress = Progress(num_batches, first, train.num_tokens / train.num_batches)
+        names = measure_names(training.label_smoothing)
+        progress = Progress(num_batches, first, train.num_tokens / train.num_batches, names)
         evaluation = Evaluation(exported, checkpoints, history, data.valid, score, score_pairs)
         callbacks = [
             StopAtNonFinite(train, first),

@@ -4,6 +4,23 @@ import dataclasses
 import math
 
 
+def measure_names(label_smoothing: float) -> dict[str, str]:
+    """Return the names of the losses for people, by their keys in a history.
+
+    Label smoothing raises the training loss, so it cannot be compared with the held-out loss.
+
+    Args:
+        label_smoothing: Label smoothing of the training.
+
+    Example:
+        >>> from seq2lite.recipes.training.history import measure_names
+        >>> measure_names(0.1)
+        {'loss': 'training loss (smoothed)', 'val_loss': 'held-out loss'}
+    """
+    training = "training loss (smoothed)" if label_smoothing else "training loss"
+    return {"loss": training, "val_loss": "held-out loss"}
+
+
 @dataclasses.dataclass
 class History:
     """Evaluations of a training, oldest first.

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -19,12 +20,20 @@ class Progress(keras.callbacks.Callback):
         num_batches: Number of batches of the whole training.
         first: Number of the first batch.
         batch_tokens: Average number of tokens in a batch, for the rate.
+        names: Names to print of what an evaluation measures, by their keys. Default: the keys.
     """
 
-    def __init__(self, num_batches: int, first: int, batch_tokens: float):
+    def __init__(
+        self,
+        num_batches: int,
+        first: int,
+        batch_tokens: float,
+        names: Mapping[str, str] | None = None,
+    ):
         super().__init__()
         self.first = first
         self.batch_tokens = batch_tokens
+        self.names = names or {}
         console = Console()
         self.bar = Bar(
             TextColumn("{task.description}"),
@@ -69,7 +78,7 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         num_done, seconds = self.interval_start
         rate = self.batch_tokens * (self.num_done - num_done) / (self.seconds - seconds)
-        measured = "  ".join(f"{name} {value:.3f}" for name, value in logs.items())
+        measured = "  ".join(f"{self.names.get(n, n)} {value:.3f}" for n, value in logs.items())
         self.bar.console.print(
             f"evaluation {epoch + 1}: {measured}  {rate:,.0f} tokens/s",
             highlight=False,

@@ -48,6 +48,31 @@ def shortened_warmup(warmup_steps: int, num_steps: int) -> int:
     return min(warmup_steps, max(1, num_steps // 10))
 
 
+def describe_training(
+    num_batches: int, epochs: int, accumulate: int = 1, warmup_steps: int = 1
+) -> str:
+    """Return a sentence on the length of a training and of its warm-up.
+
+    Args:
+        num_batches: Length of the training in batches.
+        epochs: Number of epochs.
+        accumulate: Batches for one update. Default: 1.
+        warmup_steps: Length of the warm-up in batches, before it is shortened. Default: 1.
+
+    Example:
+        >>> from seq2lite.recipes.training.schedules import describe_training
+        >>> describe_training(88, epochs=8, warmup_steps=200)
+        '88 updates in 8 epochs; warm-up of 8 batches, a tenth of them, instead of 200'
+    """
+    shortened = shortened_warmup(warmup_steps, num_batches)
+    text = f"{num_batches // accumulate:,} updates in {epochs:,} epochs; warm-up of {shortened:,} batches"
+    return (
+        text
+        if shortened == warmup_steps
+        else f"{text}, a tenth of them, instead of {warmup_steps:,}"
+    )
+
+
 @keras.saving.register_keras_serializable("seq2lite")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up, then decay with a power of the step.

@@ -143,7 +143,9 @@ def test_two_columns_are_read_in_nfc_plain_or_gzip(tmp_path, name):
         ),
         (b"a\tb\nonly one\n", "line 2 must be a source and a target separated by a tab"),
         (b"a\tb\n\xc0\xc1\td\n", "line 2 must be UTF-8. Received: b'\\xc0\\xc1\\td'"),
-        ("a\tb\n".encode("utf-16"), "line 1 must be UTF-8"),
+        ("a\tb\nc\n".encode("utf-16"), "line 2 must be a source and a target"),
+        ("a\tb\n".encode("utf-16") + b"c", "line 2 must be UTF-16"),
+        ("a\tb\n\uac00\tc\n".encode("cp949"), "line 2 must be UTF-8"),
         (b"a\tb\nc\0\td\n", "line 2 must not contain a NUL"),
         (b"a\tb\rc\td\r", "line 1 must not contain a carriage return"),
     ],
@@ -156,10 +158,27 @@ def test_a_bad_line_is_named(tmp_path, content, message):
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_byte_order_mark_is_no_text(tmp_path, encoding):
+    """At the beginning of a file and of the parts that were joined, on each side."""
+    korean = unicodedata.normalize("NFD", "파일")
+    text = f"\ufeffOpen\t\ufeff열기\ufeff\r\n\ufeffFile \ufeff\t {korean}\n"
+    if encoding in ("utf-8-sig", "utf-16"):
+        text = text.removeprefix("\ufeff")
+    expected = [("Open", "열기"), ("File", "파일")]
+    path = tmp_path / "pairs.tsv"
+    path.write_bytes(text.encode(encoding))
+    assert read_pairs(path) == expected
+    sides = [tmp_path / "my.en", tmp_path / "my.ko"]
+    for i, side in enumerate(sides):
+        side.write_bytes("\n".join(x.split("\t")[i] for x in text.splitlines()).encode(encoding))
+    assert read_pairs(*sides) == expected
+
+
 def test_a_missing_file_a_folder_and_a_broken_gzip_are_named(tmp_path):
     with pytest.raises(DataError, match=r"must exist. Received: .*nowhere.tsv"):
         read_pairs(tmp_path / "nowhere.tsv")
-    with pytest.raises(DataError, match="must exist"):
+    with pytest.raises(DataError, match="must be a file, or a folder that the library `datasets`"):
         read_pairs(tmp_path)
     broken = tmp_path / "pairs.tsv.gz"
     for content in (b"a\tb\n", gzip.compress(b"a\tb\n" * 99)[:-9]):

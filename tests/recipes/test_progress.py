@@ -14,7 +14,8 @@ def clock(monkeypatch):
 
 
 def test_the_rate_excludes_evaluations_and_checkpoints(clock, capsys):
-    shown = progress.Progress(num_batches=4, first=0, batch_tokens=1000)
+    names = {"val_loss": "held-out loss"}
+    shown = progress.Progress(num_batches=4, first=0, batch_tokens=1000, names=names)
     for epoch, seconds in enumerate((2.0, 0.5)):
         shown.on_epoch_begin(epoch)
         for batch in range(2):
@@ -25,8 +26,8 @@ def test_the_rate_excludes_evaluations_and_checkpoints(clock, capsys):
         clock(100.0)  # scores, a checkpoint
         shown.on_epoch_end(epoch, {"loss": 3.0, "val_loss": 2.5})
     assert capsys.readouterr().out.splitlines() == [
-        "evaluation 1: loss 3.000  val_loss 2.500  500 tokens/s",
-        "evaluation 2: loss 3.000  val_loss 2.500  2,000 tokens/s",
+        "evaluation 1: loss 3.000  held-out loss 2.500  500 tokens/s",
+        "evaluation 2: loss 3.000  held-out loss 2.500  2,000 tokens/s",
     ]
 
 

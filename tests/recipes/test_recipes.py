@@ -202,7 +202,7 @@ def test_a_context_of_no_words_is_refused(config):
 
 def test_a_file_of_tabs_is_no_text(tmp_path):
     with pytest.raises(
-        DataError, match=r"must contain text before the first tab of a line. Received: none"
+        DataError, match=r"must contain text in the column that is read. Received: none"
     ):
         generate.read_paragraphs(write(tmp_path, "text.tsv", "\ta\n \tb\n"))
 

@@ -182,7 +182,7 @@ def test_a_stopped_run_resumes_after_its_last_evaluation(pairs, tmp_path):
             pass
         signal.alarm(0)
         process.kill()
-    assert line.startswith("evaluation 1: loss")
+    assert line.startswith("evaluation 1: training loss (smoothed) ")
     without = command[:-1]
     with recipe(*without, "--learning-rate", 1, cwd=tmp_path) as process:
         _, errors = process.communicate(timeout=120)
@@ -277,7 +277,7 @@ SMALL = ["--train", "pairs.tsv", "--vocabulary-size", "900"]
         (["--dropout", "2", *SMALL], "error: `dropout` must be a number in [0, 1)"),
         (["--architecture", "num_layers=0"], "error: `num_layers` must be a positive int"),
         (
-            ["--train", "small.tsv"],
+            ["--train", "small.tsv", "--vocabulary-size", "4000"],
             "error: `vocabulary_size` must be at most 26",
         ),
         (["--output", "thesis"], "error: `output` must be a new folder, or one of an earlier run"),
