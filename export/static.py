@@ -90,18 +90,17 @@ def convert(
     checks.check_quantization(quantization, is_static=True, **options)
     checks.check_flags(integer_io=integer_io)
     batch = checks.check_batch(batch, quantization)
-    if model.text is not None:
-        tokenizer = model.text.tokenizers if tokenizer is None else tokenizer
-        if max_source_length is None:
-            max_source_length = model.text.max_source_length
-            max_target_length = max_target_length or model.text.max_target_length
+    if model.text is not None and max_source_length is None:
+        max_source_length = model.text.max_source_length
+        max_target_length = max_target_length or model.text.max_target_length
     limits = length_limits(max_source_length, max_target_length, model.max_positions)
     checks.check_weights(model, [quantization])
     mode, found = MODES[quantization], None
     if mode.needs_calibration:
         ids = {name: getattr(model, name) for name in ("start_id", "end_id", "pad_id")}
         if model.source_spec.features is None:
-            tokenizers = check_tokenizer(model, tokenizer)
+            attached = model.text.tokenizers if model.text else None
+            tokenizers = check_tokenizer(model, tokenizer or attached)
             checks.check_calibration_texts(calibration)
             padding = model.source_spec.padding
             found = calibrate(tokenizers.source, calibration, limits, ids, padding)

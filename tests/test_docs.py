@@ -24,7 +24,10 @@ BLOCKS = (
     ("docs/guides/export.md", "to_saved_model"),
     ("docs/guides/fine-tune.md", "load_model"),
     ("docs/guides/fine-tune.md", "trainable = False"),
-    ("docs/guides/run-on-a-device.md", "runner.generate"),
+    ("docs/guides/run-on-a-device.md", "runner.search"),
+    ("docs/guides/run-on-a-device.md", "runner.stream"),
+    ("docs/guides/run-on-a-device.md", "banned_tokens"),
+    ("docs/guides/run-on-a-device.md", "runner.align"),
     ("docs/guides/run-on-a-device.md", "np.frombuffer"),
     ("docs/guides/run-on-a-device.md", "state.pop"),
     ("docs/guides/run-on-a-device.md", "static.convert"),
@@ -132,11 +135,18 @@ def test_the_device_guide_runs_a_bundle(bundle, monkeypatch, capsys):
 
     monkeypatch.chdir(bundle.parent)
     page = "docs/guides/run-on-a-device.md"
-    run(page, "runner.generate", {})
+    names = run(page, "runner.search", {})
     search, best, greedy, beams, sampled = capsys.readouterr().out.splitlines()
     runner = export.load(bundle)
     assert search == str(runner.search) and best == str(runner.generate(["Open File"]))
     assert beams.startswith("[[(") and sampled.startswith("[")
+    run(page, "runner.stream", names)
+    text = "Open the selected file"
+    assert capsys.readouterr().out == runner.generate([text], num_beams=1)[0]
+    for containing in ("banned_tokens", "runner.align"):
+        run(page, containing, names)
+    assert names["alignment"].weights.shape[0] == len(names["alignment"].target)
+    capsys.readouterr()
     names = run(page, "np.frombuffer", {})
     assert not names["is_cut"]
     assert str([capsys.readouterr().out.rstrip("\n")]) in (best, greedy)

@@ -134,7 +134,9 @@ def check_tokenizer(model: Any, tokenizer: Any) -> Tokenizers:
 
 
 def length_limits(
-    max_source_length: int, max_target_length: int | None = None, max_positions: int | None = None
+    max_source_length: int | None,
+    max_target_length: int | None = None,
+    max_positions: int | None = None,
 ) -> dict[str, int]:
     """Check the two length limits of a model.
 
@@ -149,7 +151,7 @@ def length_limits(
     Raises:
         ValueError: A limit is below 2, above 65,536, or beyond the positions of the model.
     """
-    limits = {
+    limits: dict[str, Any] = {
         "max_source_length": max_source_length,
         "max_target_length": max_source_length if max_target_length is None else max_target_length,
     }

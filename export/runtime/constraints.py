@@ -66,7 +66,7 @@ class Constraints:
         if vocabulary_size is not None:
             expected = f"ids in [0, {vocabulary_size}), and not all of them"
             ids = np.unique(self.banned_tokens)
-            is_valid = len(ids) < vocabulary_size and (ids < vocabulary_size).all()
+            is_valid = len(ids) < vocabulary_size and bool((ids < vocabulary_size).all())
             require(is_valid, expected, banned_tokens=self.banned_tokens)
 
     def apply(self, scores: np.ndarray, history: np.ndarray, end_id: int) -> np.ndarray:

@@ -5,6 +5,7 @@ state and `logits`. The signature runners of a TFLite interpreter have this form
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class HostSearch:
         max_length: int,
         *,
         prefix: np.ndarray | None = None,
-        **constraints,
+        **constraints: Any,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Generate the most probable token at each step, until each sentence ends.
 
@@ -92,7 +93,7 @@ class HostSearch:
         max_length: int,
         *,
         prefix: np.ndarray | None = None,
-        **constraints,
+        **constraints: Any,
     ) -> Iterator[int]:
         """Return an iterator over the tokens of a greedy search, computed one by one.
 
@@ -118,7 +119,7 @@ class HostSearch:
         num_hypotheses: int = 1,
         length_penalty: float = 0.6,
         prefix: np.ndarray | None = None,
-        **constraints,
+        **constraints: Any,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Keep the `num_beams` most probable hypotheses at each step and return the best targets.
 
@@ -167,7 +168,7 @@ class HostSearch:
         seed: int | None = None,
         draws: np.ndarray | None = None,
         prefix: np.ndarray | None = None,
-        **constraints,
+        **constraints: Any,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Sample each token from the model's distribution, until each sentence ends.
 

@@ -3,6 +3,7 @@
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class Runner(TargetScores):
         length_penalty: float | None = None,
         split: bool = False,
         prefix: str | Sequence[str] | None = None,
-        **constraints,
+        **constraints: Any,
     ) -> list[str]:
         """Generate a target for each source text.
 
@@ -116,7 +117,7 @@ class Runner(TargetScores):
         num_beams: int | None = None,
         length_penalty: float | None = None,
         prefix: str | Sequence[str] | None = None,
-        **constraints,
+        **constraints: Any,
     ) -> list[list[tuple[str, float]]]:
         """Generate the most probable targets of each source text by beam search.
 
@@ -207,7 +208,7 @@ class Runner(TargetScores):
         max_length: int | None = None,
         batch_size: int = 32,
         prefix: str | Sequence[str] | None = None,
-        **constraints,
+        **constraints: Any,
     ) -> list[str]:
         """Sample a target for each source text, with the search on the host.
 
@@ -238,7 +239,7 @@ class Runner(TargetScores):
         for rows, source, limit in self.batches(texts, max_length, batch or batch_size):
             if draws is None:
                 draws = np.random.default_rng(seed).random((len(texts), limit), np.float32)
-            options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+            options: dict = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
             given = control(rows) if control else {}
             found = search.sample(source, limit, **options, draws=draws[rows], **given)
             for row, target in zip(rows, decode(self.tokenizers.target, *found), strict=True):
@@ -251,7 +252,7 @@ class Runner(TargetScores):
         max_length: int | None = None,
         *,
         prefix: str | None = None,
-        **constraints,
+        **constraints: Any,
     ) -> Iterator[str]:
         """Return an iterator over the parts of a target, while greedy search generates it.
 
@@ -286,7 +287,9 @@ class Runner(TargetScores):
         """Return the ids that the model reads for each text; an empty list for blank text."""
         return source_ids(self.tokenizers.source, texts, self.description["max_source_length"])
 
-    def batches(self, texts, max_length, batch_size) -> Iterator:
+    def batches(
+        self, texts: Sequence[str], max_length: int | None, batch_size: int
+    ) -> Iterator[tuple]:
         """Yield indices into `texts`, their source ids, and the maximum number of tokens."""
         limit = self._limit(max_length)
         require_positive(batch_size=batch_size)

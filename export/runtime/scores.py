@@ -7,6 +7,7 @@ import numpy as np
 
 from .checks import checked_texts, require
 from .text import pad
+from .tokenizer import Tokenizers
 from .unicode import clean
 
 
@@ -42,6 +43,9 @@ class Alignment:
 
 class TargetScores:
     """The methods of a `Runner` over given targets."""
+
+    description: dict
+    tokenizers: Tokenizers
 
     def score(
         self, sources: Sequence[str], targets: Sequence[str], batch_size: int = 32

@@ -63,12 +63,12 @@ def _write_large(model):
     tables, parts, places = copy.copy(model), [], {}
     tables.buffers = [copy.copy(buffer) for buffer in model.buffers]
     outside = [buffer for buffer in tables.buffers if buffer.data is not None and len(buffer.data)]
-    datas = [buffer.data for buffer in outside]
+    weights = [buffer.data for buffer in outside]
     for buffer in outside:
         # Numbers that are not zero: as many bytes as those that replace them.
         buffer.data, buffer.offset, buffer.size = None, 2, 2
     end = len(_write_tables(tables))
-    for buffer, data in zip(outside, datas, strict=True):
+    for buffer, data in zip(outside, weights, strict=True):
         key = hashlib.sha256(data).digest()
         if key not in places:
             padding = -end % BUFFER_ALIGNMENT

@@ -1,14 +1,11 @@
 """The outputs of the Keras model, with which exported files are compared."""
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
 import sacrebleu
-import tensorflow as tf
 
-from seq2lite.zoo.search.beam import beam_search
-from seq2lite.zoo.search.greedy import greedy_search
+from seq2lite.zoo.text import TextSettings
 
 from ..runtime.engine import best_search
 from ..runtime.runner import Runner
@@ -164,33 +161,4 @@ class KerasReference:
 
 def keras_runner(model, tokenizers: Tokenizers, limits: dict, search=GREEDY) -> Runner:
     """Return a `Runner` over a Keras model whose search is that of a bundle."""
-    description = {**limits, "padding": model.source_spec.padding, "search": search}
-    return Runner(description, tokenizers, KerasEngine(model, **search))
-
-
-class KerasEngine:
-    """The searches of a Keras model as the engine of a `Runner`, in tf.functions."""
-
-    def __init__(self, model, num_beams=1, length_penalty=0.0):
-        spec = model.source_spec
-        beams = {"num_beams": num_beams, "num_hypotheses": num_beams}
-        arguments = tf.TensorSpec(spec.shape(), spec.dtype), tf.TensorSpec((), tf.int32)
-        traced = functools.partial(tf.function, input_signature=arguments, autograph=False)
-
-        @traced
-        def greedy(source, max_length):
-            return greedy_search(model, source, max_length)
-
-        @traced
-        def beam(source, max_length):
-            return beam_search(model, source, max_length, **beams, length_penalty=length_penalty)
-
-        self._greedy, self._beam = greedy, beam
-
-    def greedy(self, source, max_length):
-        """Return tokens `(batch, length)` and lengths `(batch,)`."""
-        return tuple(output.numpy() for output in self._greedy(source, max_length))
-
-    def beam(self, source, max_length):
-        """Return tokens `(batch, num_beams, length)`, lengths and scores `(batch, num_beams)`."""
-        return tuple(output.numpy() for output in self._beam(source, max_length))
+    return TextSettings(tokenizers, **limits, **search).runner(model)

@@ -77,8 +77,8 @@ class BaseModel:
     def max_lengths(self) -> tuple[int, int] | None:
         """Maximum source and target length of the training; None if they are unknown."""
         names = ("max_source_length", "max_target_length")
-        lengths = [self.record.get(name, self.record.get("max_length")) for name in names]
-        return (lengths[0], lengths[1]) if None not in lengths else None
+        source, target = (self.record.get(name, self.record.get("max_length")) for name in names)
+        return None if source is None or target is None else (source, target)
 
     @property
     def files(self) -> tuple[str, ...]:

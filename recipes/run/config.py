@@ -2,14 +2,14 @@
 
 import dataclasses
 import re
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from seq2lite.export.quantization.modes import QUANTIZATIONS
 
 from ..data.options import DataOptions
 from ..distributed.machine import Machine
 from ..evaluation.decoding import Search
-from ..options import Configuration, check_choices, flatten, option, replace
+from ..options import Configuration, Options, check_choices, flatten, option, replace
 from ..training.options import Training
 from .base import BaseModel
 from .fine_tuning import FineTuning, base_options
@@ -78,8 +78,9 @@ class RecipeConfig(Configuration):
     def of(cls, **options: Any) -> Self:
         default = cls()  # type: ignore[call-arg]
         given = dict(options)
-        for group in filter(dataclasses.is_dataclass, options.values()):
-            given |= flatten(group)
+        for value in options.values():
+            if dataclasses.is_dataclass(value):
+                given |= flatten(cast(Options, value))
         if init_from := given.get("init_from"):
             options |= base_options(BaseModel.open(init_from), given, flatten(default))
         return replace(default, **options)

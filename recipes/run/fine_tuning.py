@@ -78,7 +78,7 @@ def base_options(base: BaseModel, given: Mapping[str, Any], known: Mapping[str, 
                 f"`architecture` must not change {base.path}, which has "
                 f"{name}={model.options[name]}. Received: {name}={value}"
             )
-    options = {"preset": model.preset, "dropout": model.dropout} | given
+    options = {"preset": model.preset, "dropout": model.dropout, **given}
     options["architecture"] = model.architecture
     if base.max_lengths:
         source, target = base.max_lengths
