@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .measurement.measure import Measurements
 from .page import to_html, to_markdown
-from .quantization.modes import Tolerance
+from .quantization.modes import MODES, Tolerance
 from .runtime.checks import quote
 from .runtime.container import describe_search
 from .verification.reference import Parity
@@ -167,8 +167,10 @@ def _parity(report):
             f"{parity.token_agreement:.2%}",
             f"at least {tolerance.token_agreement:.2%}",
         ),
-        "sentences for which the search in the file equals the same search over its steps": (
-            f"{parity.search_agreement:.2%}",
+        _search_measure(report): (
+            "not applicable"
+            if parity.search_agreement is None
+            else f"{parity.search_agreement:.2%}",
             f"at least {tolerance.search_agreement:.2%}",
         ),
         "sentences with the same output": (f"{parity.same_outputs:.2%}", ""),
@@ -191,6 +193,12 @@ def _parity(report):
         "text",
         f"The maximum logit error occurs at step {parity.worst_step} of {quote(parity.worst_source)}.",
     )
+
+
+def _search_measure(report):
+    if MODES[report.quantization].is_static:
+        return "sentences of equal steps for which greedy search over the file equals that of Keras"
+    return "sentences for which the search in the file equals the same search over its steps"
 
 
 def _speed(measured):

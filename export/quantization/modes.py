@@ -29,7 +29,8 @@ class Tolerance:
         logit_error: Maximum absolute logit difference, relative to the largest absolute logit.
         token_agreement: Minimum fraction of teacher-forced steps with the same most probable token.
         search_agreement: Minimum fraction of sentences for which the search in the file finds the
-            target that the same search on the host finds over the file's steps.
+            target that the same search on the host finds over the file's steps. Of a static file:
+            see `Parity`.
         chrf_difference: Maximum difference of the corpus chrF (0 to 100) against the references.
     """
 
@@ -200,7 +201,7 @@ def quantize(content, quantization, calibration=None, **options):
 
     Raises:
         ValueError: A weight is not finite in its format.
-        ConversionError: The file cannot be run, is too large, an op has no integer kernel, or
+        ConversionError: The file cannot be opened, is too large, an op has no integer kernel, or
             `max_divergence`, `min_runtime` or `target` cannot be kept.
     """
     mode, options = MODES[quantization], Options(**options)

@@ -33,7 +33,7 @@ def check_parity(path, reference, tolerance, search, quantization):
 
     Raises:
         ParityError: The file is outside the tolerance. The message states the differences, an example
-            and what to try.
+            and remedies.
     """
     timeout = TIMEOUT + 2 * len(reference.sources)
     outputs = run_isolated(probe, path, timeout=timeout, **reference.inputs(search))
@@ -44,7 +44,8 @@ def check_parity(path, reference, tolerance, search, quantization):
 
 def require_within(parity, tolerance, search, quantization):
     """Raise ParityError unless `parity` is within `tolerance`."""
-    differences = list(_differences(parity, tolerance, search))
+    mode = MODES[quantization]
+    differences = list(_differences(parity, tolerance, search, mode))
     if differences:
         lines = [
             f"The exported file ({quantization}) must agree with Keras on the "
@@ -52,7 +53,7 @@ def require_within(parity, tolerance, search, quantization):
             *_listed(differences),
             *_example(parity),
             "What to try:",
-            *_listed(_advice(parity, tolerance, search, MODES[quantization])),
+            *_listed(_advice(parity, tolerance, search, mode)),
         ]
         raise ParityError("\n".join(lines))
 
@@ -61,7 +62,7 @@ def _listed(items):
     return [f"  - {item}" for item in items]
 
 
-def _differences(parity, tolerance, search):
+def _differences(parity, tolerance, search, mode):
     """Yield a line for each measure that is outside the tolerance."""
     if not parity.relative_logit_error <= tolerance.logit_error:
         yield (
@@ -74,10 +75,16 @@ def _differences(parity, tolerance, search):
             f"the next token equals that of Keras in {parity.token_agreement:.2%} of "
             f"{parity.num_steps:,} steps (at least {tolerance.token_agreement:.2%} required)"
         )
-    if not parity.search_agreement >= tolerance.search_agreement:
+    if not _is_search_close(parity, tolerance):
+        found = "in the file finds the target that its own steps give for"
+        of = "the sentences"
+        if mode.is_static:
+            found, of = (
+                "over the file finds the tokens of Keras for",
+                "the sentences of equal steps",
+            )
         yield (
-            f"{describe_search(**search)} in the file finds the target that its own steps give for "
-            f"{parity.search_agreement:.2%} of the sentences (at least "
+            f"{describe_search(**search)} {found} {parity.search_agreement:.2%} of {of} (at least "
             f"{tolerance.search_agreement:.2%} required)"
         )
     if not _is_chrf_close(parity, tolerance):
@@ -96,6 +103,11 @@ def _is_chrf_close(parity, tolerance):
     return _chrf_difference(parity) <= tolerance.chrf_difference
 
 
+def _is_search_close(parity, tolerance):
+    agreement = parity.search_agreement
+    return agreement is None or agreement >= tolerance.search_agreement
+
+
 def _is_untrained(parity):
     return parity.keras_chrf < UNTRAINED_CHRF
 
@@ -105,7 +117,8 @@ def _example(parity):
     if parity.example is None or _is_untrained(parity):
         return
     source, expected, found = (_shown(text) for text in parity.example)
-    yield f"{1 - parity.same_outputs:.0%} of the outputs differ. The first one:"
+    count = round((1 - parity.same_outputs) * parity.num_sentences)
+    yield f"{count:,} of {parity.num_sentences:,} outputs differ. The first one:"
     yield f"    source: {source}"
     yield f"    Keras:  {expected}"
     yield f"    file:   {found}"
@@ -119,7 +132,7 @@ def _shown(text):
 
 
 def _advice(parity, tolerance, search, mode):
-    """Yield what to try, the most likely cause first."""
+    """Yield remedies, that of the most likely cause first."""
     if _is_untrained(parity):
         yield (
             f"Train the model, or load its weights: the outputs of Keras hardly resemble the references "
@@ -127,13 +140,13 @@ def _advice(parity, tolerance, search, mode):
             "probable, and any rounding changes the outputs. Also check that `tokenizer` is that of the "
             "training, and that `held_out` pairs are (source, reference)"
         )
-    if not parity.search_agreement >= tolerance.search_agreement:
+    if not _is_search_close(parity, tolerance):
         yield (
             "Export with num_beams=1 (greedy search). The search in the file is at fault, not its "
             "weights: please report it, with the model's configuration"
             if search["num_beams"] > 1
-            else "Please report this, with the model's configuration: the search in the file is at "
-            "fault, not its weights"
+            else "Please report this, with the model's configuration: the search is at fault, not the "
+            "weights of the file"
         )
     elif mode.is_exact and not _is_untrained(parity):
         yield (
@@ -169,7 +182,9 @@ def _suggested(parity, tolerance):
     values = {
         "logit_error": max(tolerance.logit_error, _rounded_up(parity.relative_logit_error)),
         "token_agreement": min(tolerance.token_agreement, _rounded_down(parity.token_agreement)),
-        "search_agreement": min(tolerance.search_agreement, _rounded_down(parity.search_agreement)),
+        "search_agreement": tolerance.search_agreement
+        if _is_search_close(parity, tolerance)
+        else _rounded_down(parity.search_agreement),
         "chrf_difference": max(tolerance.chrf_difference, _rounded_up(_chrf_difference(parity))),
     }
     arguments = ", ".join(f"{name}={value:g}" for name, value in values.items())

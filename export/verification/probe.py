@@ -26,7 +26,8 @@ def probe(path, source, lengths, max_length, teacher, search, **ids):
     Returns:
         dict of `tokens (n, max_length)` and `token_lengths (n,)` from the search; `logits (m,
         target_length, vocabulary_size)` from `encode` and `decode_step`; and `agreements (m,)`,
-        whether the same search on the host finds the same tokens.
+        whether the same search on the host finds the same tokens. None for a static file, whose
+        only search is that on the host.
     """
     engine = FileEngine(ModelFile(Path(path).read_bytes(), 2, path), ids)
     run = best_search(engine, search["num_beams"])
@@ -72,8 +73,8 @@ def _logits(engine, source, lengths, teacher):
 
 def _agreements(engine, run, source, max_length, search):
     """Whether a search in the file and on the host find the same tokens, for each row of a source."""
-    if engine.is_static:  # its only search is that on the host
-        return np.ones(len(source), bool)
+    if engine.is_static:
+        return None
     host, _ = engine.host_search()
     if search["num_beams"] == 1:
         expected, expected_lengths = host.greedy(source, max_length)

@@ -26,7 +26,10 @@ class Parity:
         relative_logit_error: The same, relative to the largest absolute logit.
         token_agreement: Fraction of teacher-forced steps with the same most probable token.
         search_agreement: Fraction of the sentences with compared steps for which the search in the
-            file finds the target that the same search on the host finds over the file's steps.
+            file finds the target that the same search on the host finds over the file's steps. Of a
+            static file, which has no search inside: fraction of the sentences whose compared steps
+            all agree for which greedy search over the file finds the tokens of Keras. None if there
+            is no such sentence.
         same_outputs: Fraction of all sentences with equal output text.
         keras_chrf: Corpus chrF of Keras against the references.
         file_chrf: Corpus chrF of the file against the references.
@@ -45,7 +48,7 @@ class Parity:
     max_logit_error: float
     relative_logit_error: float
     token_agreement: float
-    search_agreement: float
+    search_agreement: float | None
     same_outputs: float
     keras_chrf: float
     file_chrf: float
@@ -108,6 +111,7 @@ class KerasReference:
         )
         start = np.full((len(tokens), 1), model.start_id, np.int32)
         self.teacher = np.concatenate([start, tokens], axis=1)
+        self.teacher_lengths = token_lengths
         # Without the step after the last token: the cache of a static file has no slot for it.
         num_steps = np.minimum(token_lengths + 1, self.max_length)
         self.steps = np.arange(self.teacher.shape[1]) < num_steps[:, None]
@@ -127,6 +131,9 @@ class KerasReference:
         # NaN counts as the largest error; as a number it would compare as none.
         error = np.where(self.steps, np.where(np.isnan(error), np.inf, error), 0)
         agree = outputs["logits"].argmax(-1) == self.logits.argmax(-1)
+        agreements = outputs["agreements"]
+        if agreements is None:
+            agreements = self._greedy_agreements(outputs, (agree | ~self.steps).all(axis=-1))
         differing = [
             example
             for example in zip(self.sources, expected, texts, strict=True)
@@ -138,7 +145,7 @@ class KerasReference:
             max_logit_error=float(error.max()),
             relative_logit_error=float(error.max() / largest),
             token_agreement=float(agree[self.steps].mean()),
-            search_agreement=float(outputs["agreements"].mean()),
+            search_agreement=float(agreements.mean()) if len(agreements) else None,
             same_outputs=1 - len(differing) / len(texts),
             **self._scores(expected, texts),
             num_sentences=len(texts),
@@ -147,6 +154,15 @@ class KerasReference:
             worst_step=int(step),
             example=differing[0] if differing else None,
         )
+
+    def _greedy_agreements(self, outputs, are_compared):
+        """Whether a file generates the teacher's tokens, for each compared row of the teacher."""
+        width, agreements = self.teacher.shape[1] - 1, []
+        for row in np.flatnonzero(are_compared):
+            length = min(outputs["token_lengths"][row], width)
+            expected = self.teacher[row, 1 : 1 + self.teacher_lengths[row]]
+            agreements.append(np.array_equal(outputs["tokens"][row, :length], expected))
+        return np.array(agreements, bool)
 
     def _scores(self, expected, texts):
         """BLEU and chrF of Keras and of the file against the references, and their signatures."""

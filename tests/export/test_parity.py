@@ -139,9 +139,30 @@ def test_a_search_that_differs_from_its_own_steps_is_refused(
 
     monkeypatch.setattr(probe_module, "best_search", wrong)
     outputs = probe(tmp_path / "model.tflite", **reference.inputs(search))
-    for quantization in MODES:
-        with pytest.raises(export.ParityError, match="in the file finds the target that its own"):
+    for quantization, mode in MODES.items():
+        message = (
+            "over the file finds" if mode.is_static else "in the file finds the target that its"
+        )
+        with pytest.raises(export.ParityError, match=message):
             within(reference.compare(outputs, search), quantization, search)
+
+
+def test_the_search_over_a_static_file_is_compared_with_that_of_keras(reference, content, tmp_path):
+    (tmp_path / "model.tflite").write_bytes(content)
+    outputs = probe(tmp_path / "model.tflite", **reference.inputs())
+    outputs["agreements"] = None  # as for a static file
+    assert reference.compare(outputs).search_agreement == 1.0
+    # A wrong token, and a target that is too short.
+    changed = outputs["tokens"].copy(), outputs["token_lengths"].copy()
+    changed[0][0, 0] += 1
+    changed[1][1] -= 1
+    wrong = {**outputs, "tokens": changed[0], "token_lengths": changed[1]}
+    assert reference.compare(wrong).search_agreement == pytest.approx(1 - 2 / 12)
+    # No sentence whose steps all agree.
+    unequal = reference.compare({**outputs, "logits": -outputs["logits"]})
+    assert unequal.search_agreement is None
+    with pytest.raises(export.ParityError, match=r"search_agreement=1\)|search_agreement=1,"):
+        within(unequal, "float32_static")
 
 
 @pytest.fixture(scope="module")
@@ -182,8 +203,10 @@ def refusal(parity, quantization="int4", **changes):
 
 def test_a_refusal_shows_an_example_in_any_script(parity):
     example = ("Open the file\nagain", "파일을 다시 여세요\u3164\u200b", "अब " * 400)
-    lines = refusal(parity, example=example, same_outputs=0.75).splitlines()
-    assert "25% of the outputs differ. The first one:" in lines
+    lines = refusal(
+        parity, example=example, same_outputs=1 - 1 / 200, num_sentences=200
+    ).splitlines()
+    assert "1 of 200 outputs differ. The first one:" in lines
     assert "    source: Open the file\\nagain" in lines
     assert "    Keras:  파일을 다시 여세요\u3164\\u200b" in lines
     (last,) = (line for line in lines if line.startswith("    file:"))
