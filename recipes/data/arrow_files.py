@@ -65,5 +65,5 @@ def _import(path, module):
         return importlib.import_module(module)
     except ImportError as error:
         raise DataError(
-            f"pyarrow must be installed to read {path}: pip install pyarrow. Received: {error}"
+            f"pyarrow must be installed to read {path}: pip install 'seq2lite[parquet]'. Received: {error}"
         ) from error

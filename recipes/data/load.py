@@ -24,6 +24,7 @@ def load_data(config: "RecipeConfig", read: Callable[..., Pairs] = read_pairs) -
         >>> from seq2lite.recipes.data.load import load_data
         >>> data = load_data(ask.Config(), ask.read_questions)
         352 training pairs, 60 held-out pairs; 46 batches per epoch, 6.5% padding
+        vocabulary of 2,000 subwords; first pair: "answer: If you find Python installed on your system but don'…" → 'Why is Python installed on my machine?'
     """
     train, valid, tests = read_splits(config.data, read)
     return make_data(config, train, valid, tests, make_tokenizer(config, train))

@@ -160,7 +160,7 @@ def small_data_advice(
         >>> config = translate.Config.of(epochs=8)
         >>> advice = small_data_advice(config, training_batches(config, held_out, tokenizer))
         >>> [sentence.partition(" are few")[0] for sentence in advice]
-        ['56 updates', '233 training pairs']
+        ['16 updates', '16 training pairs']
     """
     training, advice = config.training, []
     num_updates = training.epochs * batches.num_batches // training.accumulate

@@ -72,7 +72,7 @@ def read_columns(path: str | os.PathLike, columns: Sequence[str] = (), count: in
 
     Example:
         >>> from seq2lite.recipes.data.tables import read_columns
-        >>> _ = (folder / "my.csv").write_text('id,en,ko\n1,"Yes, open","예, 열기"\n', "utf-8")
+        >>> _ = (folder / "my.csv").write_text('id,en,ko\\n1,"Yes, open","예, 열기"\\n', "utf-8")
         >>> rows, notes = read_columns(folder / "my.csv", ["en", "ko"])
         >>> rows[0].number, rows[0].cells
         (2, ['Yes, open', '예, 열기'])

@@ -160,9 +160,9 @@ def make_tokenizer(
     Example:
         >>> from seq2lite.recipes import translate
         >>> from seq2lite.recipes.data.tokenizers import make_tokenizer
-        >>> config = translate.Config.of(vocabulary_size=600, separate_vocabularies=True)
+        >>> config = translate.Config.of(vocabulary_size=400, separate_vocabularies=True)
         >>> [side.vocabulary_size for side in make_tokenizer(config, held_out)]
-        [600, 600]
+        [400, 400]
     """
     options: Any = config.data
     if config.base:
@@ -201,7 +201,7 @@ def fitting_size(texts: Sequence[str], maximum: int) -> int:
     Example:
         >>> from seq2lite.recipes.data.tokenizers import fitting_size
         >>> fitting_size(["open the file"] * 9, 4000), fitting_size(["open the file"] * 9000, 4000)
-        (275, 1828)
+        (274, 1828)
     """
     num_characters = sum(map(len, texts))
     smallest = NUM_SPECIAL + NUM_BYTES + len(set().union(*texts)) + 4

@@ -206,7 +206,7 @@ def test_a_missing_library_is_named(name, tmp_path, monkeypatch):
     path = FORMATS[name](tmp_path / name)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(
-        DataError, match=r"pyarrow must be installed to read .*: pip install pyarrow"
+        DataError, match=r"pyarrow must be installed to read .*: pip install 'seq2lite\[parquet\]'"
     ):
         read_pairs(path)
 
