@@ -27,7 +27,7 @@ def to_bundle(
     num_beams: int | None = None,
     length_penalty: float | None = None,
     text: bool = True,
-    max_text_bytes: int = 512,
+    max_text_bytes: int | None = None,
     attention: bool = False,
     integer_io: bool = False,
     calibration: Sequence[str] | None = None,
@@ -72,8 +72,9 @@ def to_bundle(
             attached tokenizer, else 0.6.
         text: bool, default True, whether the file contains the tokenizer and the signatures
             `translate`, `translate_beam`, `tokenize` and `detokenize` over UTF-8 bytes.
-        max_text_bytes: int, default 512, number of bytes of a text in these signatures. An answer
-            has at most twice as many.
+        max_text_bytes: int, number of bytes of a text in these signatures. An answer has at most
+            twice as many. Default: enough for each source of `held_out` and `calibration` that has
+            at most `max_source_length` tokens; a multiple of 256, at least 512.
         attention: bool, default False, whether `decode_step` also returns attention weights, which
             `Runner.align` needs. The model must have attention.
         integer_io: bool, default False, whether the signatures of `"int8_static"` and `"int16x8"`
@@ -128,6 +129,10 @@ def to_bundle(
     checks.check_held_out(held_out)
     if calibration is not None:
         checks.check_calibration_texts(calibration)
+    if max_text_bytes is None:
+        texts = [*(source for source, _ in held_out), *(calibration or ())]
+        max_source_length = settings.limits["max_source_length"]
+        max_text_bytes = checks.text_bytes(settings.tokenizers.source, texts, max_source_length)
     checks.check_languages(languages)
     checks.check_weights(model, modes)
     options = stages.Options(

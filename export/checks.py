@@ -158,11 +158,27 @@ def check_beams(num_beams, length_penalty):
 
 
 def check_text_bytes(max_text_bytes):
-    """Return the size of texts in text signatures as an int; raise ValueError if invalid."""
+    """Return the size of texts in text signatures as an int, or None; raise ValueError if invalid."""
+    if max_text_bytes is None:
+        return None
     is_valid = is_number(max_text_bytes, Integral) and 16 <= max_text_bytes <= MAX_LENGTH
     expected = f"an integer from 16 to {MAX_LENGTH}"
     require(is_valid, expected, max_text_bytes=max_text_bytes)
     return int(max_text_bytes)
+
+
+def text_bytes(tokenizer, texts, max_length):
+    """Return a size of texts for text signatures: that of the largest text that is not cut.
+
+    Args:
+        tokenizer: Tokenizer of the source.
+        texts: Source texts.
+        max_length: Maximum number of tokens of a source, the end included.
+    """
+    rows = tokenizer.encode(texts)
+    fitting = [text for text, ids in zip(texts, rows, strict=True) if len(ids) < max_length]
+    largest = max((len(text.encode()) for text in fitting), default=0)
+    return min(max(512, math.ceil(largest / 256) * 256), MAX_LENGTH)
 
 
 def check_held_out(pairs):

@@ -1,4 +1,4 @@
-"""Demo of both model families, from text to files that translate. `make demo` runs it.
+"""Demo of both model families, from text to exported files. `make demo` runs it.
 
     seq2lite demo
 

@@ -4,6 +4,7 @@ A command is a module with a function `main(arguments)`, which is imported when 
 `--help` and a misspelled command need neither TensorFlow nor Keras.
 """
 
+import contextlib
 import difflib
 import os
 import sys
@@ -34,12 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return 130
         except (ValueError, OSError, ImportError) as error:  # a user's mistake: one sentence
-            print(f"error: {error}", file=sys.stderr)
+            _print_error(f"error: {error}")
             return 1
 
 
 def _run(name, arguments):
     """Run a command and return its exit status, or None."""
+    if name == "help" and arguments:
+        return _run(arguments[0], ["--help"])
     if name in ("-h", "--help", "help"):
         print(_help(), flush=True)
         return 0
@@ -47,14 +50,14 @@ def _run(name, arguments):
         print(f"seq2lite {__version__}", flush=True)
         return 0
     if name in COMMANDS:
-        with without_startup_logs():
+        is_recipe = COMMANDS[name].startswith("seq2lite.recipes.")  # imports TensorFlow
+        with without_startup_logs() if is_recipe else contextlib.nullcontext():
             module = import_module(COMMANDS[name])
         return module.main(arguments)
     close = difflib.get_close_matches(name, COMMANDS, n=1)
     advice = f"Did you mean {close[0]}?" if close else "`seq2lite --help` describes each"
-    print(
-        f"error: the command must be one of {', '.join(COMMANDS)}. Received: {name}. {advice}",
-        file=sys.stderr,
+    _print_error(
+        f"error: the command must be one of {', '.join(COMMANDS)}. Received: {name}. {advice}"
     )
     return 2
 
@@ -69,7 +72,12 @@ def _help():
 
 
 def _print_warning(message, *_, **__):
-    print(f"warning: {message}", file=sys.stderr)
+    _print_error(f"warning: {message}")
+
+
+def _print_error(line):
+    if sys.stderr:  # else `print` would write to standard output, among the targets
+        print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

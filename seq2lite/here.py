@@ -34,4 +34,6 @@ def _join(program, arguments):
     else:
         folder = Path.cwd()
         name = str(program.relative_to(folder) if program.is_relative_to(folder) else program)
+        if name == program.name:  # a shell searches for a name without a slash in PATH alone
+            name = f"./{name}"
     return shlex.join([name, *arguments])

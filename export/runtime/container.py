@@ -251,8 +251,8 @@ def _parse(path, content):
     if found and int(found[1]) != FORMAT:
         raise BundleError(
             f"{path} must have format {FORMAT}, the one that this version of seq2lite reads. "
-            f"Received: format {int(found[1])}. Export the model again, or use the version that wrote "
-            "the bundle"
+            f"Received: format {int(found[1])}. Export the model again, with `seq2lite export` or "
+            "`export.to_bundle`, or use the version that wrote the bundle"
         )
     seals = _SEAL.findall(content)
     if len(seals) != 1 or seals[0].decode() != _digest(

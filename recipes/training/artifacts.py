@@ -55,7 +55,13 @@ def load_tokenizer(folder: Path, start_id: int) -> Tokenizer | tuple[Tokenizer, 
 
 def require_exported(folder: Path) -> None:
     """Raise ValueError unless a folder contains a run that was trained and exported."""
-    if not all((folder / name).is_file() for name in (MODEL, EXPORT, TOKENIZER)):
+    missing = [name for name in (MODEL, TOKENIZER, EXPORT) if not (folder / name).is_file()]
+    if missing == [EXPORT]:
+        raise ValueError(
+            f"`run` must contain {EXPORT}. Received: {folder}, a run of an earlier version. Export "
+            f"its {MODEL} with `export.to_bundle` in Python, or train again with --overwrite"
+        )
+    if missing:
         raise ValueError(
             f"`run` must be the folder of a finished run, with {MODEL} and {EXPORT}. Received: "
             f"{folder}. To finish a run, give its command again; add --finish to export the best "

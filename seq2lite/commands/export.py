@@ -33,6 +33,8 @@ def main(arguments: Sequence[str]) -> None:
         reports = export_run(run, modes, output, **changes)
     except (ConversionError, ParityError) as error:
         sys.exit(f"error: {error}")
+    if output is None and (run / "report.md").is_file():
+        print(f"{run / 'report.md'} is unchanged: it describes the bundles that the training wrote")
     for mode, report in reports.items():
         parity = report.parity
         print(
@@ -58,6 +60,17 @@ def _parser():
     )
     add("--num-beams", type=int, help="beam size of the search (default: that of the run)")
     add("--length-penalty", type=float, help="length penalty (default: that of the run)")
+    add(
+        "--attention",
+        action="store_true",
+        default=None,
+        help="return attention weights from `decode_step`, for `Runner.align`",
+    )
+    add(
+        "--max-text-bytes",
+        type=int,
+        help="size of texts in the text signatures (default: enough for the texts of the run)",
+    )
     add("--min-runtime", help="oldest TFLite runtime that must run the files, such as 2.9")
     add("--target", help="device target of the files, such as portable")
     add(

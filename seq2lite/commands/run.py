@@ -16,7 +16,12 @@ from seq2lite.export.runtime.checks import quote, require, require_positive
 from seq2lite.export.runtime.load import load
 from seq2lite.parser import Parser
 
-CONSTRAINTS = ("min_length", "no_repeat_ngram", "repetition_penalty")  # of `Runner.generate`
+CONSTRAINTS = (
+    "min_length",
+    "no_repeat_ngram",
+    "repetition_penalty",
+    "banned_tokens",
+)  # of `Runner.generate`
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,9 +34,20 @@ def main(arguments: Sequence[str]) -> None:
         is_valid = options.n_best is None and not options.split and options.num_beams in (None, 1)
         require(is_valid, "given without --n-best, --split and --num-beams", stream=True)
     runner = load(options.bundle, num_threads=options.threads)
+    _check_search(options, runner.search)
     groups = [options.text] if options.text else read_groups(sys.stdin.buffer)
     for line in _answers(runner, groups, options):
         print(line, end="", flush=options.stream)
+
+
+def _check_search(options, search):
+    """Raise ValueError if the search cannot follow the options of beam search."""
+    n_best = options.n_best or 1
+    num_beams = 1 if options.stream else options.num_beams or max(n_best, search["num_beams"])
+    require(n_best <= max(num_beams, 1), f"at most num_beams={num_beams}", n_best=n_best)
+    is_valid = options.length_penalty is None or num_beams != 1
+    expected = "given with --num-beams 2 or more, and without --stream"
+    require(is_valid, expected, length_penalty=options.length_penalty)
 
 
 def _answers(runner, groups, options):
@@ -65,10 +81,10 @@ def _without_line_breaks(text):
 
 
 def _parser():
-    parser = Parser("seq2lite run", __doc__)
+    parser = Parser("seq2lite run", __doc__, "Write `--` before texts that begin with a hyphen")
     add = parser.add_argument
     add("bundle", help="folder or zip")
-    add("text", nargs="*", help="source texts; default: lines of standard input")
+    add("text", nargs="*", default=[], help="source texts; default: lines of standard input")
     add("--threads", type=int, default=1, help="threads of the interpreter (default: 1)")
     add("--max-length", type=int, help="maximum number of tokens of a target")
     add("--num-beams", type=int, help="beam size; 1 is greedy search (default: that of the bundle)")
@@ -87,6 +103,12 @@ def _parser():
     add("--no-repeat-ngram", type=int, metavar="N", help="no N tokens occur twice in a target")
     add("--repetition-penalty", type=float, help="penalty of tokens that occur again, such as 1.2")
     add(
+        "--banned-tokens",
+        type=ids,
+        metavar="IDS",
+        help="ids that are never generated, such as 17,52",
+    )
+    add(
         "--stream",
         action="store_true",
         help="print each target while greedy search generates it",
@@ -97,6 +119,11 @@ def _parser():
         help="split each text into sentences and join their targets (needs the extra `split`)",
     )
     return parser
+
+
+def ids(text: str) -> list[int]:
+    """Return the ids of a list with commas, such as `17,52`."""
+    return [int(part) for part in text.split(",")]
 
 
 def read_groups(file: BinaryIO, size: int = 1 << 16) -> Iterator[list[str]]:

@@ -111,6 +111,12 @@ def test_run_controls_the_search(bundle, mode):
     done = command("run", bundle, *mode, *flags, "--max-length", 8, *texts)
     lines = [line.split("\t") for line in done.stdout.decode().splitlines()]
     assert [line[1] if len(line) > 1 else line[0] for line in lines] == expected
+    first = runner.tokenizers.target.encode(expected)[0][0]
+    banned = runner.generate(texts, max_length=8, num_beams=1, banned_tokens=[first, 0])
+    done = command(
+        "run", bundle, "--num-beams=1", f"--banned-tokens={first},0", "--max-length=8", *texts
+    )
+    assert done.stdout.decode().splitlines() == banned != expected
 
 
 def test_a_long_text_is_generated_by_sentence(bundle):
@@ -263,6 +269,9 @@ def truncated(bundle, tmp_path):
         (["run", None, "x", "--threads", "0"], None, "error: `num_threads` must be a positive"),
         (["run", None, "x", "--max-length", "-1"], None, "error: `max_length` must be a positive"),
         (["run", None, "x", "--stream", "--split"], None, "`stream` must be given without"),
+        (["run", None, "x", "--n-best=5", "--num-beams=3"], None, "must be at most num_beams=3"),
+        (["run", None, "x", "--length-penalty=1", "--stream"], None, "`length_penalty` must be"),
+        (["run", None, "x", "--length-penalty=1", "--num-beams=1"], None, "`length_penalty` must"),
         (["run", None, "x", "--n-best", "0"], None, "error: `n_best` must be a positive"),
         (["run", None, "x", "--n-best", "2", "--split"], None, "`split` must be given without"),
     ],

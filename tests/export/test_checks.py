@@ -12,6 +12,7 @@ from seq2lite.export.quantization import modes
 from seq2lite.export.runtime.tokenizer import Tokenizers
 from seq2lite.export.verification.reference import KerasReference
 from seq2lite.recipes.data.tokenizers import learn_tokenizer
+from seq2lite.recipes.training.artifacts import require_exported
 from seq2lite.zoo.rnn.model import RNNSeq2Seq
 from seq2lite.zoo.text import check_tokenizer, length_limits
 
@@ -66,3 +67,23 @@ def test_a_model_that_no_file_of_a_mode_can_hold_is_refused(is_static, monkeypat
         ValueError, match=rf"at most 2\.00 GB.*for this model {listed}\. Received: .*2\.26 GB"
     ):
         checks.check_weights(model, names)
+
+
+def test_the_size_of_texts_is_enough_for_each_text_that_the_model_reads_whole(tokenizer):
+    def size(*texts, max_length=10_000):
+        return checks.text_bytes(tokenizer, texts, max_length)
+
+    assert size() == size("Open File", "x" * 512) == 512
+    assert size("Open File", "가" * 171) == 768  # 513 bytes
+    assert size("a" * 1024) == 1024 and size("a" * 1025) == 1280
+    assert size("a " * 40_000, max_length=10**6) == checks.MAX_LENGTH
+    long = "Open File " * 100
+    num_ids = len(tokenizer.encode([long])[0])  # and the end
+    assert size(long, max_length=num_ids + 1) == 1024 and size(long, max_length=num_ids) == 512
+
+
+def test_a_run_of_an_earlier_version_is_refused_with_two_ways_to_export_it(tmp_path):
+    for name in ("model.keras", "tokenizer.model"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"earlier version.*`export.to_bundle`.*--overwrite"):
+        require_exported(tmp_path)
