@@ -16,6 +16,14 @@ def read_parquet(path: Path) -> Iterator[dict]:
 
     Raises:
         DataError: pyarrow is not installed, or the file is missing or corrupted.
+
+    Example:
+        >>> import pyarrow.parquet
+        >>> from seq2lite.recipes.data.arrow_files import read_parquet
+        >>> table = pyarrow.Table.from_pylist([{"en": "Open", "ko": "열기"}])
+        >>> pyarrow.parquet.write_table(table, folder / "my.parquet")
+        >>> list(read_parquet(folder / "my.parquet"))
+        [{'en': 'Open', 'ko': '열기'}]
     """
     arrow = _import(path, "pyarrow")
     parquet = _import(path, "pyarrow.parquet")
@@ -35,6 +43,17 @@ def read_dataset(path: Path) -> Iterator[dict]:
     Raises:
         DataError: pyarrow is not installed, the folder has several splits, or a file is missing or
             corrupted.
+
+    Example:
+        >>> import pyarrow
+        >>> from seq2lite.recipes.data.arrow_files import read_dataset
+        >>> table = pyarrow.Table.from_pylist([{"en": "Open", "ko": "열기"}])
+        >>> with pyarrow.ipc.new_stream(folder / "data.arrow", table.schema) as writer:
+        ...     writer.write_table(table)
+        >>> state = '{"_data_files": [{"filename": "data.arrow"}]}'
+        >>> _ = (folder / "state.json").write_text(state)
+        >>> list(read_dataset(folder))
+        [{'en': 'Open', 'ko': '열기'}]
     """
     if (path / SPLITS).is_file():
         splits = sorted(p.name for p in path.iterdir() if (p / STATE).is_file())

@@ -13,6 +13,11 @@ def vocabulary_help(automatic_size: int) -> str:
 
     Args:
         automatic_size: Number of subwords that 0 stands for.
+
+    Example:
+        >>> from seq2lite.recipes.data.options import vocabulary_help
+        >>> vocabulary_help(4000)
+        'number of subwords of a learned vocabulary; 0: 4000, or fewer for a small text'
     """
     return f"number of subwords of a learned vocabulary; 0: {automatic_size}, or fewer for a small text"
 

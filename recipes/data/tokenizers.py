@@ -222,6 +222,13 @@ def open_tokenizers(paths: Sequence[str]) -> Tokenizer | tuple[Tokenizer, Tokeni
     Raises:
         DataError: A file is missing or not a SentencePiece model, or the two models have different
             ids for padding or for the end.
+
+    Example:
+        >>> from seq2lite.recipes.data.tokenizers import open_tokenizers
+        >>> path = folder / "my.model"
+        >>> _ = path.write_bytes(tokenizer.model_bytes)
+        >>> open_tokenizers([path]).vocabulary == tokenizer.vocabulary
+        True
     """
     sides = [_open_tokenizer(path) for path in paths]
     if len(sides) == 1:
@@ -256,14 +263,26 @@ def _open_tokenizer(path):
 
 
 def can_sample(tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer]) -> bool:
-    """Return whether segmentations can be sampled: both sides are unigram models."""
+    """Return whether segmentations can be sampled: both sides are unigram models.
+
+    Example:
+        >>> from seq2lite.recipes.data.tokenizers import can_sample
+        >>> can_sample(tokenizer)
+        True
+    """
     models = {*Tokenizers.of(tokenizer).files.values()}
     trainers = [ModelProto.FromString(model).trainer_spec for model in models]
     return all(trainer.model_type == trainer.UNIGRAM for trainer in trainers)
 
 
 def text_obstacle(tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer]) -> str:
-    """Return why the tokenizers cannot be part of a file as TFLite ops; empty if they can be."""
+    """Return why the tokenizers cannot be part of a file as TFLite ops; empty if they can be.
+
+    Example:
+        >>> from seq2lite.recipes.data.tokenizers import text_obstacle
+        >>> text_obstacle(tokenizer)
+        ''
+    """
     try:
         for side in {*Tokenizers.of(tokenizer).files.values()}:
             TextTables(side)
