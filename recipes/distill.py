@@ -52,6 +52,7 @@ from seq2lite.recipes.evaluation.metrics import (
 )
 from seq2lite.recipes.options import check_choices, option
 from seq2lite.recipes.pronounce import pronunciations, read_words
+from seq2lite.recipes.run.base import read_text
 from seq2lite.recipes.run.build import build_model
 from seq2lite.recipes.run.command_line import run_recipe
 from seq2lite.recipes.run.config import RecipeConfig, RunOptions
@@ -63,7 +64,6 @@ from seq2lite.recipes.training.artifacts import (
     MODEL,
     TARGET_TOKENIZER,
     TOKENIZER,
-    load_tokenizer,
 )
 from seq2lite.recipes.training.fit import fit
 from seq2lite.recipes.training.result import RunResult
@@ -162,17 +162,21 @@ def load_teacher(config: Config) -> Teacher:
         size = sum(f.stat().st_size for f in path.rglob("*.tflite")) if path.is_dir() else 0
         return Teacher(
             bundle_decoder(path, num_beams=1 if config.search.num_beams == 1 else None),
-            sides.target if sides.are_shared else (sides.source, sides.target),
+            sides.one_or_both,
             (size or path.stat().st_size) / 1e6,
         )
     file = path if path.suffix == ".keras" else path / MODEL
-    if not file.is_file() or not (file.parent / TOKENIZER).is_file():
-        raise ValueError(
-            "`teacher` must be a run folder with model.keras and tokenizer.model, a .keras file with "
-            f"tokenizer.model in the same folder, or a bundle. Received: {config.teacher}"
-        )
+    error = ValueError(
+        "`teacher` must be a run folder with model.keras, a .keras file with its tokenizer, in the "
+        "file or as tokenizer.model in the same folder, or a bundle. "
+        f"Received: {config.teacher}"
+    )
+    if not file.is_file():
+        raise error
     model = keras.saving.load_model(file)
-    tokenizer = load_tokenizer(file.parent, model.start_id)
+    if (text := read_text(file, model.start_id)) is None:
+        raise error
+    tokenizer = text[0].one_or_both
     decode = Decoder(tokenizer, config.search, config.data.max_lengths)
     return Teacher(lambda texts: decode(model, texts), tokenizer, 4 * model.count_params() / 1e6)
 

@@ -153,6 +153,11 @@ class Tokenizers:
         return self.source.model_bytes == self.target.model_bytes
 
     @property
+    def one_or_both(self) -> Tokenizer | tuple[Tokenizer, Tokenizer]:
+        """The tokenizer that both sides share, or the pair (source, target)."""
+        return self.target if self.are_shared else (self.source, self.target)
+
+    @property
     def files(self) -> dict[str, bytes]:
         """The serialized models, by their names in a bundle."""
         files = {TOKENIZER_FILE: self.source.model_bytes}

@@ -11,11 +11,12 @@ from ..data.extension import added_subwords
 from ..distributed.precision import precision
 from .base import BaseModel
 from .config import RecipeConfig
+from .fine_tuning import EMBEDDINGS
 from .model import builder_options
 
 # Parts of a model: the beginnings of the names of their layers.
 PARTS = {
-    "embeddings": ("source_embedding", "target_embedding"),
+    "embeddings": EMBEDDINGS,
     "encoder": ("encoder", "source_positions"),
     "decoder": ("decoder", "target_positions", "bridge", "attention", "read_out"),
 }
@@ -82,7 +83,8 @@ def freeze(model: keras.Model, parts: tuple[str, ...]) -> None:
 
     Args:
         model: A `zoo.Seq2Seq`.
-        parts: Keys of `PARTS`, or the beginnings of names of layers, such as `encoder_0`.
+        parts: Keys of `PARTS`, or names of layers, or their beginnings up to a `_`, such as
+            `encoder_0`.
 
     Raises:
         ValueError: The model has no such part, or no weight would be trained.

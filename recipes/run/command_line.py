@@ -74,7 +74,10 @@ def export_command(config: RecipeConfig) -> str:
         >>> export_command(translate.Config.of(epochs=3)).split()[-4:]
         ['translate', '--epochs', '3', '--finish']
     """
-    flags = _flags(replace(config, finish=True, overwrite=False), type(config)())  # type: ignore[call-arg]
+    defaults = type(config)()  # type: ignore[call-arg]
+    if init_from := config.fine_tuning.init_from:
+        defaults = replace(type(config).of(init_from=init_from), init_from="")
+    flags = _flags(replace(config, finish=True, overwrite=False), defaults)
     name, *command = program(type(config))
     here = seq2lite_here if name == "seq2lite" else python_here
     return f"KERAS_BACKEND=tensorflow {here(*command, *flags)}"

@@ -1,7 +1,10 @@
 """The options of a run, in groups that all recipes share."""
 
 import dataclasses
+import functools
+import inspect
 import re
+from pathlib import Path
 from typing import Any, Self, cast
 
 from seq2lite.export.quantization.modes import QUANTIZATIONS
@@ -61,7 +64,7 @@ class RecipeConfig(Configuration):
         model: Preset and architecture.
         training: Training options.
         search: Search options.
-        fine_tuning: Trained model that the run starts from, and what it changes of it.
+        fine_tuning: Trained model that the run starts from, its new subwords and its frozen parts.
         run: Run folder and quantization modes.
         machine: Facts about the machine; `prepare_run` sets it.
     """
@@ -78,12 +81,20 @@ class RecipeConfig(Configuration):
     def of(cls, **options: Any) -> Self:
         default = cls()  # type: ignore[call-arg]
         given = dict(options)
-        for value in options.values():
-            if dataclasses.is_dataclass(value):
-                given |= flatten(cast(Options, value))
+        for group in options.values():
+            if dataclasses.is_dataclass(group):
+                defaults = {field.name: field.default for field in dataclasses.fields(group)}
+                values = flatten(cast(Options, group))
+                given |= {name: v for name, v in values.items() if v != defaults.get(name)}
         if init_from := given.get("init_from"):
-            options |= base_options(BaseModel.open(init_from), given, flatten(default))
+            base = BaseModel.open(init_from)
+            options |= base_options(base, given, flatten(default), cls.recipe())
         return replace(default, **options)
+
+    @classmethod
+    def recipe(cls) -> str:
+        """Return the name of the recipe: that of its file."""
+        return Path(inspect.getfile(cls)).stem
 
     def __post_init__(self):
         try:
@@ -95,7 +106,7 @@ class RecipeConfig(Configuration):
             message = re.sub("max_(source|target)_length", "max_length", str(error))
             raise ValueError(message) from None
 
-    @property
+    @functools.cached_property
     def base(self) -> BaseModel | None:
         """The trained model that the run starts from; None if it starts from random weights."""
         return BaseModel.open(path) if (path := self.fine_tuning.init_from) else None

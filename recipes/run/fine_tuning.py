@@ -4,9 +4,15 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from seq2lite.export.runtime.unicode import clean
+
 from ..options import option
 from .base import BaseModel
 from .model import ModelOptions, builder_options
+
+# Layers with a row for each subword.
+EMBEDDINGS = ("source_embedding", "target_embedding")
+_EMBEDDED = ("embeddings", *EMBEDDINGS)  # their names in `freeze`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +32,8 @@ class FineTuning:
     )
     freeze: tuple[str, ...] = option(
         (),
-        "parts of the model that are not trained: embeddings, encoder, decoder, or names of "
-        "layers; default: none",
+        "parts of the model that are not trained: embeddings, encoder, decoder, output, or names "
+        "of layers, or their beginnings up to a _; default: none",
     )
 
     def __post_init__(self):
@@ -44,18 +50,30 @@ class FineTuning:
         # `--freeze encoder,embeddings` is the same as `--freeze encoder embeddings`.
         parts = tuple(part for item in self.freeze for part in item.split(",") if part)
         object.__setattr__(self, "freeze", parts)
-        for tag in self.tags:
+        is_extended = self.extend_vocabulary or self.tags
+        for part in parts:
+            if is_extended and any(f"{n}_".startswith(f"{part}_") for n in _EMBEDDED):
+                raise ValueError(
+                    f"`freeze` must not contain the embeddings with `extend_vocabulary` or `tags`, "
+                    f"whose new rows must be trained. Received: {part}. Freeze encoder or decoder"
+                )
+        tags = tuple(dict.fromkeys(map(clean, self.tags)))  # as tokenizers read text
+        object.__setattr__(self, "tags", tags)
+        for tag in tags:
             if not tag or any(map(str.isspace, tag)):
                 raise ValueError(f"`tags` must be texts without a space. Received: {tag!r}")
 
 
-def base_options(base: BaseModel, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict:
+def base_options(
+    base: BaseModel, given: Mapping[str, Any], known: Mapping[str, Any], recipe: str
+) -> dict:
     """Return the options of a run that its base determines, or sets the defaults of.
 
     Args:
         base: The `BaseModel`.
         given: The options that the user has given, by name.
         known: All options of the recipe, by name.
+        recipe: Name of the recipe. Another recipe than that of the base has other languages.
 
     Raises:
         ValueError: A given option contradicts the base.
@@ -85,5 +103,6 @@ def base_options(base: BaseModel, given: Mapping[str, Any], known: Mapping[str, 
         lengths = {"max_source_length": source, "max_target_length": target}
         lengths["max_length"] = max(source, target)
         options = {n: v for n, v in lengths.items() if n in known} | options
-    languages = tuple(base.record.get("languages", ()))
+    is_same = base.record.get("recipe") == recipe
+    languages = tuple(base.record.get("languages", ())) if is_same else ()
     return {"languages": languages} | options if languages else options

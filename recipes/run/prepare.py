@@ -41,4 +41,11 @@ def prepare_run(config: ConfigT) -> Run[ConfigT]:
     processes.require_same(**run.shared_options)
     if processes.is_first():
         check_folder(run)
+        if base := run.config.base:
+            source, target = run.config.data.max_lengths
+            print(
+                f"initial weights: {base.path} ({run.config.model.preset}); "
+                f"at most {source} source and {target} target tokens",
+                flush=True,
+            )
     return run

@@ -95,6 +95,7 @@ def describe_run(config: ConfigT) -> Run[ConfigT]:
     training = dataclasses.replace(training, precision=precision, learning_rate=learning_rate)
     config = dataclasses.replace(config, training=training, machine=machine)
     record = {name: v for name, v in flatten(config).items() if name not in _OF_COMMAND}
+    record["recipe"] = config.recipe()
     for path in config.inputs:
         record[f"{_CONTENT} {path}"] = _checksum(Path(path))
     record = json.loads(shortened(json.dumps(record)))

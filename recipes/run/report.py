@@ -1,7 +1,6 @@
 """The report of a run: scores, curves, examples, and the command that repeats it."""
 
 import dataclasses
-import inspect
 import json
 import platform
 import shlex
@@ -134,13 +133,14 @@ def _report(result, run):
     """Yield the lines of the report."""
     config, record = run.config, run.record
     history, reports = result.history, result.reports
-    recipe = inspect.getfile(type(config))  # a copy of a recipe has its own name
     minutes = sum(evaluation["seconds"] for evaluation in history.evaluations) / 60
-    yield f"# {Path(recipe).stem}: {config.model.preset}\n"
+    yield f"# {record['recipe']}: {config.model.preset}\n"
     yield (
         f"`{result.model.name}`, {result.model.count_params():,} parameters. Training took "
         f"{minutes:.1f} minutes, including {len(history)} evaluations. {describe_weights(result)}\n"
     )
+    if init_from := config.fine_tuning.init_from:
+        yield shortened(f"The initial weights are those of `{init_from}`.\n")
     yield from (f"- {line}" for line in result.data.summary)
     yield "\n## Scores\n"
     metrics = _metrics(result.scores)

@@ -41,18 +41,6 @@ def keep_tokenizer(
             )
 
 
-def load_tokenizer(folder: Path, start_id: int) -> Tokenizer | tuple[Tokenizer, Tokenizer]:
-    """Load the tokenizer of a run folder: one for both sides, or one for each.
-
-    Args:
-        folder: The run folder.
-        start_id: Id with which targets start, as the model states it.
-    """
-    if (target := folder / TARGET_TOKENIZER).is_file():
-        return Tokenizer(folder / TOKENIZER), Tokenizer(target, start_id)
-    return Tokenizer(folder / TOKENIZER, start_id)
-
-
 def require_exported(folder: Path) -> None:
     """Raise ValueError unless a folder contains a run that was trained and exported."""
     missing = [name for name in (MODEL, TOKENIZER, EXPORT) if not (folder / name).is_file()]

@@ -37,7 +37,8 @@ class Training:
     )
     learning_rate: float = option(
         0.0,
-        "peak learning rate, at the end of the warm-up; 0: 4e-3 for RNNs, 2e-3 for Transformers",
+        "peak learning rate, at the end of the warm-up; 0: 4e-3 for RNNs, 2e-3 for Transformers, "
+        "a quarter of it with --init-from",
     )
     schedule: str = option(
         "cosine", f"decay of the learning rate after the warm-up: {', '.join(SCHEDULES)}"

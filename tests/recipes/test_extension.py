@@ -2,12 +2,13 @@
 
 import io
 
+import numpy as np
 import pytest
 import sentencepiece
 from sentencepiece.sentencepiece_model_pb2 import ModelProto, TrainerSpec
 
 from seq2lite.export.runtime.tokenizer import Tokenizer
-from seq2lite.export.signatures.sentencepiece_tables import TextTables
+from seq2lite.export.signatures.sentencepiece import TextGraph
 from seq2lite.recipes import translate
 from seq2lite.recipes.data.extension import (
     MIN_COUNT,
@@ -107,7 +108,14 @@ def test_a_tag_is_one_subword_wherever_it_occurs(pairs, model_type):
 
 def test_files_can_contain_an_extended_tokenizer(tokenizer):
     extended = extend_tokenizer(tokenizer, new_subwords(tokenizer, DOMAIN, 20), ["<ko>"])
-    TextTables(extended.model_bytes)  # raises for a model that the ops of a file cannot run
+    graph = TextGraph(extended)  # raises for a model that the ops of a file cannot run
+    for text in ("the zebra's tail, 뷁", "<ko>#7;; zebra <ko>", "Open the file"):
+        (expected,) = extended.encode([text])
+        ids, _ = graph.tokenize(np.frombuffer(text.encode(), np.uint8))
+        assert ids.numpy().tolist() == expected
+        content, _ = graph.detokenize(ids)
+        assert content.numpy().tobytes().decode() == text
+    assert expected == tokenizer.encode([text])[0]
 
 
 def test_a_tokenizer_of_words_is_not_extended(pairs):

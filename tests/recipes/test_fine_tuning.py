@@ -3,23 +3,29 @@
 import contextlib
 import itertools
 import json
+import re
 import shlex
 import zipfile
 
 import keras
 import numpy as np
 import pytest
+from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from random_models import mostly_long, randomize
 from seq2lite.export.runtime.tokenizer import Tokenizer
-from seq2lite.recipes import ask, pronounce, summarize, translate
+from seq2lite.recipes import ask, distill, pronounce, summarize, translate
 from seq2lite.recipes.data.extension import added_subwords, extend_tokenizer
 from seq2lite.recipes.data.load import load_data
 from seq2lite.recipes.data.tokenizers import learn_tokenizer, symbol_tokenizer
-from seq2lite.recipes.options import replace
+from seq2lite.recipes.distill import load_teacher
+from seq2lite.recipes.options import flatten, replace
+from seq2lite.recipes.run.base import BaseModel
 from seq2lite.recipes.run.build import PARTS, build_model, freeze
 from seq2lite.recipes.run.command_line import export_command, parse_config
+from seq2lite.recipes.run.fine_tuning import FineTuning
 from seq2lite.recipes.run.folder import open_run
+from seq2lite.recipes.run.model import ModelOptions
 from seq2lite.recipes.run.prepare import prepare_run
 from seq2lite.recipes.training.checkpoints import Checkpoints
 from seq2lite.recipes.training.fit import fit
@@ -42,7 +48,7 @@ def write_base(folder, tokenizer, preset, **options):
     sides = tokenizer if isinstance(tokenizer, tuple) else (tokenizer,)
     for side, name in zip(sides, ("tokenizer.model", "target_tokenizer.model"), strict=False):
         (folder / name).write_bytes(side.model_bytes)
-    record = {"max_length": 31, "languages": ["en", "ko"]}
+    record = {"recipe": "translate", "max_length": 31, "languages": ["en", "ko"]}
     (folder / "seq2lite-run.json").write_text(json.dumps(record), "utf-8")
     return folder, model
 
@@ -91,18 +97,42 @@ def test_options_that_are_given_go_before_those_of_the_base(base):
         init_from=str(folder), preset=model.name, architecture=FAMILIES[model.name][:1]
     )
     assert given == translate.Config.of(init_from=str(folder))
-    # The same by flags, and by the command that exports a run of another backend.
     flags = ["--init-from", str(folder), "--dropout", "0.4", "--max-length", "7"]
     flags += ["--languages", "a", "b"]
     assert parse_config("", translate.Config, flags) == config
-    flags = shlex.split(export_command(config).partition("translate ")[2])
-    assert parse_config("", translate.Config, flags) == replace(config, finish=True)
+    # The defaults of the recipe are given too, where those of the base are others.
+    defaults = translate.Config()
+    usual = {"dropout": defaults.model.dropout, "max_length": defaults.data.max_length}
+    for options in ({}, usual, {"languages": ()}, {"dropout": 0.4, "languages": ("a", "b")}):
+        config = translate.Config.of(init_from=str(folder), **options)
+        assert {"languages": ("en", "ko")} | options == {
+            n: v for n, v in flatten(config).items() if n in options or n == "languages"
+        }
+        flags = shlex.split(export_command(config).partition("translate ")[2])
+        assert parse_config("", translate.Config, flags) == replace(config, finish=True)
+        assert "--preset" not in flags
+
+
+def test_options_in_a_group_are_given_where_they_differ_from_the_group(base, domain):
+    folder, model = base
+    config = translate.Config.of(
+        init_from=str(folder),
+        data=translate.TranslationData(**domain),
+        run=translate.RunOptions(output="runs/other"),
+        model=ModelOptions(dropout=0.3),
+    )
+    assert config.data.max_length == 31 and config.run.languages == ("en", "ko")
+    assert (config.model.preset, config.model.dropout) == (model.name, 0.3)
+    data = translate.TranslationData(max_length=7, **domain)
+    assert translate.Config.of(init_from=str(folder), data=data).data.max_length == 7
 
 
 def test_lengths_of_a_base_suit_recipes_with_one_and_with_two(base):
     folder, _ = base
     for recipe in (summarize, ask):
-        assert recipe.Config.of(init_from=str(folder)).data.max_lengths == (31, 31)
+        config = recipe.Config.of(init_from=str(folder))
+        assert config.data.max_lengths == (31, 31)
+        assert not config.run.languages  # those of a translation
     (folder / "seq2lite-run.json").write_text('{"max_source_length": 9, "max_target_length": 5}')
     assert pronounce.Config.of(init_from=str(folder)).data.max_lengths == (9, 9)
     assert ask.Config.of(init_from=str(folder)).data.max_lengths == (9, 5)
@@ -142,8 +172,49 @@ def test_a_base_that_cannot_be_used_is_named(base, bundle, tmp_path):
         with pytest.raises(ValueError, match=f"`init_from` must be .* Received: .*, {problem}"):
             translate.Config.of(init_from=str(tmp_path / path))
     (folder / "tokenizer.model").unlink()
-    with pytest.raises(ValueError, match=r"Received: .*base, no tokenizer.model beside the model"):
+    with pytest.raises(
+        ValueError, match=r"Received: .*base, no tokenizer.model in the model or beside it"
+    ):
         translate.Config.of(init_from=str(folder))
+
+
+def test_a_base_is_read_once(base, monkeypatch):
+    folder, _ = base
+    config = translate.Config.of(init_from=str(folder))
+    first = config.base
+    monkeypatch.setattr(BaseModel, "open", lambda path: pytest.fail("read again"))
+    assert config.base is first
+
+
+def test_a_keras_file_with_a_tokenizer_needs_no_other_file(base, tokenizer, tmp_path):
+    _, model = base
+    file = str(tmp_path / "alone" / "mine.keras")
+    (tmp_path / "alone").mkdir()
+    model.attach_tokenizer(tokenizer, max_source_length=9, max_target_length=5)
+    model.save(file)
+    config = ask.Config.of(init_from=file)
+    assert config.data.max_lengths == (9, 5)
+    assert config.base.tokenizer.model_bytes == tokenizer.model_bytes
+    teacher = load_teacher(distill.Config.of(teacher=file))
+    assert teacher.tokenizer.vocabulary == tokenizer.vocabulary
+    # The tokenizer of the model is used, not another one beside it.
+    (tmp_path / "alone" / "tokenizer.model").write_bytes(
+        extend_tokenizer(tokenizer, ["뷁"]).model_bytes
+    )
+    assert BaseModel.open(file).tokenizer.model_bytes == tokenizer.model_bytes
+
+
+def test_the_tokenizer_of_another_model_is_refused(base, tokenizer):
+    folder, _ = base
+    size = tokenizer.vocabulary_size
+    other = symbol_tokenizer(["cat"], ["K AE1 T"])
+    for content, problem in (
+        (extend_tokenizer(tokenizer, ["뷁"]), f"vocabulary_size={size + 1} instead of {size}"),
+        (other, f"vocabulary_size={other.vocabulary_size} instead of {size}"),
+    ):
+        (folder / "tokenizer.model").write_bytes(content.model_bytes)
+        with pytest.raises(ValueError, match=f"not that of the model: it has {problem}, source"):
+            translate.Config.of(init_from=str(folder))
 
 
 def test_what_changes_a_base_is_refused_without_one():
@@ -156,6 +227,19 @@ def test_what_changes_a_base_is_refused_without_one():
         translate.Config.of(tags=("<a b>",))
     with pytest.raises(ValueError, match=r"`extend_vocabulary` must be at least 0. Received: -1"):
         translate.Config.of(extend_vocabulary=-1)
+
+
+@pytest.mark.parametrize("part", ["embeddings", "target_embedding", "encoder,source"])
+@pytest.mark.parametrize("added", [{"extend_vocabulary": 5}, {"tags": ("<ko>",)}])
+def test_new_rows_are_not_frozen(part, added):
+    with pytest.raises(ValueError, match=r"`freeze` must not contain the embeddings with .*rows"):
+        FineTuning(init_from="base", freeze=(part,), **added)
+    FineTuning(init_from="base", freeze=("encoder", "decoder", "output"), **added)
+    FineTuning(init_from="base", freeze=(part,))
+
+
+def test_tags_are_written_as_a_tokenizer_reads_them_and_once():
+    assert FineTuning(tags=("<e\u0301>", "<ko>", "<\u00e9>", " <ko>")).tags == ("<\u00e9>", "<ko>")
 
 
 @pytest.mark.parametrize("embeddings", ["shared", "shared_target", "separate"])
@@ -272,8 +356,10 @@ def test_layers_that_the_base_froze_are_trained_again(base, domain):
     assert not start.non_trainable_weights
 
 
-def test_a_run_must_not_replace_its_base_and_a_changed_base_is_another_run(base, domain, tmp_path):
-    folder, _ = base
+def test_a_run_must_not_replace_its_base_and_a_changed_base_is_another_run(
+    base, domain, tmp_path, capsys
+):
+    folder, model = base
     for output in (folder, tmp_path):
         config = translate.Config.of(
             init_from=str(folder), output=str(output), overwrite=True, **domain
@@ -284,8 +370,13 @@ def test_a_run_must_not_replace_its_base_and_a_changed_base_is_another_run(base,
     with pytest.raises(RuntimeError, match="stopped"), open_run(prepare_run(config)):
         raise RuntimeError("stopped")
     assert prepare_run(config).is_resumable
-    other = Tokenizer(folder / "tokenizer.model")
-    (folder / "tokenizer.model").write_bytes(extend_tokenizer(other, ["뷁"]).model_bytes)
+    shown = (
+        rf"initial weights: .*base/model.keras \({model.name}\); at most 31 source and 31 target"
+    )
+    assert re.match(shown, capsys.readouterr().out)
+    other = ModelProto.FromString((folder / "tokenizer.model").read_bytes())
+    other.pieces[-1].piece = "another"
+    (folder / "tokenizer.model").write_bytes(other.SerializeToString())
     with pytest.raises(ValueError, match=r"other options.* Received: content of .*tokenizer.model"):
         prepare_run(config)
 
