@@ -88,12 +88,12 @@ class KerasEngine:
         """Take ids `(batch,)` and the state; return the next state, `logits` and `attention`."""
         return self._call("decode_step", _decode_step, {"token": token, "state": state})
 
-    def host_search(self) -> tuple[HostSearch, None]:
+    def host_search(self) -> HostSearch:
         """Return the searches on the host, over `encode` and `decode_step`, for any batch."""
         ids = {name: getattr(self.model, name) for name in ("start_id", "end_id", "pad_id")}
         limit = self.model.max_positions
         max_tokens = None if limit is None else limit - 1
-        return HostSearch(self.encode, self.decode_step, **ids, max_tokens=max_tokens), None
+        return HostSearch(self.encode, self.decode_step, **ids, max_tokens=max_tokens)
 
     def _search(self, search, source, max_length, **options):
         rows = len(source)

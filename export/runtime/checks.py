@@ -41,7 +41,7 @@ def quote(value: object, limit: int = 60) -> str:
 def level_of_caller() -> int:
     """Return the `stacklevel` with which a warning names the first caller outside of the package."""
     package, frame, level = __name__.partition(".")[0], inspect.currentframe(), 0
-    while frame and frame.f_globals["__name__"].partition(".")[0] == package:
+    while frame and frame.f_globals.get("__name__", "").partition(".")[0] == package:
         frame, level = frame.f_back, level + 1
     return level
 

@@ -3,14 +3,20 @@
 `zoo.search.constraints` is the same for tensors.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from math import isfinite
 from numbers import Integral
+from typing import Any, TypeVar
 
 import numpy as np
 
-from .checks import is_number, require
+from .checks import is_number, quote, require
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,10 @@ class Constraints:
         is_penalized = self.no_repeat_ngram > 0 or self.repetition_penalty != 1
         return is_penalized or self.min_length > 0 or len(self.banned_tokens) > 0
 
-    def check(self, max_length: int | None, vocabulary_size: int | None = None) -> None:
-        """Raise ValueError if a constraint does not fit a search; None for a size that is unknown."""
+    def check(
+        self, max_length: int | None, vocabulary_size: int | None = None, end_id: int | None = None
+    ) -> None:
+        """Raise ValueError if a constraint does not fit a search; None for a value that is unknown."""
         if max_length is not None:
             expected = f"at most max_length={max_length}"
             require(self.min_length <= max_length, expected, min_length=self.min_length)
@@ -68,6 +76,11 @@ class Constraints:
             ids = np.unique(self.banned_tokens)
             is_valid = len(ids) < vocabulary_size and bool((ids < vocabulary_size).all())
             require(is_valid, expected, banned_tokens=self.banned_tokens)
+            is_end_left = (
+                end_id is not None and len(ids) == vocabulary_size - 1 and end_id not in ids
+            )
+            expected = f"0 where all tokens but end_id={end_id} are banned"
+            require(not is_end_left or self.min_length == 0, expected, min_length=self.min_length)
 
     def apply(self, scores: np.ndarray, history: np.ndarray, end_id: int) -> np.ndarray:
         """Return the scores of the next token under the constraints, -inf for excluded tokens.
@@ -94,3 +107,24 @@ class Constraints:
         if history.shape[1] - 1 < self.min_length:
             scores[:, end_id] = -np.inf
         return scores
+
+
+def takes_constraints(method: Method) -> Method:
+    """Name an unknown option of a method that takes `**constraints`, in a TypeError.
+
+    Python would name the dataclass `Constraints`, which its callers do not know.
+    """
+    names = [name for name in inspect.signature(method).parameters if name != "constraints"][1:]
+    names += [field.name for field in fields(Constraints)]
+
+    @functools.wraps(method)
+    def checked(self, *args, **options):
+        for name in options.keys() - set(names):
+            near = get_close_matches(name, names, n=1)
+            raise TypeError(
+                f"The options of `{method.__name__}` must be among {', '.join(names)}. Received: "
+                f"{name}={quote(options[name])}" + (f". Did you mean `{near[0]}`?" if near else "")
+            )
+        return method(self, *args, **options)
+
+    return checked  # type: ignore[return-value]

@@ -21,8 +21,8 @@ class Engine(Protocol):
     def beam(self, source: np.ndarray, max_length: int) -> tuple:
         """Return tokens, lengths and scores of the bundle's beam search."""
 
-    def host_search(self) -> tuple[HostSearch, int | None]:
-        """Return a `HostSearch`, and its number of rows or None."""
+    def host_search(self) -> HostSearch:
+        """Return the searches on the host."""
 
 
 def best_search(engine: Engine, num_beams: int) -> Callable:
@@ -119,10 +119,10 @@ class FileEngine:
         found = self._run("generate_beam", source, max_length)
         return found["tokens"], found["length"], found["scores"]
 
-    def host_search(self) -> tuple[HostSearch, int | None]:
-        """Return a `HostSearch` over `encode` and `decode_step`, and its batch; None if dynamic."""
+    def host_search(self) -> HostSearch:
+        """Return a `HostSearch` over `encode` and `decode_step`."""
         sizes: dict = {"max_tokens": self.max_tokens, "batch": self.batch}
-        return HostSearch(self.encode, self.decode_step, **self.ids, **sizes), self.batch
+        return HostSearch(self.encode, self.decode_step, **self.ids, **sizes)
 
     def _run(self, signature, source, max_length):
         max_length = np.array(max_length, np.int32)
@@ -130,7 +130,7 @@ class FileEngine:
 
     def _greedy_on_host(self, file, source, max_length):
         """Search in batches of the file's size, so that short targets do not wait for long ones."""
-        search, _ = self.host_search()
+        search = self.host_search()
         search.check_length(max_length)
         file.check_length(source)
         tokens = np.full((len(source), max_length), self.ids["pad_id"], np.int32)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .checks import require, require_below, require_no_start, require_positive
-from .constraints import Constraints
+from .constraints import Constraints, takes_constraints
 from .host_decoding import beam_search, check_beams, check_sampling, drawn, log_probabilities
 
 
@@ -60,6 +60,7 @@ class HostSearch:
         self.max_tokens, self.batch = max_tokens, batch
         self.start_id, self.end_id, self.pad_id = start_id, end_id, pad_id
 
+    @takes_constraints
     def greedy(
         self,
         source: np.ndarray,
@@ -84,9 +85,10 @@ class HostSearch:
             ValueError: `max_length` is not a positive integer, or exceeds `max_tokens`; or another
                 argument is out of its range.
         """
-        steps = self._steps(source, max_length, prefix, constraints, _most_probable)
+        steps = self._steps(source, max_length, prefix, constraints)
         return self._collected(len(source), max_length, steps)
 
+    @takes_constraints
     def stream(
         self,
         source: np.ndarray,
@@ -107,9 +109,10 @@ class HostSearch:
             ValueError: As in `greedy`, or there are several sources.
         """
         require(len(source) == 1, "one source, of shape (1, source_length)", source=source)
-        steps = self._steps(source, max_length, prefix, constraints, _most_probable)
+        steps = self._steps(source, max_length, prefix, constraints)
         return (int(token[0]) for token, _ in steps)
 
+    @takes_constraints
     def beam(
         self,
         source: np.ndarray,
@@ -157,6 +160,7 @@ class HostSearch:
             pad_id=self.pad_id,
         )
 
+    @takes_constraints
     def sample(
         self,
         source: np.ndarray,
@@ -256,7 +260,7 @@ class HostSearch:
             expected = f"at most {self.max_tokens}, the size of the file's KV cache"
             require(length <= self.max_tokens, expected, **{name: length})
 
-    def _steps(self, source, max_length, prefix, constraints, choose):
+    def _steps(self, source, max_length, prefix, constraints, choose=None):
         """Return a generator of the tokens `(batch,)` of each step, and of which rows have not ended."""
         constrain = self._constrain(len(source), max_length, prefix, constraints)
 
@@ -266,11 +270,12 @@ class HostSearch:
             running = np.ones(len(source), bool)
             for step in range(max_length):
                 logits, state, _ = self._advance(history[:, -1], state)
-                token = choose(constrain(logits, history), step).astype(np.int32)
+                logits = constrain(logits, history)
+                token = choose(logits, step) if choose else logits.argmax(axis=-1)  # greedy
                 running = running & (token != self.end_id)
                 if not running.any():
                     return
-                token = np.where(running, token, np.int32(self.pad_id))
+                token = np.where(running, token, self.pad_id).astype(np.int32)
                 history = np.concatenate([history, token[:, None]], axis=1)
                 yield token, running
 
@@ -300,7 +305,7 @@ class HostSearch:
         def constrain(scores, history):
             step = history.shape[1] - 1
             if step == 0:
-                constraints.check(max_length, scores.shape[1])
+                constraints.check(max_length, scores.shape[1], self.end_id)
                 require_below("prefix", prefix, scores.shape[1])
             allowed = constraints.apply(scores, history, self.end_id) if constraints else scores
             if prefix is None or step >= prefix.shape[1]:
@@ -344,7 +349,3 @@ class HostSearch:
             name: np.concatenate([np.asarray(output[name]) for output in outputs])[:rows]
             for name in outputs[0]
         }
-
-
-def _most_probable(logits, step):
-    return logits.argmax(axis=-1)

@@ -1,6 +1,5 @@
 """The runner of bundles: text in, text out."""
 
-import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -8,17 +7,19 @@ from typing import Any
 import numpy as np
 
 from .checks import checked_texts, level_of_caller, quote, require, require_positive
-from .constraints import Constraints
+from .constraints import Constraints, takes_constraints
 from .container import MAX_LENGTH
 from .engine import Engine
-from .host_decoding import check_sampling
+from .host_decoding import check_beams, check_sampling
 from .scores import TargetScores
 from .sentences import by_sentence
 from .text import batches_by_length, decode, pad, prefix_ids, source_ids, stream_text
 from .tokenizer import Tokenizer, Tokenizers
+from .unicode import clean
 
 GREEDY_BATCH, BEAM_BATCH = 32, 8  # texts of a call by default
 NO_TARGET = -1e8  # scores below it mark missing targets: fewer exist than the beam has places
+BY_SENTENCE = ". To generate it by sentence, use `split=True` or --split"
 
 
 class Runner(TargetScores):
@@ -50,6 +51,7 @@ class Runner(TargetScores):
         """The search of `generate`: `num_beams`, 1 for greedy search, and `length_penalty`."""
         return self.description["search"]
 
+    @takes_constraints
     def generate(
         self,
         texts: Sequence[str],
@@ -76,7 +78,7 @@ class Runner(TargetScores):
                 bundle. With another one than these two, the search runs on the host.
             length_penalty: Exponent of the length penalty of beam search. Default: that of `search`.
             split: Whether to split the texts into sentences and join their targets, with the
-                whitespace of the text, as long texts need. Needs the extra `split`.
+                whitespace between them, as long texts need. Needs the extra `split`.
             prefix: Text that all targets begin with, or a list of texts, one for each source. Default:
                 none.
             **constraints: `min_length`, `no_repeat_ngram`, `repetition_penalty` and `banned_tokens`
@@ -89,25 +91,22 @@ class Runner(TargetScores):
         Raises:
             ValueError: `texts` is not a list of str, or a number is out of its range.
         """
-        if split:
-            require(prefix is None, "None with split=True", prefix=prefix)
-            of_sentences = functools.partial(
-                self.generate,
-                max_length=max_length,
-                batch_size=batch_size,
-                num_beams=num_beams,
-                length_penalty=length_penalty,
-                **constraints,
-            )
-            language, *_ = self.description.get("languages") or [None]
-            return by_sentence(of_sentences, checked_texts(texts), language)
         num_beams = self.search["num_beams"] if num_beams is None else num_beams
-        options = num_beams, length_penalty, prefix, constraints
-        targets = [""] * len(checked_texts(texts))
-        for row, tokens, lengths, _ in self._search(texts, max_length, batch_size, *options):
-            targets[row] = decode(self.tokenizers.target, tokens[:1], lengths[:1])[0]
-        return targets
+        options = max_length, batch_size, num_beams, length_penalty, prefix, constraints
 
+        def best(texts, advice=""):
+            targets = [""] * len(texts)
+            for row, tokens, lengths, _ in self._search(texts, *options, advice):
+                targets[row] = decode(self.tokenizers.target, tokens[:1], lengths[:1])[0]
+            return targets
+
+        if not split:
+            return best(checked_texts(texts), BY_SENTENCE)
+        require(prefix is None, "None with split=True", prefix=prefix)
+        language, *_ = self.description.get("languages") or [None]
+        return by_sentence(best, checked_texts(texts), language)
+
+    @takes_constraints
     def generate_beam(
         self,
         texts: Sequence[str],
@@ -133,9 +132,10 @@ class Runner(TargetScores):
 
         Returns:
             For each text a list of (target, score), the best first, at most as many as the beam size.
-            No target appears twice: hypotheses of the same text are merged, with the best score. A
-            score is the log-probability divided by the length penalty. Blank text has the only
-            target "", with score 0.
+            No target appears twice: of hypotheses whose texts differ at most in the whitespace at
+            their ends, the best remains. A score is the log-probability divided by the length
+            penalty. Blank text has the only target "", with score 0. A list is empty if constraints
+            leave no target, as a small `no_repeat_ngram` can.
 
         Raises:
             ValueError: As in `generate`, or the search of the bundle is greedy and `num_beams` is not
@@ -150,33 +150,42 @@ class Runner(TargetScores):
         for row, tokens, lengths, scores in self._search(texts, max_length, batch_size, *options):
             kept = scores > NO_TARGET
             found = decode(self.tokenizers.target, tokens[kept], lengths[kept])
-            best: dict[str, float] = {}
+            best: dict[str, tuple[str, float]] = {}
             for text, score in zip(found, map(float, scores[kept]), strict=True):
-                best.setdefault(text, score)
-            targets[row] = list(best.items())
+                best.setdefault(clean(text), (text, score))
+            targets[row] = list(best.values())
         return targets
 
     def _search(
-        self, texts, max_length, batch_size, num_beams, length_penalty, prefix, constraints
+        self,
+        texts,
+        max_length,
+        batch_size,
+        num_beams,
+        length_penalty,
+        prefix,
+        constraints,
+        advice="",
     ) -> Iterator[tuple]:
-        """Run a search in the file where it has it, or on the host.
+        """Run a search in the file where it has it, or on the host. `advice` is that of `batches`.
 
         Yields:
             The index of a text, tokens `(n, length)` of its targets, and lengths and scores `(n,)`. In
             greedy search n is 1 and the score is 0.
         """
-        require_positive(num_beams=num_beams)
+        if length_penalty is None:
+            length_penalty = self.search["length_penalty"]
+        check_beams(num_beams, num_beams, length_penalty)
         control = self._control(texts, max_length, prefix, constraints)
         if batch_size is None:
             batch_size = GREEDY_BATCH if num_beams == 1 else BEAM_BATCH
-        if length_penalty is None:
-            length_penalty = self.search["length_penalty"]
         options = {"num_beams": num_beams, "length_penalty": length_penalty}
-        host, batch = None, None
-        if control or (num_beams > 1 and options != self.search):
-            host, batch = self.engine.host_search()
+        host, is_another = None, any(self.search[name] != x for name, x in options.items())
+        if control or (num_beams > 1 and is_another):
+            host = self.engine.host_search()
+            batch_size = host.batch or batch_size
             options["num_hypotheses"] = num_beams
-        for rows, source, limit in self.batches(texts, max_length, batch or batch_size):
+        for rows, source, limit in self.batches(texts, max_length, batch_size, advice):
             given = control(rows) if control else {}
             if num_beams == 1:
                 greedy = host.greedy if host else self.engine.greedy
@@ -191,12 +200,14 @@ class Runner(TargetScores):
     def _control(self, texts, max_length, prefix, constraints) -> Callable | None:
         """Check the control of a search; return its options for rows of texts, None without any."""
         limit, checked = self._limit(max_length), Constraints(**constraints)
-        checked.check(limit, self.tokenizers.target.vocabulary_size)
+        target = self.tokenizers.target
+        checked.check(limit, target.vocabulary_size, target.end_id)
         if prefix is None:
             return (lambda rows: constraints) if checked else None
-        ids = prefix_ids(self.tokenizers.target, prefix, len(texts), limit)
+        ids = prefix_ids(target, prefix, len(texts), limit)
         return lambda rows: {**constraints, "prefix": ids[rows]}
 
+    @takes_constraints
     def sample(
         self,
         texts: Sequence[str],
@@ -235,8 +246,8 @@ class Runner(TargetScores):
         check_sampling(temperature, top_k, top_p, seed)
         control = self._control(texts, max_length, prefix, constraints)
         targets, draws = [""] * len(texts), None
-        search, batch = self.engine.host_search()
-        for rows, source, limit in self.batches(texts, max_length, batch or batch_size):
+        search = self.engine.host_search()
+        for rows, source, limit in self.batches(texts, max_length, search.batch or batch_size):
             if draws is None:
                 draws = np.random.default_rng(seed).random((len(texts), limit), np.float32)
             options: dict = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
@@ -246,6 +257,7 @@ class Runner(TargetScores):
                 targets[row] = target
         return targets
 
+    @takes_constraints
     def stream(
         self,
         text: str,
@@ -277,7 +289,7 @@ class Runner(TargetScores):
         """
         require(isinstance(text, str), "a text", text=text)
         control = self._control(checked_texts([text]), max_length, prefix, constraints)
-        search, _ = self.engine.host_search()
+        search = self.engine.host_search()
         for _, source, limit in self.batches([text], max_length, 1):
             tokens = search.stream(source, limit, **(control([0]) if control else {}))
             return stream_text(self.tokenizers.target, tokens)
@@ -288,13 +300,16 @@ class Runner(TargetScores):
         return source_ids(self.tokenizers.source, texts, self.description["max_source_length"])
 
     def batches(
-        self, texts: Sequence[str], max_length: int | None, batch_size: int
+        self, texts: Sequence[str], max_length: int | None, batch_size: int, advice: str = ""
     ) -> Iterator[tuple]:
-        """Yield indices into `texts`, their source ids, and the maximum number of tokens."""
+        """Yield indices into `texts`, their source ids, and the maximum number of tokens.
+
+        `advice` ends the warning of a text that is cut.
+        """
         limit = self._limit(max_length)
         require_positive(batch_size=batch_size)
         sources = self.source_ids(texts)
-        self._warn_of_cut_sources(texts, sources)
+        self._warn_of_cut_sources(texts, sources, advice)
         padding = self.description.get("padding", self.tokenizers.source.pad_id)
         for rows in batches_by_length(sources, batch_size):
             yield rows, pad([sources[row] for row in rows], padding), limit
@@ -306,13 +321,13 @@ class Runner(TargetScores):
         require(limit <= MAX_LENGTH, f"at most {MAX_LENGTH:,}", max_length=limit)
         return limit
 
-    def _warn_of_cut_sources(self, texts, sources):
+    def _warn_of_cut_sources(self, texts, sources, advice):
         limit = self.description["max_source_length"]
         for text in (t for t, ids in zip(texts, sources, strict=True) if len(ids) == limit):
             length = len(self.tokenizers.source.encode([text])[0])
             if length >= limit:
                 warnings.warn(
                     f"a text of {length} tokens is cut to {limit - 1}, the maximum length of this "
-                    f"model: {quote(text)}. To generate it by sentence, use `split=True` or --split",
+                    f"model: {quote(text)}{advice}",
                     stacklevel=level_of_caller(),
                 )

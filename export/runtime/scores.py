@@ -117,7 +117,7 @@ def _scored(runner, sources, targets, batch_size) -> Iterator[tuple]:
     end_id = runner.tokenizers.target.end_id
     ids = [[*row, end_id] for row in runner.tokenizers.target.encode(targets)]
     for rows, source, _ in runner.batches(sources, None, batch_size):
-        search, _ = runner.engine.host_search()
+        search = runner.engine.host_search()
         _, each, attention = search.score(source, pad([ids[row] for row in rows], search.pad_id))
         for i, row in enumerate(rows):
             source_ids = source[i, : np.flatnonzero(source[i] == end_id)[-1] + 1]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from seq2lite.extras import require_extra
 
-from .unicode import STRIPPED
+from .unicode import STRIPPED, clean
 
 _LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 # The end of a Chinese or Japanese sentence, which no space follows.
@@ -47,14 +47,14 @@ class SplitText:
 def by_sentence(
     generate: Callable[[list[str]], list[str]], texts: Sequence[str], language: str | None
 ) -> list[str]:
-    """Generate a target for each text, sentence by sentence.
+    """Generate a target for each text, sentence by sentence. Blank text gives "".
 
     Args:
         generate: Function from texts to their targets. It is called once, with all sentences.
         texts: Source texts.
         language: Language tag of the texts, or None.
     """
-    parts = [split(text, language) for text in texts]
+    parts = [split(clean(text), language) for text in texts]
     targets = iter(generate([sentence for part in parts for sentence in part.sentences]))
     return [part.join([next(targets) for _ in part.sentences]) for part in parts]
 

@@ -3,7 +3,6 @@
 import numpy as np
 
 from .checks import require
-from .host_search import HostSearch
 from .interpreter import ModelFile
 
 
@@ -58,12 +57,6 @@ class StaticFile:
                 scale, zero_point = self._outputs[name]["quantization"]
                 state[name] = (state[name].astype(np.float32) - zero_point) * scale
         return state
-
-    def search(self, start_id: int, end_id: int, pad_id: int) -> HostSearch:
-        """Return a `HostSearch` over this file."""
-        ids = {"start_id": start_id, "end_id": end_id, "pad_id": pad_id}
-        sizes: dict = {"max_tokens": self.max_tokens, "batch": self.batch}
-        return HostSearch(self.encode, self.decode_step, **ids, **sizes)
 
 
 def zero_state(inputs: dict) -> dict[str, np.ndarray]:

@@ -75,7 +75,7 @@ def _agreements(engine, run, source, max_length, search):
     """Whether a search in the file and on the host find the same tokens, for each row of a source."""
     if engine.is_static:
         return None
-    host, _ = engine.host_search()
+    host = engine.host_search()
     if search["num_beams"] == 1:
         expected, expected_lengths = host.greedy(source, max_length)
     else:

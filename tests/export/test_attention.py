@@ -18,7 +18,7 @@ LENGTHS = {"max_source_length": 9, "max_target_length": 8}
 def scores(model, content, source, target):
     """The results of `HostSearch.score` over a file."""
     ids = {name: getattr(model, name) for name in ("start_id", "end_id", "pad_id")}
-    return FileEngine(ModelFile(content), ids).host_search()[0].score(source, target)
+    return FileEngine(ModelFile(content), ids).host_search().score(source, target)
 
 
 def weights_of_keras(model, source, target):

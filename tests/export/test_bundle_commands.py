@@ -126,9 +126,9 @@ def test_a_long_text_is_generated_by_sentence(bundle):
     one, two, three = runner.generate(sentences)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert runner.generate([text, " "], split=True) == [f"{one}  {two}\n{three}", " "]
+        assert runner.generate([text, " "], split=True) == [f"{one}  {two}\n{three}", ""]
         many = "Open File. " * 40
-        assert runner.generate([many], split=True) == [f"{one} " * 40]
+        assert runner.generate([many], split=True) == [" ".join([one] * 40)]
     with pytest.warns(UserWarning, match=r"a text of .* use `split=True` or --split"):
         runner.generate([many])
     done = command("run", bundle, "--split", text.replace("\n", " "))

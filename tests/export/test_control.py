@@ -74,11 +74,19 @@ def test_targets_of_a_runner_begin_with_a_prefix(runner, tiny_model):
         assert found[1] == search()[1]
 
 
-def test_samples_of_a_runner_keep_the_constraints(runner):
-    texts = runner.sample(["Open File"] * 20, seed=1, banned_tokens=range(4, 500))
-    ids = runner.tokenizers.target.encode(texts)
-    assert texts != runner.sample(["Open File"] * 20, seed=1)
-    assert all(isinstance(text, str) for text in texts) and any(ids)
+def test_samples_of_a_runner_keep_the_constraints(runner, monkeypatch):
+    found, banned = set(), set(range(4, 500))
+
+    def collect(tokenizer, tokens, lengths):
+        found.update(int(i) for row, n in zip(tokens, lengths, strict=True) for i in row[:n])
+        return [""] * len(tokens)
+
+    monkeypatch.setattr("seq2lite.export.runtime.runner.decode", collect)
+    runner.sample(["Open File"] * 20, seed=1)
+    assert found & banned
+    found.clear()
+    runner.sample(["Open File"] * 20, seed=1, banned_tokens=range(4, 500))
+    assert len(found) > 20 and not found & banned
 
 
 @pytest.mark.parametrize(
@@ -100,6 +108,26 @@ def test_a_wrong_constraint_is_named(runner, options, message):
     if options != {"prefix": ["a"]}:
         with pytest.raises(ValueError, match=message):
             runner.stream(TEXTS[0], **options)
+
+
+def test_a_misspelled_option_is_named(runner):
+    message = (
+        r"options of `%s` must be among .*max_length.*Received: max_lenght=3\. Did you mean `max_le"
+    )
+    for search in (runner.generate, runner.generate_beam, runner.sample):
+        with pytest.raises(TypeError, match=message % search.__name__):
+            search(TEXTS, max_lenght=3)
+    with pytest.raises(TypeError, match=message % "stream"):
+        runner.stream(TEXTS[0], max_lenght=3)
+    host, source = runner.engine.host_search(), np.array([[5, 3]])
+    for search in (host.greedy, host.beam, host.sample, host.stream):
+        with pytest.raises(TypeError, match="Did you mean `no_re"):
+            search(source, 3, no_repeat_ngrams=2)
+
+
+def test_a_length_penalty_of_greedy_search_is_checked(runner):
+    with pytest.raises(ValueError, match="`length_penalty` must be a finite number"):
+        runner.generate(TEXTS, num_beams=1, length_penalty=float("nan"))
 
 
 def test_sentences_have_no_common_prefix(runner):

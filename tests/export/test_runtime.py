@@ -75,6 +75,22 @@ def test_a_text_that_is_too_long_is_cut_with_a_warning(runner):
     assert results[0] == runner.generate(cut)[0]
 
 
+def test_the_warning_of_a_cut_text_advises_what_the_method_has(runner):
+    long, advice = "menu " * 60, "use `split=True` or --split"
+    with pytest.warns(UserWarning, match=advice):
+        runner.generate([long])
+    for call in (
+        lambda: runner.generate([long], split=True),
+        lambda: runner.generate_beam([long]),
+        lambda: runner.sample([long]),
+        lambda: runner.stream(long),
+        lambda: runner.score([long], ["a"]),
+    ):
+        with pytest.warns(UserWarning, match="is cut to 39") as warned:
+            call()
+        assert advice not in str(warned[0].message)
+
+
 def test_a_text_of_exactly_the_limit_is_not_cut(runner, recwarn):
     ids = [*runner.tokenizers.source.encode(["menu " * 60])[0][:39]]
     text = runner.tokenizers.source.decode([ids])[0].strip()
@@ -139,12 +155,13 @@ def test_no_target_appears_twice_in_a_list(runner):
     class Engine:
         def beam(self, source, max_length):
             subword, other = runner.tokenizers.target.encode(["a", "b"])
-            rows = [subword, [ord("a") + 4], other]  # the second is the byte of "a"
-            tokens = np.zeros((len(source), 3, 4), np.int32)
+            # The second is the byte of "a", the last has a byte of white space in front.
+            rows = [subword, [ord("a") + 4], other, [ord("\t") + 4, *other]]
+            tokens = np.zeros((len(source), 4, 4), np.int32)
             for place, ids in enumerate(rows):
                 tokens[:, place, : len(ids)] = ids
             lengths = np.array([[len(ids) for ids in rows]] * len(source))
-            return tokens, lengths, np.array([[-1.0, -2.0, -3.0]] * len(source))
+            return tokens, lengths, np.array([[-1.0, -2.0, -3.0, -4.0]] * len(source))
 
     (found,) = Runner(runner.description, runner.tokenizers, Engine()).generate_beam(["Open"])
     assert found == [("a", -1.0), ("b", -3.0)]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from seq2lite.export.runtime.sentences import split
+from seq2lite.export.runtime.sentences import by_sentence, split
 from seq2lite.export.runtime.unicode import STRIPPED
 
 
@@ -64,6 +64,11 @@ def test_sentences_joined_again_are_the_text():
 )
 def test_targets_are_joined_as_their_language_is_written(text, targets, joined):
     assert split(text).join(targets) == joined
+
+
+def test_the_ends_of_a_text_are_cleaned_before_it_is_split():
+    texts = ["\ufeff One.  Two.\n", " \n\ufeff ", "", "e\u0301\u3000"]
+    assert by_sentence(list, texts, "en") == ["One.  Two.", "", "", "\u00e9"]
 
 
 def test_without_sentencex_the_command_that_installs_it_is_named(monkeypatch):

@@ -1,6 +1,7 @@
 """A `Runner` in several threads and processes gives the targets of one thread."""
 
 import copy
+import itertools
 import json
 import multiprocessing
 import pickle
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from seq2lite import export
+from seq2lite.export.runtime.interpreter import open_interpreter
 
 NUM_THREADS = 8
 TEXTS = ["Open File", "파일 열기", "Close all of the editors", "Save", "", "Show the next error"]
@@ -27,16 +29,20 @@ def runner(bundle):
 
 
 def call(runner, seed):
-    """One of three searches on random texts in a random batch, decided by `seed`."""
+    """One of five searches on random texts in a random batch, decided by `seed`."""
     rng = np.random.default_rng(seed)
     texts = [TEXTS[i] for i in rng.integers(0, len(TEXTS), rng.integers(1, 5))]
-    options = {"max_length": int(rng.integers(2, 9)), "batch_size": int(rng.integers(1, 4))}
-    if seed % 3 == 0:
-        return runner.generate(texts, **options)
-    if seed % 3 == 1:
-        beams = runner.generate_beam(texts, **options)
+    length, batch = {"max_length": int(rng.integers(2, 9))}, {"batch_size": int(rng.integers(1, 4))}
+    if seed % 5 == 0:
+        return runner.generate(texts, **length, **batch, num_beams=1)
+    if seed % 5 == 1:
+        beams = runner.generate_beam(texts, **length, **batch)
         return [[(text, round(score, 4)) for text, score in each] for each in beams]
-    return runner.sample(texts, seed=seed, **options)
+    if seed % 5 == 2:
+        return runner.sample(texts, seed=seed, **length, **batch)
+    if seed % 5 == 3:
+        return list(runner.stream(texts[0], **length))
+    return [round(each.log_probability, 3) for each in runner.score(texts, texts[::-1], **batch)]
 
 
 def compare(runner, num_calls, num_different):
@@ -67,14 +73,64 @@ def resident():
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
-def test_a_larger_batch_opens_a_new_interpreter(bundle):
+def opened_interpreters(monkeypatch, failures=()):
+    """A list of the interpreters that are opened from now on; attempts in `failures` fail."""
+    opened, attempts = [], itertools.count()
+
+    def open_one(*args, **options):
+        if next(attempts) in failures:
+            raise export.BundleError("no memory")
+        opened.append(open_interpreter(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr("seq2lite.export.runtime.interpreter.open_interpreter", open_one)
+    return opened
+
+
+def test_a_larger_batch_opens_a_new_interpreter(bundle, monkeypatch):
     """XNNPACK can return wrong rows otherwise. Single texts and smaller batches use the same one."""
-    runner, used = export.load(bundle), []
-    for texts in (TEXTS[:1], TEXTS[1:2], TEXTS[:1], TEXTS[:4], TEXTS[:2], TEXTS[:4]):
+    opened = opened_interpreters(monkeypatch)
+    runner, number = export.load(bundle), []
+    for texts in (TEXTS[:1], TEXTS[2:3], TEXTS[:1], TEXTS[:4], TEXTS[:2], TEXTS[:4], TEXTS[:1] * 5):
         runner.generate(texts)
-        used.append(runner.engine.file.interpreter)
-    assert used[0] is used[1] is used[2] is not used[3]
-    assert used[3] is used[4] is not used[5]
+        number.append(len(opened))
+    assert number == [1, 1, 1, 2, 2, 2, 3]
+
+
+def test_a_new_interpreter_first_runs_the_largest_call_so_far(bundle, monkeypatch):
+    file, shapes = export.load(bundle).engine.file, []
+
+    class Interpreter:
+        def get_signature_runner(self, _):
+            return lambda source, max_length: shapes.append(source.shape)
+
+    monkeypatch.setattr(
+        "seq2lite.export.runtime.interpreter.open_interpreter", lambda *_: Interpreter()
+    )
+    file = pickle.loads(pickle.dumps(file))
+    for shape in [(1, 9), (4, 2), (3, 8), (1, 10), (4, 10)]:
+        file.run("generate", source=np.ones(shape, np.int32), max_length=np.int32(3))
+    assert shapes == [(1, 9), (4, 9), (4, 2), (3, 8), (4, 10), (1, 10), (4, 10)]
+
+
+def test_mixed_calls_seldom_open_a_new_interpreter(bundle, monkeypatch):
+    opened = opened_interpreters(monkeypatch)
+    runner = export.load(bundle)
+    expected = [call(runner, seed) for seed in range(100)]
+    assert len(opened) < 15
+    opened.clear()
+    assert [call(runner, seed) for seed in range(100)] == expected
+    assert not opened
+
+
+def test_a_call_after_a_failed_opening_opens_again(bundle, monkeypatch):
+    opened = opened_interpreters(monkeypatch, failures=[1])
+    runner = export.load(bundle)
+    runner.generate(TEXTS[:1])
+    with pytest.raises(export.BundleError, match="no memory"):
+        runner.generate(TEXTS)
+    assert runner.generate(TEXTS) == export.load(bundle).generate(TEXTS)
+    assert len(opened) == 3
 
 
 def test_a_threading_server_answers_as_one_thread(runner):
@@ -110,18 +166,18 @@ def test_a_threading_server_answers_as_one_thread(runner):
 def test_a_copied_runner_has_an_interpreter_of_its_own(runner):
     for other in (pickle.loads(pickle.dumps(runner)), copy.deepcopy(runner)):
         assert other.engine.file.interpreter is not runner.engine.file.interpreter
-        assert [call(other, seed) for seed in range(3)] == [call(runner, seed) for seed in range(3)]
+        assert [call(other, seed) for seed in range(5)] == [call(runner, seed) for seed in range(5)]
 
 
 def answer(runner, queue):
-    queue.put([call(runner, seed) for seed in range(3)])
+    queue.put([call(runner, seed) for seed in range(5)])
 
 
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_a_forked_process_can_use_a_runner(bundle, num_threads):
     """Also while another thread uses it, whose lock is never released in the forked process."""
     runner = export.load(bundle, num_threads=num_threads)
-    expected = [call(runner, seed) for seed in range(3)]
+    expected = [call(runner, seed) for seed in range(5)]
     context = multiprocessing.get_context("fork")
     has_ended = threading.Event()
 
@@ -143,6 +199,25 @@ def test_a_forked_process_can_use_a_runner(bundle, num_threads):
     finally:
         has_ended.set()
         thread.join()
+
+
+def test_a_forked_process_reads_a_file_whose_lock_its_parent_held(bundle):
+    file = export.load(bundle).engine.file
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+
+    def read():
+        assert file.interpreter is not None
+        queue.put((set(file.inputs("encode")), set(file.outputs("decode_step"))))
+
+    expected = set(file.inputs("encode")), set(file.outputs("decode_step"))
+    process = context.Process(target=read, daemon=True)
+    with file._session.lock:
+        process.start()
+    try:
+        assert queue.get(timeout=60) == expected
+    finally:
+        process.kill()
 
 
 SPAWN = """

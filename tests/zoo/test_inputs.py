@@ -74,6 +74,7 @@ def test_a_source_without_its_end_is_told(model):
         lambda: zoo.greedy_search(model, source, 4),
         lambda: zoo.beam_search(model, source, 4),
         lambda: zoo.sample(model, source, 4),
+        lambda: zoo.score(model, source, [[5, 3]] * 2),
     ):
         with pytest.warns(UserWarning, match="must end with end_id=3.* 1 of 2 rows") as found:
             call()

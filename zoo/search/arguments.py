@@ -37,7 +37,7 @@ def _warn_of_missing_ends(model, source):
             f"each row of `source` must end with end_id={model.end_id}, then be padded with "
             f"pad_id={model.pad_id}, as in training. Received: {len(missing)} of {len(source)} rows "
             f"without it, the first is row {missing[0]}. model.generate(texts) appends it",
-            stacklevel=5,
+            stacklevel=checks.level_of_caller(),
         )
 
 

@@ -28,7 +28,7 @@ def constraint(model, max_length, **options):
     """
     constraints = Constraints(**options)
     size = model.vocabulary_size
-    constraints.check(max_length if is_number(max_length) else None, size)
+    constraints.check(max_length if is_number(max_length) else None, size, model.end_id)
     if not constraints:
         return None
     penalty, n = float(constraints.repetition_penalty), int(constraints.no_repeat_ngram)

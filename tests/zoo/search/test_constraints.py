@@ -186,6 +186,10 @@ def test_samples_keep_the_constraints(family, source, options):
         ({"banned_tokens": [-1]}, "`banned_tokens` must be a list of ids"),
         ({"banned_tokens": [60]}, r"`banned_tokens` must be ids in \[0, 60\)"),
         ({"banned_tokens": range(60)}, "and not all of them"),
+        (
+            {"banned_tokens": sorted({*range(60)} - {END}), "min_length": 1},
+            f"`min_length` must be 0 where all tokens but end_id={END} are banned",
+        ),
     ],
     ids=str,
 )
