@@ -133,8 +133,7 @@ class HostSearch:
             num_hypotheses: Number of targets to return for each sentence, at most `num_beams`.
             length_penalty: Exponent of the length penalty, as in `zoo.beam_search`. Default 0.6.
             prefix: Ids that the targets must begin with, as in `greedy`.
-            **constraints: The arguments of `Constraints`. They change the log-probabilities, and so
-                the scores.
+            **constraints: The arguments of `Constraints`. They change the scores.
 
         Returns:
             `tokens`, int32 `(batch, num_hypotheses, length)`, the best target first; `lengths`, int32
