@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import zipfile
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -27,9 +28,13 @@ from seq2lite.recipes.run.fine_tuning import FineTuning
 from seq2lite.recipes.run.folder import open_run
 from seq2lite.recipes.run.model import ModelOptions
 from seq2lite.recipes.run.prepare import prepare_run
+from seq2lite.recipes.run.record import describe_run
+from seq2lite.recipes.run.report import write_report
 from seq2lite.recipes.training.checkpoints import Checkpoints
 from seq2lite.recipes.training.fit import fit
+from seq2lite.recipes.training.history import History
 from seq2lite.recipes.training.options import Training
+from seq2lite.recipes.training.result import RunResult
 
 FAMILIES = {
     "transformer_tiny": ("model_dim=16", "num_heads=2", "feed_forward_dim=24", "num_layers=[2,1]"),
@@ -379,6 +384,19 @@ def test_a_run_must_not_replace_its_base_and_a_changed_base_is_another_run(
     (folder / "tokenizer.model").write_bytes(other.SerializeToString())
     with pytest.raises(ValueError, match=r"other options.* Received: content of .*tokenizer.model"):
         prepare_run(config)
+
+
+def test_a_report_names_the_recipe_and_the_base(base, domain, tmp_path):
+    folder, model = base
+    history = History(evaluations=[{"loss": 2.0, "val_loss": 3.0, "seconds": 1.0}])
+    data = SimpleNamespace(summary=())
+    result = RunResult(tmp_path, data, model, history, averaged=(1,), is_complete=True)
+    line = f"The initial weights are those of `{folder}`.\n"
+    for init_from, is_named in ((str(folder), True), ("", False)):
+        config = translate.Config.of(init_from=init_from, **domain)
+        write_report(result, describe_run(config))
+        report = (tmp_path / "report.md").read_text("utf-8")
+        assert report.startswith("# translate: ") and (line in report) is is_named
 
 
 @pytest.mark.parametrize("preset", mostly_long(FAMILIES, ["rnn_tiny"]))
