@@ -12,6 +12,7 @@ import pytest
 import fuzz_bundle
 from changed_bundles import changed_copy, parts_of, reseal
 from seq2lite import export, zoo
+from seq2lite.export.runtime.checks import level_of_caller
 from seq2lite.export.runtime.container import write_container
 from seq2lite.export.runtime.golden import check_golden
 from seq2lite.export.runtime.runner import Runner
@@ -89,6 +90,10 @@ def test_the_warning_of_a_cut_text_advises_what_the_method_has(runner):
         with pytest.warns(UserWarning, match="is cut to 39") as warned:
             call()
         assert advice not in str(warned[0].message)
+
+
+def test_a_warning_can_name_code_without_a_module():
+    assert eval("level()", {"level": level_of_caller}) == 1
 
 
 def test_a_text_of_exactly_the_limit_is_not_cut(runner, recwarn):
