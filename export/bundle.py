@@ -94,7 +94,7 @@ def to_bundle(
 
     Raises:
         ValueError: An argument is invalid. Nothing has been written.
-        ConversionError: The model cannot be converted, or its file cannot be run.
+        ConversionError: The model cannot be converted, or its file cannot be opened or run.
         ParityError: The outputs of a file differ from Keras by more than the tolerance.
 
     Example:

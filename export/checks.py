@@ -14,6 +14,7 @@ from seq2lite.zoo.text import TextSettings
 
 from .quantization.modes import MAX_DIVERGENCE, MODES, Tolerance
 from .quantization.weights import require_finite
+from .runtime import host_decoding
 from .runtime.checks import is_unicode
 from .runtime.container import MAX_LENGTH, is_bundle, is_zip
 from .system.atomic import check_parents
@@ -150,10 +151,7 @@ def check_batch(batch, quantization):
 
 def check_beams(num_beams, length_penalty):
     """Return the options of the search as Python numbers; raise ValueError if invalid."""
-    expected = "a positive integer; 1 is greedy search"
-    require(is_positive_integer(num_beams), expected, num_beams=num_beams)
-    is_finite = is_number(length_penalty) and math.isfinite(length_penalty)
-    require(is_finite, "a finite number", length_penalty=length_penalty)
+    host_decoding.check_beams(num_beams, 1, length_penalty)
     return plain((num_beams, length_penalty))
 
 

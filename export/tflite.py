@@ -41,8 +41,8 @@ def to_tflite(
 
     Batch and lengths are dynamic. `generate` is `zoo.greedy_search`. `generate_beam` is
     `zoo.beam_search` with as many hypotheses as beams. The first graph of the file is `generate`.
-    The file is checked to contain all weights and only built-in ops, and is opened once. It is not
-    compared with the model, as `to_bundle` does. A file has at most 2 GB; in float32, which is
+    The file is checked to contain all weights and only built-in ops, and is opened once. It is
+    neither run nor compared with the model, as `to_bundle` does. A file has at most 2 GB; in float32, which is
     converted first, the model may be larger.
 
     | quantization | weights | activations |

@@ -1,36 +1,12 @@
 """Checks of arguments, with one form of message."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import keras
 import numpy as np
 from keras import ops
 
-from seq2lite.export.runtime.checks import quote
-
-
-def require(holds, expected, **received):
-    """Raise ValueError unless `holds`, an argument's condition, which `expected` describes.
-
-    Args:
-        holds: Whether the argument is valid.
-        expected: The values that are allowed.
-        received: The argument, by its name.
-    """
-    if not holds:
-        ((option, value),) = received.items()
-        raise ValueError(f"`{option}` must be {expected}. Received: {option}{_shown(value)}")
-
-
-def _shown(value):
-    """Format a value for an error: an array by its shape, other values quoted."""
-    try:
-        shape = tuple(getattr(value, "shape", ()))
-    except (TypeError, ValueError):  # a method, or an unknown rank
-        shape = ()
-    if shape:
-        return f" of shape {shape}"
-    return f"={quote(value, 80)}"
+from seq2lite.export.runtime.checks import is_number, require
 
 
 def require_sizes(**sizes):
@@ -112,11 +88,6 @@ def known_values(tensor):
         return ops.convert_to_numpy(tensor)
     except (NotImplementedError, TypeError, ValueError):  # TensorFlow, JAX, Keras
         return None
-
-
-def is_number(value, kind=Real):
-    """Return whether `value` is a number of a kind of `numbers`, NumPy's included; a bool is not."""
-    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def is_positive_integer(value):

@@ -253,8 +253,9 @@ class Seq2Seq(CheckedArrays, keras.Model):
             self.text.save(Path(path))
 
     def load_assets(self, path: str | None) -> None:
-        """Attach what `save_assets` wrote; Keras calls this in `load_model`."""
+        """Attach the saved tokenizer and settings; Keras calls this in `load_model`."""
         if path is not None:
+            self.__dict__.pop("runner", None)
             self.text = TextSettings.load(Path(path), self)
 
     def export(self, filepath: str | Path, *args: Any, **kwargs: Any) -> None:

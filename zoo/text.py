@@ -84,7 +84,7 @@ class TextSettings:
 
     @classmethod
     def load(cls, folder: Path, model: Any) -> "TextSettings | None":
-        """Read what `save` wrote, for a model; None if the folder contains no settings."""
+        """Read the settings that `save` wrote, for a model; None if the folder contains none."""
         if not (folder / SETTINGS_FILE).exists():
             return None
         settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))

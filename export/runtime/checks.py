@@ -7,16 +7,26 @@ from numbers import Integral, Real
 import numpy as np
 
 
-def require(holds: bool, expected: str, **received: object) -> None:
+def require(holds: object, expected: str, **received: object) -> None:
     """Raise ValueError unless `holds`, an argument's condition, which `expected` describes.
 
-    As `zoo.checks.require`, which a device does not have.
+    Args:
+        holds: Whether the argument is valid.
+        expected: The values that are allowed.
+        received: The argument, by its name.
     """
     if not holds:
         ((name, value),) = received.items()
-        shape = getattr(value, "shape", ())
-        shown = f" of shape {shape}" if shape else f"={quote(value, 80)}"
-        raise ValueError(f"`{name}` must be {expected}. Received: {name}{shown}")
+        raise ValueError(f"`{name}` must be {expected}. Received: {name}{_shown(value)}")
+
+
+def _shown(value):
+    """Format a value for an error: an array by its shape, other values quoted."""
+    try:
+        shape = tuple(getattr(value, "shape", ()))
+    except (TypeError, ValueError):  # a method, or an unknown rank
+        shape = ()
+    return f" of shape {shape}" if shape else f"={quote(value, 80)}"
 
 
 def quote(value: object, limit: int = 60) -> str:

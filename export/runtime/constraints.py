@@ -74,7 +74,7 @@ class Constraints:
         if vocabulary_size is not None:
             expected = f"ids in [0, {vocabulary_size}), and not all of them"
             ids = np.unique(self.banned_tokens)
-            is_valid = len(ids) < vocabulary_size and bool((ids < vocabulary_size).all())
+            is_valid = len(ids) < vocabulary_size and (ids < vocabulary_size).all()
             require(is_valid, expected, banned_tokens=self.banned_tokens)
             is_end_left = (
                 end_id is not None and len(ids) == vocabulary_size - 1 and end_id not in ids

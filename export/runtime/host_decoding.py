@@ -14,7 +14,9 @@ IMPOSSIBLE = np.float32(-1e9)
 
 def check_beams(num_beams: int, num_hypotheses: int, length_penalty: float) -> None:
     """Raise ValueError unless the arguments are those of `HostSearch.beam`."""
-    require_positive(num_beams=num_beams, num_hypotheses=num_hypotheses)
+    is_valid = is_number(num_beams, Integral) and num_beams > 0
+    require(is_valid, "a positive integer; 1 is greedy search", num_beams=num_beams)
+    require_positive(num_hypotheses=num_hypotheses)
     expected = f"at most num_beams={num_beams}"
     require(num_hypotheses <= num_beams, expected, num_hypotheses=num_hypotheses)
     is_valid = is_number(length_penalty) and math.isfinite(length_penalty)

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-# Names inside a scratch folder: the lock of its owner, and what `_exchange` has moved aside.
+# Names inside a scratch folder: the lock of its owner, and the files that `_exchange` has moved aside.
 _LOCK, _OLD = ".seq2lite-lock", ".old"
 
 

@@ -9,8 +9,8 @@ from .graphs import arrange, put_main_first, reachable, share_equal_graphs
 def single_signature(content: bytes, name: str) -> bytes:
     """Return a file with one signature only: its graph, and the graphs that this one calls.
 
-    Some runtimes, such as those of microcontrollers, run the first graph of a file and know no
-    signatures. Metadata and the tokenizer in the file, which describe all of its signatures, are
+    Runtimes without support for signatures, such as those of microcontrollers, run the first graph
+    of a file. Metadata and the tokenizer in the file, which describe all of its signatures, are
     removed.
 
     Args:

@@ -41,8 +41,8 @@ def is_text_name(name: str) -> bool:
         ['Source', 'EN', 'pt-BR']
     """
     # `It` and `No` are words more often than languages.
-    tag = name.lower() if name.isupper() else name
-    tag = re.fullmatch(r"([a-z]{2})([-_]\w{2,8})*|[a-z]{3}_[A-Z][a-z]{3}", tag)
+    code = name.lower() if name.isupper() else name
+    tag = re.fullmatch(r"([a-z]{2})([-_]\w{2,8})*|[a-z]{3}_[A-Z][a-z]{3}", code)
     is_language = tag is not None and (tag[1] is None or tag[1] in LANGUAGES)
     return is_language or name.lower() in NAMES
 

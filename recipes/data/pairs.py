@@ -111,7 +111,7 @@ def read_pairs(
             f"{path} must contain pairs of source and target. "
             f"Received: {num_empty} lines with an empty side"
         )
-    lines = [number for number, _ in kept]
+    lines: list[int | str] = [number for number, _ in kept]
     dropped = {"empty side": num_empty}
     return Pairs([pair for _, pair in kept], lines, str(path), dropped, notes=notes)
 

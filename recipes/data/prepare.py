@@ -48,7 +48,7 @@ def make_data(
     tests: dict[str, Pairs],
     tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer],
 ) -> Data:
-    """Make the training and held-out batches of a recipe, and print what they contain.
+    """Make the training and held-out batches of a recipe, and print their contents.
 
     Args:
         config: The recipe's Config.

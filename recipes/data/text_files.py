@@ -94,8 +94,8 @@ def read_text(path: str | os.PathLike) -> str:
         raise DataError(f"{path} must contain text. Received: an empty file")
     if "\0" in text:
         number = text.count("\n", 0, text.index("\0")) + 1
-        line = text.split("\n")[number - 1]
-        raise DataError(f"{path}, line {number} must not contain a NUL. Received: {quote(line)}")
+        found = quote(text.split("\n")[number - 1])
+        raise DataError(f"{path}, line {number} must not contain a NUL. Received: {found}")
     # Files that were joined have such a mark at the beginning of each part.
     return re.sub("^\ufeff", "", text, flags=re.MULTILINE)
 

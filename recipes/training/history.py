@@ -49,7 +49,7 @@ class History:
         return len(self.evaluations)
 
     def state(self) -> dict:
-        """Return what a checkpoint saves; `load_state` restores it."""
+        """Return the state that a checkpoint saves; `load_state` restores it."""
         return {"first_loss": self.first_loss, "evaluations": self.evaluations}
 
     def load_state(self, state: dict) -> None:

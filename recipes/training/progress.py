@@ -20,7 +20,7 @@ class Progress(keras.callbacks.Callback):
         num_batches: Number of batches of the whole training.
         first: Number of the first batch.
         batch_tokens: Average number of tokens in a batch, for the rate.
-        names: Names to print of what an evaluation measures, by their keys. Default: the keys.
+        names: Names to print of the measures of an evaluation, by their keys. Default: the keys.
     """
 
     def __init__(

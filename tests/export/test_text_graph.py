@@ -133,6 +133,7 @@ def test_the_file_alone_translates_as_the_runner_does(file, bundle, pairs):
     runner = export.load(bundle)
     sources = [source for source, _ in pairs[:8]]
     sources += ["", " \u3000\t", "menu " * 60, "🙂", *ODD[3:6]]
+    sources += ["\ufeffOpen File", " \ufeff\u3000Open File\u2028\ufeff\xa0"]
     for limit in (0, 5):
         options = {"max_length": limit or None, "batch_size": 1}
         expected = runner.generate(sources, **options)
@@ -148,7 +149,7 @@ def test_the_scores_of_the_file_are_those_of_the_runner(file, bundle, pairs):
     runner, run = export.load(bundle), file["translate_beam"]
     for source, _ in pairs[:4]:
         (answers,) = runner.generate_beam([source])
-        scores = run(**inputs_of(run, clean(source).encode()))["scores"]
+        scores = run(**inputs_of(run, source.encode()))["scores"]
         assert scores[0] == pytest.approx(answers[0][1], abs=1e-4)
         assert scores.tolist() == sorted(scores, reverse=True)
 

@@ -271,7 +271,7 @@ SMALL = ["--train", "pairs.tsv", "--vocabulary-size", "900"]
         ),
         (
             ["--num-beams", "0"],
-            "error: `num_beams` must be a positive integer. Received: num_beams=0",
+            "error: `num_beams` must be a positive integer; 1 is greedy search. Received: num_beams=0",
         ),
         (["--languages", "en"], "error: `languages` must be two tags"),
         (["--dropout", "2", *SMALL], "error: `dropout` must be a number in [0, 1)"),

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from random_models import VOCABULARY, small_model
 from seq2lite import zoo
+from seq2lite.zoo import checks
 
 SOURCE, TARGET = np.array([[5, 6, 3]]), np.array([[2, 7]])
 INPUTS = {"source": SOURCE, "target": TARGET}
@@ -44,21 +45,34 @@ def test_wrong_inputs_of_a_call_are_named(model, inputs, message):
             call()
 
 
-@pytest.mark.parametrize("wrap", [np.array, tf.constant])
-def test_wrong_ids_of_single_steps_and_searches_are_named(model, wrap):
+def test_wrong_ids_of_single_steps_and_searches_are_named(model):
     state = model.encode(SOURCE)
     for call, name in (
         (lambda ids: model.encode(ids), "source"),
+        (lambda ids: model.encode(tf.constant(ids)), "source"),
         (lambda ids: zoo.beam_search(model, ids, 4), "source"),
+        (lambda ids: zoo.beam_search(model, tf.constant(ids), 4), "source"),
         (lambda ids: model.step(ids[0], state), "token"),
         (lambda ids: model.decode_step(ids[0], state), "token"),
     ):
         with pytest.raises(ValueError, match=f"`{name}` {RIGHT_IDS}{name}=99"):
-            call(wrap([[99]]))
+            call(np.array([[99]]))
     with pytest.raises(ValueError, match=r"`source` must be ids .*model\.generate"):
         model.encode(["Open"])
     with pytest.raises(ValueError, match=r"`source` must be ids of shape \(batch, source_length\)"):
         model.encode(SOURCE[0])
+
+
+def test_calls_and_steps_do_not_wait_for_the_values_of_tensors(model, monkeypatch):
+    """Each value that is read back costs a wait for the device, at every step of a training."""
+    state, expected = model.encode(SOURCE), model(INPUTS)
+    monkeypatch.setattr(checks, "known_values", lambda tensor: pytest.fail("a tensor was read"))
+    tensors = {name: tf.constant(ids, tf.int32) for name, ids in INPUTS.items()}
+    np.testing.assert_array_equal(model(tensors), expected)
+    np.testing.assert_array_equal(model({**INPUTS, "target": tensors["target"]}), expected)
+    model.step(tensors["target"][:, 0], state)
+    with pytest.raises(ValueError, match=f"`source` {RIGHT_IDS}source=99"):
+        model({"source": np.array([[99]]), "target": tensors["target"]})
 
 
 def test_a_graph_is_traced_without_values(model):

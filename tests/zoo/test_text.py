@@ -134,6 +134,16 @@ def test_attaching_again_changes_the_search(model, tokenizer):
         model.attach_tokenizer(tokenizer, **SETTINGS)
 
 
+def test_loaded_settings_replace_those_of_the_runner(model, tokenizer, tmp_path):
+    model.attach_tokenizer(tokenizer, **{**SETTINGS, "num_beams": 2})
+    model.save_assets(tmp_path)
+    model.attach_tokenizer(tokenizer, **SETTINGS)
+    assert model.runner.search["num_beams"] == SETTINGS["num_beams"]
+    model.load_assets(tmp_path)
+    assert model.runner.search["num_beams"] == 2
+    model.attach_tokenizer(tokenizer, **SETTINGS)
+
+
 def test_a_bundle_takes_tokenizer_limits_and_search_from_the_model(model, pairs, tmp_path):
     export.to_bundle(
         model, tmp_path / "b", held_out=pairs[:8], quantization="float32", measure=False

@@ -7,9 +7,9 @@ from numbers import Integral
 import numpy as np
 from keras import ops
 
-from seq2lite.export.runtime import checks
+from seq2lite.export.runtime import checks, host_decoding
 
-from ..checks import as_tensor, has_shape, is_number, known_values, require, require_sizes
+from ..checks import as_tensor, has_shape, is_number, known_values, require
 from ..inputs import source_tensor
 from ..source_spec import SourceSpec
 
@@ -85,14 +85,9 @@ def require_no_start(option, ids, model):
 
 def check_beams(model, num_beams, num_hypotheses, length_penalty, coverage_penalty):
     """Raise ValueError if an option of beam search is invalid."""
-    require_sizes(num_beams=num_beams, num_hypotheses=num_hypotheses)
-    what = f"at most num_beams={num_beams}"
-    require(num_hypotheses <= num_beams, what, num_hypotheses=num_hypotheses)
-    what = "a finite number"
-    is_finite = lambda a: is_number(a) and math.isfinite(a)  # noqa: E731
-    require(is_finite(length_penalty), what, length_penalty=length_penalty)
+    host_decoding.check_beams(num_beams, num_hypotheses, length_penalty)
     what = "a finite, non-negative number"
-    is_valid = is_finite(coverage_penalty) and coverage_penalty >= 0
+    is_valid = is_number(coverage_penalty) and 0 <= coverage_penalty < math.inf
     require(is_valid, what, coverage_penalty=coverage_penalty)
     what = f"0 for a model without attention, such as {model.name!r}"
     require(model.has_attention or coverage_penalty == 0, what, coverage_penalty=coverage_penalty)
