@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from seq2lite.commands.table import RECIPES
+from seq2lite.__main__ import main
+from seq2lite.commands.table import COMMANDS, RECIPES
 from seq2lite.export.conversion.precision import float32_twin
 
 ROOT = Path(__file__).parent.parent
@@ -92,7 +93,9 @@ def test_the_export_guide_writes_the_files_that_it_names(
     (tmp_path / "serving").mkdir()
     held_out = pairs[:16]
     # A random model: agreement of quantized files is not asked of it.
-    names = {"model": tiny_model, "tokenizer": tokenizer, "held_out": held_out}
+    model = float32_twin(tiny_model)
+    model.attach_tokenizer(tokenizer)
+    names = {"model": model, "held_out": held_out}
     page = "docs/guides/export.md"
     run(page, "report.file_size", names, mode=('"int8"', '"float32"'))
     run(page, "reports = ", names, mode=('("float32", "int8")', '("float32", "float16")'))
@@ -345,6 +348,18 @@ def test_every_documented_flag_exists():
     page = (ROOT / "docs/reference/recipes.md").read_text("utf-8")
     found = set(re.findall(r"`(--[a-z][a-z-]*)`", page))
     assert found <= known, found - known
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {*RECIPES, "demo", "fetch"}))
+def test_the_flags_of_every_other_command_are_documented(command, capsys):
+    with pytest.raises(SystemExit):
+        main(["help", command])
+    printed = capsys.readouterr().out
+    flags = set(re.findall(r"^  (--[a-z-]+)", printed, re.MULTILINE))
+    assert len(flags) > 5 or command not in ("run", "export")
+    page = (ROOT / "docs/reference/commands.md").read_text("utf-8")
+    section = page.split(f"\n## {command}\n")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `(--[a-z-]+)`", section, re.MULTILINE)) == flags
 
 
 def test_every_preset_and_quantization_mode_is_documented():
