@@ -3,7 +3,6 @@
 import os
 import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -127,58 +126,49 @@ class ModelFile:
 
 
 class _Session:
-    """The interpreter of a process, and its lock.
+    """The interpreters of a process, and their lock.
 
-    XNNPACK (ai-edge-litert 2.3.0) returned wrong rows in one of 1,700 to 2,000 calls with random shapes.
-    It allocates larger buffers where a call exceeds all earlier ones. Such a call of several rows
-    gets a new interpreter, whose first call has the maximum rows and length so far. Later calls up
-    to this size use the same interpreter.
+    XNNPACK (ai-edge-litert 2.3.0) returned wrong rows in one of 1,700 to 2,000 calls with random shapes,
+    where a call of several rows was larger than the call before it, and never with single rows. So a
+    batch that is larger than the last one gets a new interpreter. Single rows have one of their own,
+    because a server that receives both would open one at every other call.
     """
 
     def __init__(self, file, of_parent=None):
         self.file = file
         self.process, self.lock = os.getpid(), threading.Lock()
-        # The interpreter of the parent process is never closed here: its threads do not exist.
+        # The interpreters of the parent process are never closed here: its threads do not exist.
         self.of_parent = of_parent
-        self.largest: dict = {}  # maximum rows and length of the calls of each signature
-        self._close()
-
-    def _close(self):
-        self.runners: dict = {}
-        self.allocated: dict = {}  # rows and length of each signature in this interpreter
-        self._interpreter: Any = None  # closed before the next one takes memory
+        self.opened: dict = {}  # interpreter of single rows (False) and of batches (True)
+        self.runners: dict = {}  # by kind of interpreter and signature
+        self.last: dict = {}  # rows and length of the last batch of each signature
 
     @property
     def interpreter(self) -> Interpreter:
-        """The interpreter, opened where none is open."""
-        if self._interpreter is None:
+        """The interpreter of single rows, opened where none is open."""
+        return self._interpreter(is_batch=False)
+
+    def _interpreter(self, is_batch):
+        if is_batch not in self.opened:
             file = self.file
-            self._interpreter = open_interpreter(
+            self.opened[is_batch] = open_interpreter(
                 file.content, file.num_threads, file.name, **file.options
             )
-        return self._interpreter
+        return self.opened[is_batch]
 
     def run(self, signature, inputs):
-        """Run a signature, in a new interpreter if a call of several rows is the largest so far."""
+        """Run a signature, in a new interpreter if it is a batch larger than the last one."""
         rows, length = (*np.shape(inputs.get("source", inputs.get("token"))), 1, 1)[:2]
-        max_rows, max_length = self.largest.get(signature, (1, 1))
-        largest = self.largest[signature] = max(rows, max_rows), max(length, max_length)
-        is_grown = self.allocated.get(signature, largest) != largest
-        if is_grown and largest[0] > 1:
-            self._close()
-        if signature not in self.runners:
-            self.runners[signature] = self.interpreter.get_signature_runner(signature)
-        if signature not in self.allocated and largest != (rows, length):
-            self.runners[signature](**_resized(inputs, *largest))
-        outputs = self.runners[signature](**inputs)
-        self.allocated[signature] = largest
-        return outputs
-
-
-def _resized(inputs, rows, length):
-    """Return inputs of more rows, and a longer source, which repeat the given values."""
-    resized = {n: np.resize(x, (rows, *np.shape(x)[1:])) for n, x in inputs.items() if np.ndim(x)}
-    if "source" in inputs:
-        shape = np.shape(inputs["source"])
-        resized["source"] = np.resize(inputs["source"], (rows, length, *shape[2:]))
-    return {**inputs, **resized}
+        is_batch = rows > 1
+        if is_batch:
+            last_rows, last_length = self.last.get(signature, (rows, length))
+            if rows > last_rows or length > last_length:
+                # Closed before the next one takes memory.
+                self.opened.pop(True, None)
+                self.runners = {key: run for key, run in self.runners.items() if not key[0]}
+                self.last.clear()
+            self.last[signature] = rows, length
+        key = is_batch, signature
+        if key not in self.runners:
+            self.runners[key] = self._interpreter(is_batch).get_signature_runner(signature)
+        return self.runners[key](**inputs)
