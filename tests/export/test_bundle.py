@@ -49,7 +49,7 @@ def test_it_holds_the_files_that_belong_together(bundle, tiny_model, tokenizer):
     state = dict(description["signatures"]["encode"]["outputs"])
     step = description["signatures"]["decode_step"]
     assert step["inputs"] == {**state, "token": {"dtype": "int32", "shape": [-1]}}
-    assert set(step["outputs"]) == {*state, "logits"}
+    assert set(step["outputs"]) == {*state, "logits", "attention"}
     assert step["outputs"]["logits"]["dtype"] == "float32"
 
 
