@@ -1,5 +1,6 @@
 """The TFLite interpreter, and an open file that is run by one thread at a time."""
 
+import functools
 import os
 import threading
 from pathlib import Path
@@ -74,7 +75,7 @@ class ModelFile:
 
     @property
     def interpreter(self) -> Interpreter:
-        """The interpreter; `run` may open another one."""
+        """The interpreter of this process."""
         session = self._session_of_process()
         with session.lock:
             return session.interpreter
@@ -126,49 +127,29 @@ class ModelFile:
 
 
 class _Session:
-    """The interpreters of a process, and their lock.
-
-    XNNPACK (ai-edge-litert 2.3.0) returned wrong rows in one of 1,700 to 2,000 calls with random shapes,
-    where a call of several rows was larger than the call before it, and never with single rows. So a
-    batch that is larger than the last one gets a new interpreter. Single rows have one of their own,
-    because a server that receives both would open one at every other call.
-    """
+    """The interpreter of a process, and its lock."""
 
     def __init__(self, file, of_parent=None):
         self.file = file
         self.process, self.lock = os.getpid(), threading.Lock()
-        # The interpreters of the parent process are never closed here: its threads do not exist.
+        # The interpreter of the parent process is never closed here: its threads do not exist.
         self.of_parent = of_parent
-        self.opened: dict = {}  # interpreter of single rows (False) and of batches (True)
-        self.runners: dict = {}  # by kind of interpreter and signature
-        self.last: dict = {}  # rows and length of the last batch of each signature
+        self.runners: dict = {}
 
-    @property
+    @functools.cached_property
     def interpreter(self) -> Interpreter:
-        """The interpreter of single rows, opened where none is open."""
-        return self._interpreter(is_batch=False)
+        """The interpreter, opened at first use.
 
-    def _interpreter(self, is_batch):
-        if is_batch not in self.opened:
-            file = self.file
-            self.opened[is_batch] = open_interpreter(
-                file.content, file.num_threads, file.name, **file.options
-            )
-        return self.opened[is_batch]
+        XNNPACK (ai-edge-litert 2.3.0) returns wrong rows where several rows of a call outgrow its
+        buffers: in larger batches, and in beam search, whose KV cache grows. It does not if all tensors
+        keep memory of their own, which takes 1 to 6 % more time in beam search.
+        """
+        file = self.file
+        options = {"experimental_preserve_all_tensors": True, **file.options}
+        return open_interpreter(file.content, file.num_threads, file.name, **options)
 
     def run(self, signature, inputs):
-        """Run a signature, in a new interpreter if it is a batch larger than the last one."""
-        rows, length = (*np.shape(inputs.get("source", inputs.get("token"))), 1, 1)[:2]
-        is_batch = rows > 1
-        if is_batch:
-            last_rows, last_length = self.last.get(signature, (rows, length))
-            if rows > last_rows or length > last_length:
-                # Closed before the next one takes memory.
-                self.opened.pop(True, None)
-                self.runners = {key: run for key, run in self.runners.items() if not key[0]}
-                self.last.clear()
-            self.last[signature] = rows, length
-        key = is_batch, signature
-        if key not in self.runners:
-            self.runners[key] = self._interpreter(is_batch).get_signature_runner(signature)
-        return self.runners[key](**inputs)
+        """Run a signature."""
+        if signature not in self.runners:
+            self.runners[signature] = self.interpreter.get_signature_runner(signature)
+        return self.runners[signature](**inputs)

@@ -87,32 +87,33 @@ def opened_interpreters(monkeypatch, failures=()):
     return opened
 
 
-def test_a_larger_batch_opens_a_new_interpreter(bundle, monkeypatch):
-    """XNNPACK can return wrong rows otherwise. Smaller batches use the same one."""
-    opened = opened_interpreters(monkeypatch)
-    runner, number = export.load(bundle), []
-    for texts in (TEXTS[:1], TEXTS[2:3], TEXTS[:1], TEXTS[:4], TEXTS[:2], TEXTS[:4], TEXTS[:1] * 5):
-        runner.generate(texts)
-        number.append(len(opened))
-    assert number == [1, 1, 1, 2, 2, 3, 4]
-
-
-def test_single_texts_between_batches_open_no_interpreter(bundle, monkeypatch):
+def test_no_call_opens_another_interpreter(bundle, monkeypatch):
     opened = opened_interpreters(monkeypatch)
     runner = export.load(bundle)
-    for texts in [TEXTS[:4], TEXTS[:1], TEXTS[2:3]] * 4:
+    for texts in (TEXTS[:1], TEXTS[:4], TEXTS[2:3], TEXTS[:1] * 5):
         runner.generate(texts)
-    assert len(opened) == 2
+    assert len(opened) == 1
+
+
+def test_all_tensors_of_an_interpreter_keep_memory_of_their_own(bundle, monkeypatch):
+    """XNNPACK can return wrong rows otherwise; seen in one of three beam searches of a Transformer."""
+    given = []
+    monkeypatch.setattr(
+        "seq2lite.export.runtime.interpreter.open_interpreter",
+        lambda *args, **options: given.append(options) or open_interpreter(*args, **options),
+    )
+    export.load(bundle).generate(TEXTS[:1])
+    assert [options["experimental_preserve_all_tensors"] for options in given] == [True]
 
 
 def test_a_call_after_a_failed_opening_opens_again(bundle, monkeypatch):
     opened = opened_interpreters(monkeypatch, failures=[1])
     runner = export.load(bundle)
-    runner.generate(TEXTS[:1])
+    copied = pickle.loads(pickle.dumps(runner))
     with pytest.raises(export.BundleError, match="no memory"):
-        runner.generate(TEXTS)
-    assert runner.generate(TEXTS) == export.load(bundle).generate(TEXTS)
-    assert len(opened) == 4
+        copied.generate(TEXTS)
+    assert copied.generate(TEXTS) == runner.generate(TEXTS)
+    assert len(opened) == 2
 
 
 def test_a_threading_server_answers_as_one_thread(runner):
