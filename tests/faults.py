@@ -14,7 +14,11 @@ from seq2lite.export.system import atomic
 # Of the operating system; besides: a write, the end of a file, and the exchange of two in one step.
 CALLS = ("mkdir", "open", "close", "fsync", "rename", "scandir", "unlink", "rmdir")
 
-DESCRIPTION = {"max_source_length": 40, "max_target_length": 12}
+DESCRIPTION = {
+    "max_source_length": 40,
+    "max_target_length": 12,
+    "search": {"num_beams": 1, "length_penalty": 1.0},
+}
 NAMES = ("model.tflite", "tokenizer.model", "golden.json", "report.md")
 
 

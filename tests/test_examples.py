@@ -78,8 +78,10 @@ def public_functions():
                     yield f"{module}.{name}"
 
 
-# Stages of a recipe's `train`, whose examples would train a model.
+# Stages of a recipe's `train`, whose examples would train a model, or need its whole Config.
 WITHOUT_EXAMPLE = {
+    "seq2lite.recipes.data.extension.extend",
+    "seq2lite.recipes.evaluation.bundles.export_run",
     "seq2lite.recipes.evaluation.bundles.export_model",
     "seq2lite.recipes.evaluation.evaluate.evaluate",
 }

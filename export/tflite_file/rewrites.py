@@ -102,17 +102,15 @@ def _blockwise(tensor):
 def drop_unread(model):
     """Remove what no runtime reads, 1 % of a file: names inside graphs, and empty tables.
 
-    The converter numbers the names of called graphs and of some constants by all that it has traced in
-    the process. Without them, equal models give equal files.
+    The converter numbers the names of called graphs by all that it has traced in the process. Without
+    them, equal models give equal files.
     """
     entries = {signature.subgraphIndex for signature in model.signatureDefs}
     for place, graph in enumerate(model.subgraphs):
         named = {*graph.inputs, *graph.outputs} if place in entries else set()
         graph.name = graph.name if place in entries else b""
         for index, tensor in enumerate(graph.tensors):
-            is_constant = model.buffers[tensor.buffer].data is not None
-            is_numbered = tensor.name.startswith(b"arith.constant")
-            if index not in named and (is_numbered or not is_constant):
+            if index not in named and model.buffers[tensor.buffer].data is None:
                 tensor.name = b""
             quantization = tensor.quantization
             if quantization and quantization.scale is None and quantization.details is None:

@@ -202,7 +202,13 @@ def extend_tokenizer(
 
 
 def splits(tokenizer: Tokenizer, subwords: Sequence[str]) -> list[list[int]]:
-    """Return the ids that a tokenizer splits each subword into."""
+    """Return the ids that a tokenizer splits each subword into.
+
+    Example:
+        >>> from seq2lite.recipes.data.extension import splits
+        >>> [tokenizer.decode(ids) for ids in [splits(tokenizer, ["\u2581open"])]]
+        [['open']]
+    """
     proto = _proto(tokenizer)
     proto.normalizer_spec.add_dummy_prefix = False
     proto.normalizer_spec.remove_extra_whitespaces = False
@@ -211,7 +217,14 @@ def splits(tokenizer: Tokenizer, subwords: Sequence[str]) -> list[list[int]]:
 
 
 def added_subwords(base: Tokenizer, extended: Tokenizer) -> list[list[int]]:
-    """Return the ids that `base` splits each subword into that an extended tokenizer has added."""
+    """Return the ids that `base` splits each subword into that an extended tokenizer has added.
+
+    Example:
+        >>> from seq2lite.recipes.data.extension import added_subwords, extend_tokenizer
+        >>> extended = extend_tokenizer(tokenizer, ["\u2581zebra"])
+        >>> len(added_subwords(tokenizer, extended))
+        1
+    """
     added = list(_proto(extended).pieces)[base.vocabulary_size :]
     return splits(base, [piece.piece for piece in added])
 

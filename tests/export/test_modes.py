@@ -10,6 +10,7 @@ import pytest
 from seq2lite import export
 from seq2lite.export import static, tflite
 from seq2lite.export.checks import check_quantization
+from seq2lite.export.quantization import modes
 from seq2lite.export.quantization.apply import quantize_activations, quantize_weights
 from seq2lite.export.quantization.modes import MODES, Options, quantize
 from seq2lite.export.runtime.engine import FileEngine
@@ -71,6 +72,7 @@ def test_a_mode_gets_its_options_and_its_calibration_if_it_needs_one(monkeypatch
         received.append((content, calibration, options))
         return content, {}
 
+    monkeypatch.setattr(modes, "open_interpreter", lambda *_: None)
     mode = replace(MODES["int8"], name="new", quantize=record)
     monkeypatch.setitem(MODES, "new", mode)
     quantize(b"a", "new", "a calibration", max_divergence=2.0)

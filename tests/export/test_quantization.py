@@ -295,7 +295,7 @@ def test_a_matrix_that_stays_in_float32_is_named(tmp_path, monkeypatch):
     kept = r"zoo.TokenEmbedding.* Kept in float32: .* \(200, 16\)"
     with pytest.warns(UserWarning, match=kept) as caught:
         quantize(content, "int8")
-    monkeypatch.setattr(tflite, "Signatures", lambda *_: None)
+    monkeypatch.setattr(tflite, "Signatures", lambda *_, **__: None)
     monkeypatch.setattr(tflite, "convert_signatures", lambda *_: content)
     with pytest.warns(UserWarning, match=kept) as caught_in_export:
         export.to_tflite(Gathering(), tmp_path / "model.tflite")

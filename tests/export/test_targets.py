@@ -81,7 +81,7 @@ def test_the_rewrites_of_a_target_are_applied_before_it_is_checked(content, monk
 @pytest.fixture
 def new_target(content, monkeypatch):
     """A function that adds a target "new"; the converter returns `content`, and nothing is traced."""
-    monkeypatch.setattr(tflite, "Signatures", lambda *_: None)
+    monkeypatch.setattr(tflite, "Signatures", lambda *_, **__: None)
     monkeypatch.setattr(static, "StaticSignatures", lambda *_, **__: None)
     monkeypatch.setattr(converter, "save", lambda *_: None)
     monkeypatch.setattr(converter, "run_isolated", lambda *_, **__: content)
