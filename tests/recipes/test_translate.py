@@ -208,6 +208,7 @@ def test_a_stopped_run_resumes_after_its_last_evaluation(pairs, tmp_path):
     assert len(export.load(tmp_path / "run" / "int8").generate(["Open File"])) == 1
 
 
+@pytest.mark.long
 def test_a_finished_run_is_exported_again_in_other_modes(trained, tmp_path, capsys):
     config, result = trained
     run, output = Path(config.run.output), tmp_path / "again"

@@ -86,6 +86,7 @@ def small_run(tmp_path, pairs, **options):
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_recipe_trains_and_exports_with_models_of_the_user(
     trained_model, pairs, tmp_path, capsys
 ):

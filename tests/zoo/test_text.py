@@ -144,6 +144,7 @@ def test_loaded_settings_replace_those_of_the_runner(model, tokenizer, tmp_path)
     model.attach_tokenizer(tokenizer, **SETTINGS)
 
 
+@pytest.mark.long
 def test_a_bundle_takes_tokenizer_limits_and_search_from_the_model(model, pairs, tmp_path):
     export.to_bundle(
         model, tmp_path / "b", held_out=pairs[:8], quantization="float32", measure=False
