@@ -3,12 +3,16 @@
 import functools
 import os
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from .container import MODEL_FILE, BundleError
+
+# `_Session.interpreter` gives the reason for the option.
+warnings.filterwarnings("ignore", "Warning: Enabling `experimental_preserve_all_tensors`")
 
 
 def open_interpreter(
