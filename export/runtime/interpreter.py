@@ -146,7 +146,7 @@ class _Session:
 
         XNNPACK (ai-edge-litert 2.3.0) returns wrong rows where several rows of a call outgrow its
         buffers: in larger batches, and in beam search, whose KV cache grows. It does not if all tensors
-        keep memory of their own, which takes 1 to 6 % more time in beam search.
+        keep memory of their own. docs/guides/run-on-a-device.md states the cost in time and memory.
         """
         file = self.file
         options = {"experimental_preserve_all_tensors": True, **file.options}
